@@ -1,0 +1,107 @@
+"""A clip: one pose sequence of one or more people, with what is known about it.
+
+Missing joints are NaN at the public boundary and ``False`` in ``visible`` inside; a coordinate under a hidden
+joint carries no information and nothing in the library reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orvpe.errors import InputError
+
+if TYPE_CHECKING:
+    from orvpe.skeleton import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One pose sequence.
+
+    Args:
+        joints: (M, T, V, C) float32; M people, T frames, V joints of ``layout``, C = 2 (pixels) or 3 (metres).
+        visible: (M, T, V) bool; whether that joint was seen.
+        layout: the named joints, with parents and left/right (`orvpe.skeleton.Layout`).
+        fps: frames per second, None when unknown.
+        image_size: (width, height) in pixels; 2D clips only, None when unknown.
+        name: identifies the clip within its data set.
+        label, subject, camera, split: what the source says, as text; None when it says nothing.
+
+    Raises:
+        InputError: shapes that disagree, no frame, no joint ever visible, an infinite coordinate under a visible
+            joint, an image of zero size.
+    """
+
+    joints: np.ndarray
+    visible: np.ndarray
+    layout: Layout
+    fps: float | None = None
+    image_size: tuple[int, int] | None = None
+    name: str = ""
+    label: str | None = None
+    subject: str | None = None
+    camera: str | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        joints = np.asarray(self.joints, dtype=np.float32)
+        visible = np.asarray(self.visible, dtype=bool)
+        object.__setattr__(self, "joints", joints)
+        object.__setattr__(self, "visible", visible)
+        where = f"clip {self.name!r}"
+        if joints.ndim != 4 or joints.shape[-1] not in (2, 3):
+            raise InputError(f"{where}: joints has shape {joints.shape}, expected (people, frames, joints, 2 or 3)")
+        if visible.shape != joints.shape[:3]:
+            raise InputError(f"{where}: visible has shape {visible.shape}, expected {joints.shape[:3]} as in joints")
+        if joints.shape[2] != len(self.layout.joints):
+            raise InputError(
+                f"{where}: {joints.shape[2]} joints, but layout {self.layout.name!r} has {len(self.layout.joints)}"
+            )
+        if joints.shape[0] == 0 or joints.shape[1] == 0:
+            raise InputError(f"{where}: empty ({joints.shape[0]} people, {joints.shape[1]} frames)")
+        if not visible.any():
+            raise InputError(f"{where}: all joints are missing in all {joints.shape[1]} frames")
+        if not np.isfinite(joints[visible]).all():
+            raise InputError(f"{where}: a visible joint has an infinite or NaN coordinate; mark it missing (NaN) instead")
+        if self.image_size is not None and min(self.image_size) <= 0:
+            raise InputError(f"{where}: image size {self.image_size[0]} x {self.image_size[1]}, expected both above 0")
+        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
+            raise InputError(f"{where}: fps is {self.fps}, expected a positive number")
+
+    @classmethod
+    def from_array(cls, joints: np.ndarray, layout: Layout, **info: Any) -> Clip:
+        """A clip from (M, T, V, C), or (T, V, C) for one person, in which NaN marks a missing joint.
+
+        Raises:
+            InputError: as the class; also for an infinite coordinate.
+        """
+        joints = np.asarray(joints, dtype=np.float32)
+        if joints.ndim == 3:
+            joints = joints[None]
+        if np.isinf(joints).any():
+            raise InputError(f"clip {info.get('name', '')!r}: infinite coordinate; use NaN for a missing joint")
+        return cls(joints, ~np.isnan(joints).any(axis=-1), layout, **info)
+
+    @property
+    def people(self) -> int:
+        return self.joints.shape[0]
+
+    @property
+    def frames(self) -> int:
+        return self.joints.shape[1]
+
+    @property
+    def dims(self) -> int:
+        """2 (pixels) or 3 (metres)."""
+        return self.joints.shape[3]
+
+    def to_array(self) -> np.ndarray:
+        """(M, T, V, C) float32 with NaN where a joint is missing."""
+        return np.where(self.visible[..., None], self.joints, np.float32(np.nan))
+
+    def with_(self, **changes: Any) -> Clip:
+        """A copy with some fields replaced (checked again)."""
+        return replace(self, **changes)

@@ -1,0 +1,75 @@
+"""A folder, a zip or a single file, seen alike: names and their bytes."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from functools import cached_property
+from pathlib import Path
+
+from orvpe.errors import InputError
+
+
+class Source:
+    """What a path holds, as relative POSIX names and bytes; opened lazily, so it can be sent to another process.
+
+    Raises:
+        InputError: the path does not exist, or is a zip that cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise InputError(f"{self.path}: no such file or folder")
+        self.is_zip = self.path.is_file() and self.path.suffix.lower() == ".zip"
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "is_zip": self.is_zip}
+
+    def __repr__(self) -> str:
+        return f"Source({str(self.path)!r})"
+
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"{self.path}: not a readable zip ({error})") from None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every file, sorted; hidden files and macOS' resource forks are left out."""
+        if self.is_zip:
+            found = [i.filename for i in self._zip.infolist() if not i.is_dir()]
+        elif self.path.is_dir():
+            found = [
+                (Path(folder) / file).relative_to(self.path).as_posix()
+                for folder, _, files in os.walk(self.path)
+                for file in files
+            ]
+        else:
+            found = [self.path.name]
+        return tuple(sorted(n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/"))))
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file.
+
+        Raises:
+            InputError: missing, or a damaged zip member.
+        """
+        try:
+            if self.is_zip:
+                return self._zip.read(name)
+            return (self.path / name if self.path.is_dir() else self.path).read_bytes()
+        except KeyError:
+            raise InputError(f"{self.where(name)}: no such file in the zip") from None
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{self.where(name)}: cannot be read ({error})") from None
+        except Exception as error:  # zlib.error and friends: a truncated member
+            raise InputError(f"{self.where(name)}: damaged ({error})") from None
+
+    def where(self, name: str) -> str:
+        """How to name a file in a message."""
+        if self.is_zip:
+            return f"{self.path}:{name}"
+        return str(self.path / name) if self.path.is_dir() else str(self.path)
