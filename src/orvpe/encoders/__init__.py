@@ -1,0 +1,29 @@
+"""Encoders, one a file: a batch of joints and its visibility in, a feature out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from orvpe.encoders.agcn import AGCN
+from orvpe.errors import InputError
+from orvpe.skeleton import unknown
+
+ENCODERS: dict[str, type[nn.Module]] = {"agcn": AGCN}
+
+
+def build_encoder(name: str, **config: Any) -> nn.Module:
+    """An encoder by name, with its constructor's arguments; ``config`` may be what its ``config()`` returned.
+
+    Raises:
+        InputError: unknown encoder or argument (nearest names suggested), or a value the encoder refuses.
+    """
+    if name not in ENCODERS:
+        raise InputError(unknown("encoder", name, ENCODERS))
+    known = inspect.signature(ENCODERS[name]).parameters
+    for argument in config:
+        if argument not in known:
+            raise InputError(unknown("argument", argument, known, f"encoder {name!r}"))
+    return ENCODERS[name](**config)

@@ -1,0 +1,220 @@
+"""AGCN, the paper's video pose encoder (section III-B), which is the backbone 2s-AGCN (Shi et al., CVPR 2019).
+
+Eq. 2 multiplies one adjacency with a mask.  The cited backbone, and the 3.45M parameters of Table I, are additive, with
+three directed subsets k: a fixed adjacency A_k, a learned B_k and an attention C_k per sample (FACTS 2).  So is this.
+
+Shapes: N clips with persons folded in, C channels, T frames, V joints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orvpe.errors import InputError
+from orvpe.skeleton import Layout, graph_subsets, layout_from_dict, unified
+
+_SUBSETS = 3  # self, inward, outward
+_WIDTH = (64,) * 4 + (128,) * 3 + (256,) * 3
+_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+
+
+class GraphConv(nn.Module):
+    """y = ReLU(BN(sum_k W_k x (A_k + B_k + C_k)) + residual), with C_k a softmax attention between joints.
+
+    The joints are mixed before the channels, because no block narrows: that is the cheaper order.
+
+    Args:
+        inputs, outputs: channels; outputs is a multiple of 4, the attention works on outputs / 4.
+        subsets: (3, V, V) the fixed A_k.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, inputs: int, outputs: int, subsets: Tensor) -> None:
+        super().__init__()
+        self.inner = outputs // 4
+        self.register_buffer("fixed", subsets, persistent=False)  # follows from the layout
+        self.learned = nn.Parameter(torch.full_like(subsets, 1e-6))
+        # channels of `attend`: for each subset theta, then phi, so that both are views one batched product can take
+        self.attend = nn.Conv2d(inputs, _SUBSETS * 2 * self.inner, 1)
+        self.mix = nn.Conv2d(
+            _SUBSETS * inputs, outputs, 1
+        )  # all W_k side by side: summing over k is the convolution
+        self.norm = nn.BatchNorm2d(outputs)
+        self.residual = nn.Identity() if inputs == outputs else _conv_norm(inputs, outputs)
+        # initialised as the separate convolutions would be
+        nn.init.normal_(self.attend.weight, std=math.sqrt(2.0 / self.inner))
+        nn.init.normal_(self.mix.weight, std=math.sqrt(2.0 / (outputs * inputs * _SUBSETS)))
+        nn.init.zeros_(self.attend.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.norm.weight, 1e-6)
+
+    def graph(self, x: Tensor) -> Tensor:
+        """A_k + B_k + C_k of each clip: (N, C, T, V) -> (N, 3, V, V); entry [i, j] carries joint i into joint j."""
+        n, _, t, v = x.shape
+        theta, phi = self.attend(x).view(n * _SUBSETS, 2, self.inner * t, v).unbind(1)  # 2 x (3N, inner*T, V)
+        # The mean is taken inside the product: in half precision the sum over inner*T would overflow.
+        scores = torch.baddbmm(
+            theta.new_zeros(1), theta.transpose(1, 2), phi, beta=0, alpha=1.0 / (self.inner * t)
+        )  # (3N, V, V)
+        scores = scores.to(self.learned.dtype)  # softmax in full precision
+        return scores.softmax(dim=-2).view(n, _SUBSETS, v, v) + (self.fixed + self.learned)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) -> (N, outputs, T, V)."""
+        n, c, t, v = x.shape
+        graph = self.graph(x).transpose(1, 2).reshape(n, v, _SUBSETS * v)  # (N, V, 3V)
+        y = torch.bmm(x.reshape(n, c * t, v), graph)  # (N, C*T, 3V), all subsets in one product
+        y = y.view(n, c, t, _SUBSETS, v).permute(0, 3, 1, 2, 4).reshape(n, _SUBSETS * c, t, v)
+        return F.relu(self.norm(self.mix(y)) + self.residual(x), inplace=True)
+
+
+class Block(nn.Module):
+    """Graph convolution, then a temporal convolution over ``kernel`` frames, a residual, ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        subsets: Tensor,
+        stride: int,
+        kernel: int,
+        dropout: float,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.spatial = GraphConv(inputs, outputs, subsets)
+        self.temporal = _conv_norm(outputs, outputs, kernel, stride)
+        self.dropout = nn.Dropout(dropout)
+        self.residual: nn.Module | None = None
+        if residual:
+            same = inputs == outputs and stride == 1
+            self.residual = nn.Identity() if same else _conv_norm(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
+        y = self.dropout(self.temporal(self.spatial(x)))
+        if self.residual is not None:
+            y = y + self.residual(x)
+        return F.relu(y, inplace=True)
+
+
+def _conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """A convolution over ``kernel`` frames and its batch-norm."""
+    conv = nn.Conv2d(inputs, outputs, (kernel, 1), stride=(stride, 1), padding=(kernel // 2, 0))
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+class AGCN(nn.Module):
+    """Adaptive graph convolutional encoder: joints of one person over time -> a feature.
+
+    Ten blocks after a batch-norm of the input.  The backbone normalises persons x joints x channels; here persons are
+    folded into N, so the V x C series of a person are normalised, the same for every person.
+
+    Args:
+        in_channels: coordinates a joint, 2 or 3.
+        layout: the joints; a `Layout` or its `to_dict()`.
+        width: output channels of each block, multiples of 4.
+        strides: temporal stride of each block.
+        kernel: frames of the temporal convolution, odd.
+        dropout: after each temporal convolution; the backbone has none.
+        mask_channel: give the visibility mask as one more input channel (off in the paper's recipe).
+        graph_norm: "column" or "symmetric", see `orvpe.skeleton.graph_subsets`.
+
+    Attributes:
+        feature_dim: width of the feature (256).
+        layout, in_channels: as given.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        layout: Layout | Mapping[str, Any] = unified,
+        width: Sequence[int] = _WIDTH,
+        strides: Sequence[int] = _STRIDES,
+        kernel: int = 9,
+        dropout: float = 0.0,
+        mask_channel: bool = False,
+        graph_norm: str = "column",
+    ) -> None:
+        super().__init__()
+        if in_channels < 1:
+            raise InputError(f"in_channels is {in_channels}, expected at least 1")
+        if not width or any(w < 4 or w % 4 for w in width):
+            raise InputError(f"width is {tuple(width)}, expected one multiple of 4 a block")
+        if len(strides) != len(width) or any(s < 1 for s in strides):
+            raise InputError(
+                f"strides is {tuple(strides)}, expected {len(width)} numbers above 0, one a block"
+            )
+        if kernel < 1 or kernel % 2 == 0:
+            raise InputError(f"kernel is {kernel}, expected an odd number of frames")
+        if not 0.0 <= dropout < 1.0:
+            raise InputError(f"dropout is {dropout}, expected 0 <= dropout < 1")
+        self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
+        self.in_channels = in_channels
+        self.width, self.strides = tuple(width), tuple(strides)
+        self.kernel, self.dropout = kernel, dropout
+        self.mask_channel, self.graph_norm = mask_channel, graph_norm
+        self.feature_dim = self.width[-1]
+
+        subsets = torch.from_numpy(graph_subsets(self.layout, graph_norm))
+        channels = (in_channels + mask_channel, *self.width)
+        self.input_norm = nn.BatchNorm1d(len(self.layout) * channels[0])
+        self.blocks = nn.Sequential(
+            *(
+                Block(channels[i], channels[i + 1], subsets, self.strides[i], kernel, dropout, residual=i > 0)
+                for i in range(len(self.width))
+            )
+        )
+
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Features of a batch.
+
+        Args:
+            x: (N, C, T, V) normalised joints or another stream; a hidden joint is 0.
+            visible: (N, T, V) bool; read only with ``mask_channel``, where None means that all joints are visible.
+
+        Returns:
+            (N, feature_dim), the mean over frames and joints.
+
+        Raises:
+            InputError: x has other channels or joints than the encoder.
+        """
+        n, c, t, v = x.shape
+        if c != self.in_channels or v != len(self.layout):
+            raise InputError(
+                f"x has {c} channels and {v} joints, this encoder takes {self.in_channels} and {len(self.layout)}"
+                f" (layout {self.layout.name!r})"
+            )
+        if self.mask_channel:
+            seen = torch.ones_like(x[:, :1]) if visible is None else visible[:, None].to(x.dtype)
+            x = torch.cat((x, seen), dim=1)
+            c += 1
+        x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * c, t))
+        x = x.view(n, v, c, t).permute(0, 2, 3, 1).contiguous()  # (N, C, T, V)
+        return self.blocks(x).mean(dim=(2, 3))
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this encoder again, as plain data."""
+        return {
+            "in_channels": self.in_channels,
+            "layout": self.layout.to_dict(),
+            "width": list(self.width),
+            "strides": list(self.strides),
+            "kernel": self.kernel,
+            "dropout": self.dropout,
+            "mask_channel": self.mask_channel,
+            "graph_norm": self.graph_norm,
+        }
