@@ -1,7 +1,7 @@
 """AGCN, the paper's video pose encoder (section III-B): the backbone of 2s-AGCN (Shi et al., CVPR 2019).
 
-Eq. 2 multiplies one adjacency with a mask.  The cited backbone, and the 3.45M parameters of Table I, are additive,
-with three directed subsets k: a fixed adjacency A_k, a learned B_k and an attention C_k per sample (FACTS 2).
+Eq. 2 multiplies one adjacency with a mask.  The cited backbone, and the 3.45M parameters of Table I, are
+additive, with three directed subsets k: a fixed adjacency A_k, a learned B_k and an attention C_k per sample.
 This encoder follows the backbone, and has 3.45M parameters at 17 joints together with any head of Table I.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
@@ -42,7 +42,7 @@ class GraphConv(nn.Module):
         self.inner = outputs // 4
         self.register_buffer("fixed", subsets, persistent=False)  # follows from the layout
         self.learned = nn.Parameter(torch.full_like(subsets, 1e-6))
-        # channels of `attend`: for each subset theta, then phi, so that both are views a batched product can take
+        # channels of `attend`: for each subset theta, then phi; so both are views a batched product takes
         self.attend = nn.Conv2d(inputs, _SUBSETS * 2 * self.inner, 1)
         # all W_k side by side, so that the sum over k is the convolution's own
         self.mix = nn.Conv2d(_SUBSETS * inputs, outputs, 1, bias=False)
@@ -119,8 +119,8 @@ def _conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> n
 class AGCN(nn.Module):
     """Adaptive graph convolutional encoder: joints of one person over time -> a feature.
 
-    Ten blocks after a batch-norm of the input.  The backbone normalises persons x joints x channels; here persons
-    are folded into N, so the V x C series of a person are normalised, the same for every person.
+    Ten blocks after a batch-norm of the input.  The backbone normalises persons x joints x channels; here
+    persons are folded into N, so the V x C series of a person are normalised, the same for every person.
 
     Args:
         in_channels: coordinates a joint, 2 or 3.
