@@ -6,8 +6,9 @@ are
     value = origin + q * step
 
 with q an int16, origin one point a clip and step 1 mm (3D) or 0.1 px (2D), so at most 0.5 mm or 0.05 px is
-lost; float16 would lose 0.5 px at 1,500 px.  Where a clip spans more than 65.5 m or 6,553 px its step grows, to at
-most twice that (1 mm or 0.1 px lost).  q = -32768 in all coordinates of a joint means that it is missing.
+lost; float16 would lose 0.5 px at 1,500 px.  Where a clip spans more than 65.5 m or 6,553 px its step grows,
+to at most twice that (1 mm or 0.1 px lost).  q = -32768 in all coordinates of a joint means that it is
+missing.
 """
 
 from __future__ import annotations
@@ -395,7 +396,7 @@ class Store:
 
         Returns:
             values: (F, V, C) int16, F the sum of people * frames; a view of the file when that has one batch.
-            start: (N,) int64; clip i is ``values[start[i] : start[i] + people[i] * frames[i]]``, person by person.
+            start: (N,) int64; clip i is ``values[start[i] : start[i] + people[i] * frames[i]]``, by person.
         """
         values = self._chunks[0] if len(self._chunks) == 1 else np.concatenate(self._chunks)
         return values, self._start[:-1]
