@@ -49,7 +49,9 @@ class Source:
             ]
         else:
             found = [self.path.name]
-        return tuple(sorted(n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/"))))
+        return tuple(
+            sorted(n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
+        )
 
     def read(self, name: str) -> bytes:
         """The bytes of one file.
@@ -63,10 +65,26 @@ class Source:
             return (self.path / name if self.path.is_dir() else self.path).read_bytes()
         except KeyError:
             raise InputError(f"{self.where(name)}: no such file in the zip") from None
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zipfile.LargeZipFile,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             raise InputError(f"{self.where(name)}: cannot be read ({error})") from None
         except Exception as error:  # zlib.error and friends: a truncated member
             raise InputError(f"{self.where(name)}: damaged ({error})") from None
+
+    def size(self, name: str) -> int:
+        """Bytes of one file, unpacked; 0 when it is not there (reading it will say so)."""
+        try:
+            if self.is_zip:
+                return self._zip.getinfo(name).file_size
+            return (self.path / name if self.path.is_dir() else self.path).stat().st_size
+        except (KeyError, OSError):
+            return 0
 
     def where(self, name: str) -> str:
         """How to name a file in a message."""

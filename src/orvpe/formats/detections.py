@@ -1,0 +1,112 @@
+"""From detected joints to a clip: what counts as missing, which frames there are, who is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from orvpe.clip import Clip
+from orvpe.errors import InputError
+from orvpe.formats.base import NoSkeleton, Options
+from orvpe.formats.people import most_energetic
+from orvpe.skeleton import Layout
+
+
+def hide_missing(
+    joints: np.ndarray, confidence: np.ndarray | None, min_confidence: float, where: str
+) -> np.ndarray:
+    """NaN where a detector says that it found nothing: low or zero confidence, the origin, or NaN already.
+
+    Args:
+        joints: (..., V, C); all coordinates 0 is what estimators and sensors write for a lost joint.
+        confidence: (..., V), None when the source has none.
+        min_confidence: a joint below it is missing; so is one at or below 0.
+
+    Returns:
+        (..., V, C) float32 with NaN where a joint is missing.
+
+    Raises:
+        InputError: an infinite coordinate.
+    """
+    joints = np.array(joints, dtype=np.float32)
+    if np.isinf(joints).any():
+        raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
+    missing = np.isnan(joints).any(axis=-1) | (joints == 0).all(axis=-1)
+    if confidence is not None:
+        confidence = np.asarray(confidence, dtype=np.float32)
+        missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
+    joints[missing] = np.nan
+    return joints
+
+
+def frame_range(numbers: Sequence[int] | np.ndarray, where: str) -> tuple[np.ndarray, int]:
+    """Frame numbers as indices from the first one on, and how many frames that makes, those with nobody included.
+
+    Raises:
+        InputError: numbers so far apart that these are hardly frames of one video.
+    """
+    array = np.asarray(numbers, dtype=np.int64)
+    start, stop = int(array.min()), int(array.max()) + 1
+    distinct = len(np.unique(array))
+    if stop - start > 1000 + 100 * distinct:
+        raise InputError(
+            f"{where}: {distinct} frames numbered {start} to {stop - 1}, expected the frames of one video, "
+            "at least one in a hundred present"
+        )
+    return array - start, stop - start
+
+
+def people_clip(
+    joints: np.ndarray,
+    layout: Layout,
+    options: Options,
+    where: str,
+    *,
+    name: str,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    label: str | None = None,
+    subject: str | None = None,
+    camera: str | None = None,
+    split: str | None = None,
+) -> Clip:
+    """A clip of the most energetic people; padding without a joint is dropped.
+
+    Args:
+        joints: (M, T, V, C) with NaN where a joint is missing.
+        fps, image_size: what the file says; the options fill in what it does not.
+
+    Raises:
+        NoSkeleton: nobody has a joint in any frame.
+        InputError: as `orvpe.clip.Clip`.
+    """
+    kept, visible = most_energetic(joints, ~np.isnan(joints).any(axis=-1), options.max_people)
+    if not len(kept):
+        raise NoSkeleton(f"{where}: nobody in {joints.shape[1]} frames")
+    in_image = joints.shape[-1] == 2
+    try:
+        return Clip(
+            kept, visible, layout, name=name, fps=fps or options.fps,
+            image_size=(image_size or options.image_size) if in_image else None,
+            label=label, subject=subject, camera=camera, split=split,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def layout_for(joints: int, known: dict[int, Layout], options: Options, where: str) -> Layout:
+    """The layout the user named, or the only one this format has with so many joints.
+
+    Raises:
+        InputError: neither fits.
+    """
+    layout = options.layout or known.get(joints)
+    if layout is None:
+        fits = ", ".join(f"{n} ({k.name})" for n, k in sorted(known.items()))
+        raise InputError(f"{where}: {joints} joints a person, expected {fits}; name the joints with --layout")
+    if len(layout) != joints:
+        raise InputError(
+            f"{where}: {joints} joints a person, but layout {layout.name!r} (--layout) has {len(layout)}"
+        )
+    return layout
