@@ -43,12 +43,11 @@ _MAGIC = b"ARROW1"
 # --- coordinates <-> int16 ----------------------------------------------------------------------------------
 
 
-def quantise(clip: Clip) -> tuple[np.ndarray, np.ndarray, float]:
-    """A clip's coordinates as integers.
+def grid(clip: Clip) -> tuple[np.ndarray, float]:
+    """The grid that a clip's coordinates are rounded to.
 
     Returns:
-        q: (M, T, V, C) int16, -32768 where missing.
-        origin: (C,) float64, a multiple of step, so that coordinates on the step's grid come back exactly.
+        origin: (C,) float64, a multiple of step, so that coordinates that lie on the grid come back exactly.
         step: metres or pixels a unit.
 
     Raises:
@@ -56,18 +55,31 @@ def quantise(clip: Clip) -> tuple[np.ndarray, np.ndarray, float]:
     """
     seen = clip.joints[clip.visible].astype(np.float64)  # (n, C)
     low, high = seen.min(axis=0), seen.max(axis=0)
-    # -32767 .. 32767, less one unit because the origin itself is rounded to the grid
-    needed = float((high - low).max()) / (2 * 32766)
-    step = max(STEP[clip.dims], needed)
+    most = 2 * 32766  # units from -32767 to 32767, less one at either end because the origin is rounded too
+    span = float((high - low).max())
+    step = max(STEP[clip.dims], span / most)
     if step > 2 * STEP[clip.dims]:
         unit = "m" if clip.dims == 3 else "px"
         raise InputError(
-            f"clip {clip.name!r}: its coordinates span {(high - low).max():.6g} {unit}, "
-            f"expected at most {2 * STEP[clip.dims] * 2 * 32766:.6g} {unit}"
+            f"clip {clip.name!r}: its coordinates span {span:.6g} {unit}, "
+            f"expected at most {2 * STEP[clip.dims] * most:.6g} {unit}"
         )
-    origin = np.rint((low + high) / 2 / step) * step
+    return np.rint((low + high) / 2 / step) * step, step
+
+
+def quantise(clip: Clip) -> tuple[np.ndarray, np.ndarray, float]:
+    """A clip's coordinates as integers.
+
+    Returns:
+        q: (M, T, V, C) int16, -32768 where missing.
+        origin, step: as `grid`.
+
+    Raises:
+        InputError: as `grid`.
+    """
+    origin, step = grid(clip)
     q = np.full(clip.joints.shape, MISSING, dtype=np.int16)
-    q[clip.visible] = np.rint((seen - origin) / step).astype(np.int16)
+    q[clip.visible] = np.rint((clip.joints[clip.visible].astype(np.float64) - origin) / step).astype(np.int16)
     return q, origin, step
 
 

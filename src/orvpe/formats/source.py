@@ -11,7 +11,7 @@ from orvpe.errors import InputError
 
 
 class Source:
-    """What a path holds, as relative POSIX names and bytes; opened lazily, so it can be sent to another process.
+    """What a path holds, as relative POSIX names and bytes; opened lazily, so it can go to another process.
 
     Raises:
         InputError: the path does not exist, or is a zip that cannot be read.
@@ -38,7 +38,7 @@ class Source:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every file, sorted; hidden files and macOS' resource forks are left out."""
+        """Every file, sorted; hidden files, macOS' resource forks, stores and their parts are left out."""
         if self.is_zip:
             found = [i.filename for i in self._zip.infolist() if not i.is_dir()]
         elif self.path.is_dir():
@@ -49,9 +49,7 @@ class Source:
             ]
         else:
             found = [self.path.name]
-        return tuple(
-            sorted(n for n in found if not any(p.startswith((".", "__MACOSX")) for p in n.split("/")))
-        )
+        return tuple(sorted(n for n in found if not any(map(_no_pose_file, n.split("/")))))
 
     def read(self, name: str) -> bytes:
         """The bytes of one file.
@@ -91,3 +89,7 @@ class Source:
         if self.is_zip:
             return f"{self.path}:{name}"
         return str(self.path / name) if self.path.is_dir() else str(self.path)
+
+
+def _no_pose_file(part: str) -> bool:
+    return part.startswith((".", "__MACOSX")) or part.endswith((".orvpe", ".orvpe.parts"))

@@ -1,0 +1,424 @@
+"""Pose files of any known format to one store: all cores, resumable, the same bytes however it was run.
+
+The items of all sources are cut into chunks of fixed size.  A chunk becomes a small part store, written
+together with a JSON note of what was skipped; parts are then copied, in order, into the store.  A run that
+was interrupted leaves its parts in ``OUT.parts``, and the same command takes them up again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from orvpe.clip import Clip
+from orvpe.errors import InputError
+from orvpe.formats import FORMATS, detect
+from orvpe.formats.base import Item, NoSkeleton, Options
+from orvpe.formats.source import Source
+from orvpe.progress import Progress
+from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown
+from orvpe.store import Store, StoreWriter, check_alike, grid, orvpe_version
+
+CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
+_KEEP_BAD = 100
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What `ingest` did.
+
+    Args:
+        clips: clips in the store.
+        frames: people x frames in the store.
+        skipped_no_skeleton: items in which nobody is, and windows in which nobody is seen.
+        skipped_short: clips with fewer than ``min_frames`` frames.
+        bad: one line for each item that could not be read.
+        seconds: wall-clock time of this call.
+        bytes: size of the store.
+    """
+
+    clips: int
+    frames: int
+    skipped_no_skeleton: int
+    skipped_short: int
+    bad: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that a chunk needs to know, sent to another process."""
+
+    source: str
+    format: str
+    items: tuple[Item, ...]
+    part: Path  # without suffix
+    options: Options
+    unified: bool
+    window: int | None
+    stride: int | None
+    min_frames: int
+
+
+def ingest(
+    paths: list[str],
+    out: str,
+    layout: str = "unified",
+    format: str | None = None,
+    joints: str | None = None,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    dims: int = 3,
+    min_confidence: float = 0.1,
+    max_people: int = 2,
+    window: int | None = None,
+    stride: int | None = None,
+    min_frames: int = 1,
+    skip_bad: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> IngestReport:
+    """Read pose files of any known format into one store.
+
+    An interrupted run keeps what it has read in OUT.parts; the same command goes on from there.  A script
+    that calls this with more than one worker does so under ``if __name__ == "__main__":``, as every script
+    that starts processes.
+
+    Args:
+        paths: folders, zips or files with poses; several are put one after the other.
+        out: the store to write, by convention ending in .orvpe.
+        layout: 'unified' maps every clip onto the 17 common joints, 'native' keeps the joints of the source.
+        format: the format of the sources; found by itself when not given.
+        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
+        fps: frames per second, where the source does not say.
+        image_size: width and height in pixels, where the source does not say.
+        dims: 3 for metres or 2 for pixels, for formats that hold both.
+        min_confidence: a joint with a lower confidence is missing.
+        max_people: keep at most that many people a clip, those who move most.
+        window: cut recordings longer than that many frames into windows of that length.
+        stride: frames from one window to the next; half a window when not given.
+        min_frames: leave out clips with fewer frames.
+        skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
+        workers: processes that read; all cores when not given.
+        overwrite: replace an existing store.
+
+    Returns:
+        what was read, left out and written.
+
+    Raises:
+        InputError: a path that does not exist or holds no pose file, an unknown format or layout, items that
+        cannot
+            be read (unless ``skip_bad``), 2D and 3D clips or different native layouts in one store, no clip
+            at all, an existing store (unless ``overwrite``).
+    """
+    begun = time.monotonic()
+    _check(paths, layout, format, window, stride, min_frames, workers, dims, max_people, min_confidence)
+    target = Path(out)
+    if target.is_dir():
+        raise InputError(f"{out}: is a folder, expected the name of the store to write")
+    if target.exists() and not overwrite:
+        raise InputError(f"{out}: exists already; give --overwrite true to replace it")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"{out}: folder {target.parent} does not exist")
+    options = Options(
+        layout=get_layout(joints) if joints else None,
+        fps=fps,
+        image_size=image_size,
+        dims=dims,
+        min_confidence=min_confidence,
+        max_people=max_people,
+    )
+    settings = {
+        "layout": layout,
+        "format": format,
+        "joints": options.layout.to_dict() if options.layout else None,
+        "fps": fps,
+        "image_size": image_size,
+        "dims": dims,
+        "min_confidence": min_confidence,
+        "max_people": max_people,
+        "window": window,
+        "stride": stride,
+        "min_frames": min_frames,
+    }
+    parts = target.with_name(target.name + ".parts")
+    jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
+    _claim(parts, _fingerprint([Source(p) for p in paths], settings, len(jobs)))
+    todo = [job for job in jobs if not job.part.with_suffix(".json").exists()]
+    resumed = len(jobs) - len(todo)
+    with Progress("reading", sum(len(j.items) for j in jobs), unit="items") as progress:
+        if resumed:
+            progress.note(f"going on: {resumed} of {len(jobs)} parts are in {parts} already")
+            progress.advance(sum(len(j.items) for j in jobs) - sum(len(j.items) for j in todo), counts=False)
+        for job in _run(todo, workers or os.cpu_count() or 1):
+            progress.advance(len(job.items))
+    notes = [json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8")) for job in jobs]
+    bad = [line for note in notes for line in note["bad"]]
+    if bad and not skip_bad:
+        rest = f" (and {len(bad) - 1} more that cannot be read)" if len(bad) > 1 else ""
+        raise InputError(f"{bad[0]}{rest}; give --skip_bad true to leave such items out")
+    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short")
+    total = {kind: sum(note[kind] for note in notes) for kind in kinds}
+    meta = {
+        "generated": False,
+        "sources": sources,
+        "options": settings,
+        "skipped": {
+            "no_skeleton": total["skipped_no_skeleton"],
+            "short": total["skipped_short"],
+            "bad": len(bad),
+            "bad_first": bad[:_KEEP_BAD],
+        },
+    }
+    full = [note for note in notes if note["clips"]]
+    for note in full:
+        ours, theirs = layout_from_dict(note["layout"]), layout_from_dict(full[0]["layout"])
+        check_alike(note["first"], ours, note["dims"], theirs, full[0]["dims"])
+    if not full:
+        shutil.rmtree(parts)
+        raise InputError(
+            f"{', '.join(paths)}: no clip in {sum(len(j.items) for j in jobs)} items "
+            f"({total['skipped_no_skeleton']} without a skeleton, {total['skipped_short']} too short, "
+            f"{len(bad)} bad)"
+        )
+    _merge(target, [job.part for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta)
+    shutil.rmtree(parts)
+    return IngestReport(
+        clips=total["clips"],
+        frames=total["frames"],
+        skipped_no_skeleton=total["skipped_no_skeleton"],
+        skipped_short=total["skipped_short"],
+        bad=bad,
+        seconds=time.monotonic() - begun,
+        bytes=target.stat().st_size,
+    )
+
+
+def _check(
+    paths: Sequence[str],
+    layout: str,
+    format: str | None,
+    window: int | None,
+    stride: int | None,
+    min_frames: int,
+    workers: int | None,
+    dims: int,
+    max_people: int,
+    min_confidence: float,
+) -> None:
+    if not paths:
+        raise InputError("paths: nothing to read, expected at least one folder, zip or file")
+    if layout not in ("unified", "native"):
+        options = ("unified", "native")
+        raise InputError(unknown("layout option", layout, options) + " (--joints names the source's layout)")
+    if format is not None and format not in FORMATS:
+        raise InputError(unknown("format", format, FORMATS))
+    if dims not in (2, 3):
+        raise InputError(f"dims is {dims}, expected 2 (pixels) or 3 (metres)")
+    if not min_confidence >= 0:
+        raise InputError(f"min_confidence is {min_confidence}, expected at least 0")
+    if stride is not None and window is None:
+        raise InputError(f"stride is {stride}, but window is not given")
+    whole = {"min_frames": min_frames, "max_people": max_people, "window": window, "stride": stride}
+    for name, value in {**whole, "workers": workers}.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}, expected at least 1")
+
+
+# --- planning -----------------------------------------------------------------------------------------------
+
+
+def _plan(
+    paths: Sequence[str],
+    format: str | None,
+    parts: Path,
+    options: Options,
+    unified: bool,
+    window: int | None,
+    stride: int | None,
+    min_frames: int,
+) -> tuple[list[_Job], list[dict[str, Any]]]:
+    jobs: list[_Job] = []
+    sources: list[dict[str, Any]] = []
+    for path in paths:
+        source = Source(path)
+        reader = FORMATS[format] if format else detect(source)
+        items = reader.items(source)
+        if not items:
+            raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
+        sources.append({"path": Path(path).name, "format": reader.name, "items": len(items)})
+        for begin in range(0, len(items), CHUNK_ITEMS):
+            part = parts / f"{len(jobs):06d}"
+            chunk = tuple(items[begin : begin + CHUNK_ITEMS])
+            jobs.append(_Job(path, reader.name, chunk, part, options, unified, window, stride, min_frames))
+    return jobs, sources
+
+
+def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: int) -> str:
+    """Changes when a source's files, their sizes or times, an option or this program's version does."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([orvpe_version(), CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
+    for source in sources:
+        digest.update(str(source.path.resolve()).encode())
+        files = [source.path / n for n in source.names] if source.path.is_dir() else [source.path]
+        for file in files:
+            status = file.stat()
+            digest.update(f"{file.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _claim(parts: Path, fingerprint: str) -> None:
+    """Make the folder of parts, and drop the parts of another run in it."""
+    manifest = parts / "manifest.txt"
+    if parts.exists():
+        if not parts.is_dir() or (any(parts.iterdir()) and not manifest.exists()):
+            raise InputError(
+                f"{parts}: in the way, and not made by ingest; remove it or choose another --out"
+            )
+        if manifest.exists() and manifest.read_text(encoding="utf-8") == fingerprint:
+            return
+        shutil.rmtree(parts)
+    parts.mkdir()
+    _write_text(manifest, fingerprint)
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+# --- reading, in this process or in many --------------------------------------------------------------------
+
+
+def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
+    """Do the jobs; yields each when it is done."""
+    if workers == 1 or len(jobs) <= 1:
+        for job in jobs:
+            _read_chunk(job)
+            yield job
+        return
+    # spawn: the same on every system, and safe beside threads
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_leave_ctrl_c_to_the_parent
+    )
+    try:
+        waiting = iter(jobs)
+        running = {pool.submit(_read_chunk, job): job for job in itertools.islice(waiting, 2 * workers)}
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                yield running.pop(future)
+                following = next(waiting, None)
+                if following is not None:
+                    running[pool.submit(_read_chunk, following)] = following
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    """On Ctrl-C every process of the terminal is told; readers finish their chunk, which is then kept."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str) -> Source:
+    """One open source a process, so that a zip's list of 100,000 names is read once."""
+    return Source(path)
+
+
+def _read_chunk(job: _Job) -> None:
+    """Read a chunk's items into its part store, then note that it is done."""
+    source, reader = _opened(job.source), FORMATS[job.format]
+    note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
+    clips: list[Clip] = []
+    for item in job.items:
+        try:
+            found = reader.read(source, item, job.options)
+            ready = [seen_people(to_unified(clip) if job.unified else clip) for clip in found]
+            pieces = [piece for clip in ready for piece in windows(clip, job.window, job.stride)]
+            for piece in pieces:
+                if piece is not None:
+                    grid(piece)  # raises now if it cannot be stored
+        except NoSkeleton:
+            note["skipped_no_skeleton"] += 1
+            continue
+        except InputError as error:
+            where = "" if str(source.path) in str(error) else f"{source.where(item[0])}: "
+            note["bad"].append(f"{where}{error}")
+            continue
+        for piece in pieces:
+            if piece is None:
+                note["skipped_no_skeleton"] += 1
+            elif piece.frames < job.min_frames:
+                note["skipped_short"] += 1
+            else:
+                clips.append(piece)
+    if clips:
+        first = clips[0]
+        note |= {
+            "clips": len(clips),
+            "frames": sum(c.people * c.frames for c in clips),
+            "first": f"{job.source}, clip {first.name!r}",
+            "layout": first.layout.to_dict(),
+            "dims": first.dims,
+        }
+        with StoreWriter(job.part.with_suffix(".orvpe"), first.layout, first.dims) as writer:
+            for clip in clips:
+                writer.add(clip)
+    _write_text(job.part.with_suffix(".json"), json.dumps(note))
+
+
+def seen_people(clip: Clip) -> Clip:
+    """The clip without the people of whom no joint is ever visible."""
+    seen = clip.visible.any(axis=(1, 2))  # (M,)
+    return clip if seen.all() else clip.with_(joints=clip.joints[seen], visible=clip.visible[seen])
+
+
+def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip | None]:
+    """A long recording as overlapping windows; the last one ends with the recording.
+
+    Args:
+        clip: the recording; comes back as it is when no longer than ``window``.
+        window: frames a window, None for no cutting.
+        stride: frames from one window to the next, half a window when None.
+
+    Yields:
+        the windows, named ``NAME@FIRST_FRAME``; None for a window in which nobody is seen.
+    """
+    if window is None or clip.frames <= window:
+        yield clip
+        return
+    last = clip.frames - window
+    for begin in [*range(0, last, stride or max(1, window // 2)), last]:
+        cut = slice(begin, begin + window)
+        if clip.visible[:, cut].any():
+            name = f"{clip.name}@{begin}"
+            yield seen_people(clip.with_(joints=clip.joints[:, cut], visible=clip.visible[:, cut], name=name))
+        else:
+            yield None
+
+
+# --- putting together ---------------------------------------------------------------------------------------
+
+
+def _merge(target: Path, parts: Sequence[Path], meta: dict[str, Any]) -> None:
+    first = Store.open(parts[0].with_suffix(".orvpe"))
+    with StoreWriter(target, first.layout, first.dims, meta) as writer:
+        for part in parts:
+            writer.add_store(Store.open(part.with_suffix(".orvpe")))
