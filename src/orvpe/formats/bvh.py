@@ -1,8 +1,8 @@
 """BVH motion capture: a HIERARCHY of joints and a MOTION table; positions by forward kinematics.
 
-A joint's rotation is the product of its rotation channels in the order listed, its place OFFSET, or its position
-channels where it has them (the form Blender and MotionBuilder read; position channels of a joint below the root that
-stay at zero are taken as additions to OFFSET).  End sites carry no name and are left out.
+A joint's rotation is the product of its rotation channels in the order listed, its place OFFSET, or its
+position channels where it has them (the form Blender and MotionBuilder read; position channels of a joint
+below the root that stay at zero are taken as additions to OFFSET).  End sites carry no name and are left out.
 
 BVH has no unit.  The rest pose's largest extent is taken for a person of 1 to 2.3 m in metres, centimetres or
 millimetres, whichever fits; if none does, the rest pose is scaled to 1.7 m.
@@ -146,7 +146,8 @@ def parse(data: bytes, where: str) -> tuple[list[Joint], np.ndarray, float]:
         raise InputError(f"{where}: empty, 'Frames: {frames}'")
     if len(words) - 5 != frames * width:
         raise InputError(
-            f"{where}: {len(words) - 5} motion values, expected {frames * width} ({frames} frames of {width} channels)"
+            f"{where}: {len(words) - 5} motion values, expected {frames * width} "
+            f"({frames} frames of {width} channels)"
         )
     try:
         motion = np.array(words[5:], dtype=np.float64).reshape(frames, width)

@@ -1,10 +1,11 @@
 """COCO keypoints: result lists (AlphaPose and others) and annotation files, pixels.
 
 A result list holds ``{"image_id": ..., "keypoints": [x, y, confidence, ...], "score": ...}`` a detection; an
-annotation file ``{"images": [...], "annotations": [...]}``, whose third number is 0 for a joint not labelled.  One
-file is one clip, or one a video where the images say so (``video_id``, or the folder of ``image_id`` or
-``file_name``).  Track identities (AlphaPose ``idx``, ``track_id``) are kept where they tell the people of every frame
-apart; otherwise people are linked here.  Of whole-body models (133, 136 joints) the body's 17 or 26 are read.
+annotation file ``{"images": [...], "annotations": [...]}``, whose third number is 0 for a joint not labelled.
+One file is one clip, or one a video where the images say so (``video_id``, or the folder of ``image_id`` or
+``file_name``).  Track identities (AlphaPose ``idx``, ``track_id``) are kept where they tell the people of
+every frame apart; otherwise people are linked here.  Of whole-body models (133, 136 joints) the body's 17 or
+26 are read.
 """
 
 from __future__ import annotations

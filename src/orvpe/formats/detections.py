@@ -10,11 +10,16 @@ from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.people import most_energetic
-from orvpe.skeleton import Layout
+from orvpe.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources, unknown
 
 
 def hide_missing(
-    joints: np.ndarray, confidence: np.ndarray | None, min_confidence: float, where: str
+    joints: np.ndarray,
+    confidence: np.ndarray | None,
+    min_confidence: float,
+    where: str,
+    *,
+    origin_is_missing: bool = True,
 ) -> np.ndarray:
     """NaN where a detector says that it found nothing: low or zero confidence, the origin, or NaN already.
 
@@ -22,6 +27,7 @@ def hide_missing(
         joints: (..., V, C); all coordinates 0 is what estimators and sensors write for a lost joint.
         confidence: (..., V), None when the source has none.
         min_confidence: a joint below it is missing; so is one at or below 0.
+        origin_is_missing: False where a missing joint is never written as zeros.
 
     Returns:
         (..., V, C) float32 with NaN where a joint is missing.
@@ -32,7 +38,9 @@ def hide_missing(
     joints = np.array(joints, dtype=np.float32)
     if np.isinf(joints).any():
         raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
-    missing = np.isnan(joints).any(axis=-1) | (joints == 0).all(axis=-1)
+    missing = np.isnan(joints).any(axis=-1)
+    if origin_is_missing:
+        missing |= (joints == 0).all(axis=-1)
     if confidence is not None:
         confidence = np.asarray(confidence, dtype=np.float32)
         missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
@@ -41,7 +49,8 @@ def hide_missing(
 
 
 def frame_range(numbers: Sequence[int] | np.ndarray, where: str) -> tuple[np.ndarray, int]:
-    """Frame numbers as indices from the first one on, and how many frames that makes, those with nobody included.
+    """Frame numbers as indices from the first one on, and how many frames that makes, those with nobody
+    included.
 
     Raises:
         InputError: numbers so far apart that these are hardly frames of one video.
@@ -110,3 +119,32 @@ def layout_for(joints: int, known: dict[int, Layout], options: Options, where: s
             f"{where}: {joints} joints a person, but layout {layout.name!r} (--layout) has {len(layout)}"
         )
     return layout
+
+
+def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[Layout, np.ndarray]:
+    """The layout for joints given by name, and where in it each of them is.
+
+    Args:
+        names: in the order of the data.
+        wanted: the layout to use; by default the known one with these joints in any order, else one of
+            the names.
+
+    Raises:
+        InputError: a name twice, a name that the wanted layout lacks, or no name of a body's joint.
+    """
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: joint {twice!r} is named twice")
+    layout = wanted or next((k for k in LAYOUTS.values() if set(k.joints) == set(names)), None)
+    if layout is not None:
+        for n in names:
+            if n not in layout.joints:
+                raise InputError(f"{where}: {unknown('joint', n, layout.joints, f'layout {layout.name!r}')}")
+        return layout, np.array([layout.index(n) for n in names])
+    layout = layout_for_names(names)
+    if not unified_sources(layout):
+        known = sorted({j for k in LAYOUTS.values() for j in k.joints})
+        raise InputError(
+            f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}"
+        )
+    return layout, np.arange(len(names))

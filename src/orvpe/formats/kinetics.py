@@ -1,7 +1,8 @@
 """Kinetics-skeleton: one JSON a clip, OpenPose's 18 joints, coordinates as fractions of the image.
 
-``{"data": [{"frame_index": 1, "skeleton": [{"pose": [x, y, ...], "score": [...]}]}], "label": ..., ...}``.  The files
-do not say how large the image was; the data set was made at 340 x 256, which is taken when no image size is given.
+``{"data": [{"frame_index": 1, "skeleton": [{"pose": [x, y, ...], "score": [...]}]}], "label": ..., ...}``.
+The files do not say how large the image was; the data set was made at 340 x 256, which is taken when no image
+size is given.
 """
 
 from __future__ import annotations

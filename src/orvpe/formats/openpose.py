@@ -1,7 +1,8 @@
 """OpenPose: a folder of ``<video>_000000000000_keypoints.json``, one a frame, 25 or 18 joints in pixels.
 
-A clip is all frames of one video: the files of one folder whose names begin alike, ordered by their number.  A
-number that is left out is a frame with nobody.  OpenPose lists people anew in every frame; they are linked here.
+A clip is all frames of one video: the files of one folder whose names begin alike, ordered by their number.
+A number that is left out is a frame with nobody.  OpenPose lists people anew in every frame; they are linked
+here.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ MAX_GUESS = 3  # frames a person is expected to keep moving while unseen
 def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
     """Give the people of every frame an identity.
 
-    Each known person is expected at the last seen pose, moved on by the smoothed displacement of the body (so two
-    people who cross keep their identity); the found people are assigned to them by the least total distance, the
-    mean over shared joints relative to the body's size.  Who is further than ``MAX_COST`` body sizes from everybody
-    is new.
+    Each known person is expected at the last seen pose, moved on by the smoothed displacement of the body (so
+    two people who cross keep their identity); the found people are assigned to them by the least total distance,
+    the mean over shared joints relative to the body's size.  Who is further than ``MAX_COST`` body sizes from
+    everybody is new.
 
     Args:
         frames: T arrays (P_t, V, C), one a frame; NaN where a joint is missing, P_t may be 0.
@@ -111,7 +111,7 @@ def _size(poses: np.ndarray) -> np.ndarray:
 
 
 def _distance(guess: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """(K, V, C), (P, V, C) -> (K, P): mean distance over the shared joints, of the centres when they share none."""
+    """(K, V, C), (P, V, C) -> (K, P): mean distance over shared joints, of the centres when there are none."""
     if not len(guess) or not len(found):
         return np.zeros((len(guess), len(found)))
     between = np.linalg.norm(guess[:, None] - found[None], axis=-1)  # (K, P, V)

@@ -1,11 +1,11 @@
 """pyskl and MMAction2 skeleton pickles: ``{"split": {name: [frame_dir, ...]}, "annotations": [...]}``.
 
-An annotation holds ``frame_dir``, ``label``, ``keypoint`` (M, T, V, C) and often ``keypoint_score`` (M, T, V),
-``img_shape`` (height, width).  C = 2 are pixels, C = 3 metres.  A bare list of annotations is read too.
+An annotation holds ``frame_dir``, ``label``, ``keypoint`` (M, T, V, C) and often ``keypoint_score`` (M, T,
+V), ``img_shape`` (height, width).  C = 2 are pixels, C = 3 metres.  A bare list of annotations is read too.
 
-A file may hold several splits (``xsub_train``, ``xsub_val``, ``xset_train``, ...).  A clip has one: that of the
-first name ending in "train" and of those that begin alike.  Where there is only one other half it is called "test",
-since "val" is what these files call the part on which results are reported.
+A file may hold several splits (``xsub_train``, ``xsub_val``, ``xset_train``, ...).  A clip has one: that of
+the first name ending in "train" and of those that begin alike.  Where there is only one other half it is
+called "test", since "val" is what these files call the part on which results are reported.
 """
 
 from __future__ import annotations

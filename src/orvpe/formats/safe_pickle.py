@@ -1,8 +1,8 @@
 """Unpickling that can only build plain containers, numbers, text and numpy arrays.
 
-A pickle is a program: whatever it names is called.  Here every name resolves to a function of this module or to one
-of a few harmless constructors; all else is refused.  Even numpy's own helpers are stood in for, since a crafted
-dtype or array state can make numpy read outside its memory.
+A pickle is a program: whatever it names is called.  Here every name resolves to a function of this module or
+to one of a few harmless constructors; all else is refused.  Even numpy's own helpers are stood in for, since
+a crafted dtype or array state can make numpy read outside its memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Array(np.ndarray):
         _, shape, dtype, fortran, raw = state
         plain = _plain(dtype)
         count = math.prod(_shape(shape))
-        if plain == object:
+        if plain.hasobject:
             if not isinstance(raw, list) or len(raw) != count:
                 raise InputError(f"refused: an array of {count} objects with other content")
         else:
@@ -53,7 +53,8 @@ class _Array(np.ndarray):
                 raise InputError(
                     f"an array of shape {shape} has {len(raw)} bytes, not {count * plain.itemsize}"
                 )
-        super().__setstate__((1, tuple(shape), plain, bool(fortran), raw))  # type: ignore[misc]
+        checked: Any = (1, tuple(shape), plain, bool(fortran), raw)
+        super().__setstate__(checked)
 
 
 def _plain(dtype: Any) -> np.dtype:
@@ -74,7 +75,7 @@ def _reconstruct(*_: Any) -> _Array:
 
 def _scalar(dtype: Any, raw: Any = b"") -> Any:
     plain = _plain(dtype)
-    if plain == object:
+    if plain.hasobject:
         return raw
     raw = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
     return np.frombuffer(raw, dtype=plain, count=1)[0]
@@ -82,7 +83,7 @@ def _scalar(dtype: Any, raw: Any = b"") -> Any:
 
 def _from_buffer(raw: Any, dtype: Any, shape: Any, order: str, *_: Any) -> np.ndarray:
     plain = _plain(dtype)
-    if plain == object:
+    if plain.hasobject:
         raise InputError("refused: an array of objects read from bytes")
     array = np.frombuffer(raw, dtype=plain).reshape(_shape(shape), order="F" if order == "F" else "C")
     return array.view(_Array)
