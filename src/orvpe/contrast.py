@@ -1,11 +1,11 @@
 """The contrastive module (section III-C): projection, memory bank, losses.
 
-A clip's embedding is pulled towards the bank's row of the same sequence, which holds its other sub-graphs from
-previous epochs, and pushed away from K rows of other sequences.  Readings of the text, where it is wrong or silent:
+A clip's embedding is pulled towards the bank's row of the same sequence, which holds its other sub-graphs
+from previous epochs, and pushed away from K rows of other sequences.  Where the text is wrong or silent:
 
 * Eq. 3 leaves the positive out of the denominator and so has no lower bound: the loss is the (K+1)-way
-  cross-entropy (InfoNCE); noise-contrastive estimation (Wu et al., CVPR 2018), which the text allows, is the other.
-* Minimising it maximises mutual information between sub-graphs of one sequence; the abstract says "minimizing".
+  cross-entropy (InfoNCE), or noise-contrastive estimation (Wu et al., CVPR 2018), which the text allows.
+* Minimising it maximises mutual information between sub-graphs of a sequence; the abstract says "minimizing".
 * phi of eq. 4 is "a non-linear mapping", the implementation section has one layer: `Projection` offers both.
 * The other sub-graph is the previous epoch's, not the previous iteration's: that is what a bank holds.
 * Eq. 5 does not keep unit length, so rows are normalised again.
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from orvpe.errors import InputError
 
 
-def unknown_choice(parameter: str, value: str, known: Any) -> str:
+def _unknown(parameter: str, value: str, known: Any) -> str:
     """One line for a value outside a short list of choices."""
     return f"{parameter} is {value!r}, expected one of {', '.join(known)}"
 
@@ -38,11 +38,11 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class Projection(nn.Module):
-    """phi of eq. 4 and its division by the norm: feature (B, inputs) -> embedding (B, outputs) of unit length.
+    """phi of eq. 4 over its norm: feature (B, inputs) -> embedding (B, outputs) of unit length.
 
     Args:
         inputs, outputs: widths, 256 -> 128 in the paper.
-        kind: "linear", one fully connected layer (section IV-D), or "mlp", FC-ReLU-FC (eq. 4's non-linear phi).
+        kind: "linear", one fully connected layer (section IV-D), or "mlp", FC-ReLU-FC (non-linear, eq. 4).
 
     Raises:
         InputError: another kind.
@@ -51,7 +51,7 @@ class Projection(nn.Module):
     def __init__(self, inputs: int = 256, outputs: int = 128, kind: str = "linear") -> None:
         super().__init__()
         if kind not in ("linear", "mlp"):
-            raise InputError(unknown_choice("projection", kind, ("linear", "mlp")))
+            raise InputError(_unknown("projection", kind, ("linear", "mlp")))
         self.layers = (
             nn.Linear(inputs, outputs)
             if kind == "linear"
@@ -63,7 +63,7 @@ class Projection(nn.Module):
         return _unit(self.layers(feature))
 
 
-# --- the memory bank ----------------------------------------------------------------------------------------------
+# --- the memory bank ------------------------------------------------------------------------------------
 
 
 class MemoryBank(nn.Module):
@@ -123,8 +123,8 @@ class MemoryBank(nn.Module):
         """K rows of other sequences for each clip, none twice: indices (B,) -> (B, K).
 
         Every set of K other rows is equally likely.  All clips read one random permutation, each from a place
-        of its own, so that the draw costs N + B*K, takes the same numbers from the generator at any B, and, given
-        generators in the same state, gives the same negatives however the batch is divided among processes.
+        of its own, so that the draw costs N + B*K, takes the same numbers from the generator at any B, and,
+        given generators in the same state, is the same however the batch is divided among processes.
 
         Raises:
             InputError: K larger than the number of other sequences.
@@ -144,8 +144,8 @@ class MemoryBank(nn.Module):
 
     def similarity(self, query: Tensor, indices: Tensor) -> Tensor:
         """query (B, D) against rows indices (B, K) -> dot products (B, K)."""
-        # A product with the whole bank reads each row once; gathering moves B*K rows through memory.  The product
-        # is the cheaper of the two up to a few dozen times more rows than are asked for.
+        # A product with the whole bank reads each row once, gathering moves B*K rows through memory: by bytes
+        # and operations the product is the cheaper up to a few dozen times more rows than are wanted.
         if len(self) <= 32 * indices.shape[1]:
             return (query @ self.rows.T).gather(1, indices)
         return _RowProducts.apply(query, self.rows, indices)
@@ -155,7 +155,7 @@ def check_negatives(k: int, size: int) -> None:
     """InputError unless a bank of ``size`` rows can give ``k`` negatives."""
     if not 1 <= k <= size - 1:
         raise InputError(
-            f"negatives: K = {k}, but a memory bank of {size} sequences has {size - 1} others; expected 1 to {size - 1}"
+            f"negatives: K = {k}, expected 1 to {size - 1}, the other sequences of a memory bank of {size}"
         )
 
 
@@ -174,7 +174,7 @@ def _occurrence(indices: Tensor) -> Tensor:
 
 
 class _RowProducts(torch.autograd.Function):
-    """Dot products with gathered rows, a few clips at a time, so that (B, K, D) never exists, not even for backward."""
+    """Dot products with gathered rows, clip by clip: (B, K, D) never exists, not even for backward."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, rows: Tensor, indices: Tensor) -> Tensor:
@@ -187,13 +187,18 @@ class _RowProducts(torch.autograd.Function):
         return torch.stack([g @ rows[i] for g, i in zip(grads[0], indices, strict=True)]), None, None
 
 
-# --- losses -------------------------------------------------------------------------------------------------------
+# --- losses ---------------------------------------------------------------------------------------------
 
 
 class InfoNCE(nn.Module):
-    """(K+1)-way cross-entropy of eq. 4's similarities.  Identical embeddings give ln(K + 1)."""
+    """(K+1)-way cross-entropy of eq. 4's similarities.  Identical embeddings give ln(K + 1).
 
-    def __init__(self, temperature: float = 0.07, size: int = 0) -> None:
+    Args:
+        temperature: Temp of eq. 4.
+        size: not used; every loss in `LOSSES` takes the same arguments.
+    """
+
+    def __init__(self, temperature: float = 0.07, size: int | None = None) -> None:
         super().__init__()
         self.temperature = _checked_temperature(temperature)
 
@@ -229,14 +234,10 @@ class NCE(nn.Module):
     def __init__(self, temperature: float = 0.07, size: int = 0) -> None:
         super().__init__()
         if size < 2:
-            raise InputError(
-                f"size of the NCE loss is {size}, expected the bank's number of sequences, at least 2"
-            )
+            raise InputError(f"size of the NCE loss is {size}, expected the rows of the bank, at least 2")
         self.temperature = _checked_temperature(temperature)
         self.size = size
-        self.register_buffer(
-            "log_z", torch.tensor(math.nan, dtype=torch.float64)
-        )  # NaN until the first batch
+        self.register_buffer("log_z", torch.tensor(math.nan))  # NaN until the first batch
 
     def forward(self, positive: Tensor, negative: Tensor) -> Tensor:
         """Cosines with the positive (B,) and the negatives (B, K) -> loss of each clip (B,)."""
@@ -249,12 +250,11 @@ class NCE(nn.Module):
 
     @torch.no_grad()
     def _estimate(self, logits: Tensor) -> None:
-        own = logits.double()
-        sums = torch.stack(
-            (own.logsumexp(dim=(0, 1)), own.new_tensor(float(own.numel())).log())
-        )  # logs of sum, count
-        every = torch.stack(_from_all(sums)).logsumexp(dim=0)
-        self.log_z.copy_(math.log(self.size) + every[0] - every[1])
+        total, count = logits.logsumexp(dim=(0, 1)), logits.new_tensor(float(logits.numel())).log()
+        total, count = torch.stack(_from_all(torch.stack((total, count)))).logsumexp(
+            dim=0
+        )  # of all processes
+        self.log_z.copy_(math.log(self.size) + total - count)
 
 
 def _checked_temperature(temperature: float) -> float:
@@ -266,7 +266,7 @@ def _checked_temperature(temperature: float) -> float:
 LOSSES: dict[str, Callable[..., nn.Module]] = {"info_nce": InfoNCE, "nce": NCE}
 
 
-# --- several processes --------------------------------------------------------------------------------------------
+# --- several processes ----------------------------------------------------------------------------------
 
 
 def _from_all(tensor: Tensor) -> list[Tensor]:
@@ -282,7 +282,7 @@ def _from_all(tensor: Tensor) -> list[Tensor]:
 def all_gather_rows(indices: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
     """The batches of all processes, one after the other in rank order; they may differ in size.
 
-    Every process gets the same, so that applying it keeps their banks equal.  With one process nothing happens.
+    Every process gets the same, so that applying it keeps their banks equal.  One process gets its own back.
 
     Args:
         indices: (B,) int64.
@@ -305,11 +305,11 @@ def all_gather_rows(indices: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor
     )
 
 
-# --- the module ---------------------------------------------------------------------------------------------------
+# --- the module -----------------------------------------------------------------------------------------
 
 
 class ContrastiveModule(nn.Module):
-    """Projection, bank and loss together.  After each optimiser step call `update` with what `forward` returned.
+    """Projection, bank and loss.  After each optimiser step call `update` with the embedding of `forward`.
 
     Under DistributedDataParallel pass ``broadcast_buffers=False``: the bank keeps itself equal.
 
@@ -342,7 +342,7 @@ class ContrastiveModule(nn.Module):
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
-            raise InputError(unknown_choice("loss", loss, LOSSES))
+            raise InputError(_unknown("loss", loss, LOSSES))
         self.bank = MemoryBank(size, outputs, momentum, generator)
         if negatives is not None:
             check_negatives(negatives, size)
@@ -374,5 +374,5 @@ class ContrastiveModule(nn.Module):
         return loss, query
 
     def update(self, indices: Tensor, embedding: Tensor) -> None:
-        """Moves the bank's rows of these sequences, of all processes: indices (B,), embedding (B, outputs)."""
+        """Moves the bank's rows of the batches of all processes: indices (B,), embedding (B, outputs)."""
         self.bank.update(*all_gather_rows(indices, embedding))

@@ -56,7 +56,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch-norm of any (N, C, ...) whose training statistics are those of all processes together.
 
     Every process takes part in every forward and backward pass; their local batches may differ in size, but
-    none may be empty.  Without a process group, with one process, or in evaluation, it is an ordinary batch-norm.
+    none may be empty.  Without a process group, with one process or in evaluation it is an ordinary one.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -65,12 +65,11 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, ...) -> the same shape."""
-        local = self.running_mean is not None and not self.training
-        if local or not dist.is_initialized() or dist.get_world_size() == 1:
+        if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)
         normal, mean, var, count = _GlobalNorm.apply(input, self.eps)
-        if self.training and self.running_mean is not None:
+        if self.running_mean is not None:
             self._track(mean, var * count / (count - 1).clamp(min=1))
         if self.affine:
             shape = (1, -1) + (1,) * (input.dim() - 2)
