@@ -96,6 +96,11 @@ def _encode(text: Any, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
+def _empty_bytes() -> bytes:
+    """How protocols 0 to 2 write b"" (with an argument, bytes() could be made to fill the memory)."""
+    return b""
+
+
 class _NdArray:
     """What the name numpy.ndarray resolves to: an argument of the functions above, never to be called."""
 
@@ -114,6 +119,7 @@ for _core in ("numpy.core", "numpy._core"):  # before and since numpy 2
     _ALLOWED[f"{_core}.multiarray", "scalar"] = _scalar
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _from_buffer
 for _builtins in ("builtins", "__builtin__"):  # Python 3 and 2
+    _ALLOWED[_builtins, "bytes"] = _empty_bytes
     for _type in (set, frozenset, complex):
         _ALLOWED[_builtins, _type.__name__] = _type
 

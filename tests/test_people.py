@@ -1,0 +1,96 @@
+"""Who is who: people who cross, vanish, appear; and who moves most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orvpe.formats.people import link_people, most_energetic
+
+POSE = np.random.default_rng(5).normal(size=(17, 2)) * [20, 60]
+
+
+def walkers(frames: int, seed: int = 0) -> np.ndarray:
+    """(2, T, 17, 2): two people of one pose who walk through each other, with detector noise."""
+    t = np.linspace(0, 1, frames)[:, None]
+    path = np.stack([100 + 400 * t, 500 - 400 * t])  # (2, T, 1)
+    joints = POSE + np.concatenate([path, np.full_like(path, 200)], axis=-1)[:, :, None]
+    return joints + np.random.default_rng(seed).normal(size=joints.shape)
+
+
+def shuffled(people: np.ndarray, seed: int, present: np.ndarray | None = None) -> list[np.ndarray]:
+    """The same people frame by frame, in any order; only those present."""
+    rng = np.random.default_rng(seed)
+    present = np.ones(people.shape[:2], bool) if present is None else present
+    return [people[rng.permutation(np.flatnonzero(present[:, t])), t] for t in range(people.shape[1])]
+
+
+def same_people(found: np.ndarray, true: np.ndarray) -> bool:
+    """Whether every found person is one true person throughout."""
+    return len(found) == len(true) and all(
+        any(np.array_equal(f, person.astype(np.float32), equal_nan=True) for f in found) for person in true
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_people_who_cross_keep_their_identity(seed: int) -> None:
+    people = walkers(60, seed)
+    assert same_people(link_people(shuffled(people, seed)), people)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_crossing_with_joints_missing(seed: int) -> None:
+    people = walkers(60, seed)
+    people[np.random.default_rng(seed).random(people.shape[:3]) < 0.3] = np.nan
+    assert same_people(link_people(shuffled(people, seed)), people)
+
+
+def test_a_gap_does_not_make_a_new_person() -> None:
+    people = walkers(60)[:1]
+    people[:, 20:26] = np.nan
+    present = ~np.isnan(people).all(axis=(2, 3))
+    assert same_people(link_people(shuffled(people, 0, present)), people)
+
+
+def test_somebody_far_away_is_new() -> None:
+    first, second = (POSE + np.array([x, 200]) for x in (100, 900))
+    found = link_people([first[None], second[None], second[None]])
+    assert found.shape == (2, 3, 17, 2)
+    assert np.isnan(found[0, 1:]).all()
+    assert np.isnan(found[1, 0]).all()
+
+
+def test_nobody() -> None:
+    assert link_people([np.zeros((0, 17, 2))] * 4).shape == (0, 4, 17, 2)
+    missing = np.full((3, 17, 3), np.nan)
+    assert link_people([missing, missing]).shape == (0, 2, 17, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 12))
+def test_every_seen_person_is_in_the_result_once(seed: int, people: int, frames: int) -> None:
+    """Whatever the input, linking only sorts: no joint is lost, changed, or used twice."""
+    rng = np.random.default_rng(seed)
+    listed = [rng.normal(size=(rng.integers(0, people + 1), 5, 2)) * 50 for _ in range(frames)]
+    for poses in listed:
+        poses[rng.random(poses.shape[:2]) < 0.4] = np.nan
+    found = link_people(listed)
+    for t, poses in enumerate(listed):
+        want = sorted(p.astype(np.float32).tobytes() for p in poses if not np.isnan(p).all())
+        have = sorted(p.tobytes() for p in found[:, t] if not np.isnan(p).all())
+        assert want == have
+
+
+def test_the_most_energetic_are_kept_and_nobody_unseen() -> None:
+    rng = np.random.default_rng(0)
+    joints = POSE + rng.normal(size=(4, 30, 17, 2)) * np.array([0.1, 9, 0, 3])[:, None, None, None]
+    visible = np.ones(joints.shape[:3], bool)
+    visible[1] = False  # the liveliest is never seen
+    kept, seen = most_energetic(joints, visible, 2)
+    np.testing.assert_array_equal(kept, joints[[3, 0]])
+    assert seen.all()
+    assert len(most_energetic(joints, visible, 9)[0]) == 3
+    joints[1] = np.nan  # what is under a missing joint is not read
+    np.testing.assert_array_equal(most_energetic(joints, visible, 2)[0], joints[[3, 0]])
