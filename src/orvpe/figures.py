@@ -174,7 +174,7 @@ def draw_skeletons(clips: Sequence[Clip], frames: int = 6, title: str = "") -> F
     from matplotlib.lines import Line2D
 
     rows = len(clips)
-    figure = new_figure(1.45 * frames + 1.5, 1.95 * rows + 0.75)
+    figure = new_figure(1.45 * frames + 1.5, 1.75 * rows + 0.75)
     grid = figure.subplots(rows, frames, squeeze=False)
     for row, clip in zip(grid, clips, strict=True):
         view = front_view(clip)

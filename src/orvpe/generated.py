@@ -180,9 +180,9 @@ def trajectory(action: str, frames: int, rng: np.random.Generator) -> Angles:
     """Joint angles of one performance, (T,) each; the body's idle sway included."""
     u = np.linspace(0.0, 1.0, frames)
     seconds = np.arange(frames) / FPS
-    hertz, offset = rng.uniform(0.7, 1.5), rng.uniform(0, 2 * np.pi)
+    hertz, offset = rng.uniform(0.5, 1.6), rng.uniform(0, 2 * np.pi)
     phase = 2 * np.pi * hertz * seconds + offset
-    sway = rng.normal(0.0, 0.05, (len(_ANGLES), 1)) + rng.normal(0.0, 0.04, (len(_ANGLES), 1)) * np.sin(
+    sway = rng.normal(0.0, 0.09, (len(_ANGLES), 1)) + rng.normal(0.0, 0.07, (len(_ANGLES), 1)) * np.sin(
         2 * np.pi * rng.uniform(0.1, 0.6, (len(_ANGLES), 1)) * seconds
         + rng.uniform(0, 2 * np.pi, (len(_ANGLES), 1))
     )  # (angles, T)
@@ -193,8 +193,13 @@ def trajectory(action: str, frames: int, rng: np.random.Generator) -> Angles:
         angles[f"{name}_elbow"] = np.abs(angles[f"{name}_elbow"]) + 0.15
         angles[f"{name}_knee"] = np.abs(angles[f"{name}_knee"])
     side = "left" if rng.random() < 0.3 else "right"
-    ACTIONS[action](angles, u, phase, rng.uniform(0.65, 1.25), side, rng)
-    return angles
+    ACTIONS[action](angles, u, phase, rng.uniform(0.5, 1.25), side, rng)
+    # people do other things by the way: a fainter trace of another action, in its own time
+    aside = dict(zip(_ANGLES, np.zeros((len(_ANGLES), frames)), strict=True))
+    other = list(ACTIONS)[int(rng.integers(len(ACTIONS)))]
+    ACTIONS[other](aside, u, 1.3 * phase + rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.0), side, rng)
+    faint = rng.uniform(0.0, 0.5)
+    return {name: angle + faint * aside[name] for name, angle in angles.items()}
 
 
 # --- bodies -------------------------------------------------------------------------------------------------
@@ -283,7 +288,7 @@ def generated_clip(
     turn = index // len(ACTIONS)  # 10 subjects and 3 cameras have no common divisor: every pair comes up
     subject, (camera, yaw) = turn % SUBJECTS, list(CAMERAS.items())[turn % len(CAMERAS)]
     frames = int(rng.integers(40, 121))
-    facing = np.radians(yaw + rng.normal(0.0, 15.0))
+    facing = np.radians(yaw + rng.normal(0.0, 20.0))
     tilt = np.full(1, np.radians(rng.uniform(-12.0, 4.0)))
     distance = rng.uniform(2.6, 4.2)
     bodies = []

@@ -280,6 +280,15 @@ def write_store(path: str | Path, clips: Iterable[Clip], meta: dict[str, Any] | 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
+def is_store(path: str | Path) -> bool:
+    """Whether the file begins like a store, however damaged it may be after that."""
+    path = Path(path)
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 class Store:
     """Clips on disk, memory-mapped; made by `Store.open`.
 
@@ -319,7 +328,7 @@ class Store:
         if len(wrong):
             i = wrong[0]
             raise InputError(
-                f"{path}: damaged, clip {i} ({self.names[i]!r}) holds {lengths[i]} values, "
+                f"{path}: damaged, clip {i} ({str(self.names[i])!r}) holds {lengths[i]} values, "
                 f"expected {expected[i]}"
             )
 
@@ -429,6 +438,6 @@ class Store:
             found = zlib.crc32(self.quantised(i).tobytes())
             if found != self._crc[i]:
                 raise InputError(
-                    f"{self.path}: clip {i} ({self.names[i]!r}) is damaged, checksum {found:08x}, "
+                    f"{self.path}: clip {i} ({str(self.names[i])!r}) is damaged, checksum {found:08x}, "
                     f"expected {self._crc[i]:08x}"
                 )
