@@ -1,0 +1,33 @@
+"""Data sets: which clips train, which test, and the number that counts.  One module a data set."""
+
+from __future__ import annotations
+
+from orvpe.datasets import generic, ntu, nucla, penn, smarthome
+from orvpe.datasets.base import Info, Protocol
+from orvpe.errors import InputError
+from orvpe.skeleton import unknown
+
+__all__ = ["PROTOCOLS", "Info", "Protocol", "get_protocol"]
+
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p
+    for p in (
+        nucla.CV, penn.OFFICIAL, smarthome.CS, smarthome.CV1, smarthome.CV2,
+        ntu.XSUB60, ntu.XVIEW60, ntu.XSUB120, ntu.XSET120,
+    )
+}  # fmt: skip
+
+
+def get_protocol(spec: str) -> Protocol:
+    """A protocol by name, or of one's own: ``split``, ``subject:3,5,9``, ``random:0.2`` (see `generic`).
+
+    Raises:
+        InputError: unknown name (nearest ones suggested), or a wrong text.
+    """
+    own = generic.parse(spec)
+    if own is not None:
+        return own
+    if spec not in PROTOCOLS:
+        known = [*PROTOCOLS, "split", "subject:...", "camera:...", "random:..."]
+        raise InputError(unknown("protocol", spec, known))
+    return PROTOCOLS[spec]

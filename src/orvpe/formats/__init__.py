@@ -1,1 +1,30 @@
 """Readers of pose files: path -> clips.  One module a format; no torch here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from orvpe.errors import InputError
+from orvpe.formats.base import Format
+from orvpe.formats.source import Source
+
+# A new format is a module with a ``FORMAT``, and its name here: specific ones first, as `detect` takes the
+# first that finds something.
+MODULES = (
+    "nucla", "ntu", "penn", "smarthome", "packed",
+    "pyskl", "openpose", "kinetics", "coco", "bvh", "arrays", "table",
+)  # fmt: skip
+
+FORMATS: dict[str, Format] = {f.name: f for f in (import_module(f"{__name__}.{m}").FORMAT for m in MODULES)}
+
+
+def detect(source: Source) -> Format:
+    """The first format that finds something to read in the source.
+
+    Raises:
+        InputError: none does.
+    """
+    for candidate in FORMATS.values():
+        if candidate.items(source):
+            return candidate
+    raise InputError(f"{source.path}: no pose file of a known format in it; known: {', '.join(FORMATS)}")

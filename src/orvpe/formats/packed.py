@@ -50,9 +50,8 @@ def items(source: Source) -> list[Item]:
     found: list[Item] = []
     for name in by_suffix(source, ".npz"):
         try:
-            with zipfile.ZipFile(io.BytesIO(source.read(name))) as archive:
-                if "joints_mm.npy" not in archive.namelist():
-                    continue  # another format's npz
+            if "joints_mm.npy" not in _members(source, name):
+                continue  # another format's npz
             packed = _load(source, name)
         except (InputError, zipfile.BadZipFile):
             found.append((name,))  # the read says what is wrong with it
@@ -105,8 +104,19 @@ def _rows(packed: _Packed, i: int) -> slice:
     return slice(int(packed.start[i]), int(packed.start[i + 1]))
 
 
+def _members(source: Source, name: str) -> list[str]:
+    """What an npz holds; of a file on disk only its last few bytes are read."""
+    with zipfile.ZipFile(io.BytesIO(source.read(name)) if source.is_zip else _path(source, name)) as archive:
+        return archive.namelist()
+
+
+def _path(source: Source, name: str) -> Path:
+    """The file on disk that holds it: itself, or the zip around it."""
+    return source.path / name if source.path.is_dir() else source.path
+
+
 def _load(source: Source, name: str) -> _Packed:
-    path = source.path / name if source.path.is_dir() else source.path
+    path = _path(source, name)
     return _load_version(source.path, source.is_zip, name, path.stat().st_mtime_ns)
 
 
