@@ -180,7 +180,10 @@ def draw_skeletons(clips: Sequence[Clip], frames: int = 6, title: str = "") -> F
         view = front_view(clip)
         moments = np.unique(np.linspace(0, clip.frames - 1, frames).round().astype(int))
         boxes = [_box(view[:, t]) for t in moments]
-        half = 0.62 * max((max(high - low) for low, high in (b for b in boxes if b is not None)), default=1.0)
+        half = (
+            0.62 * max((max(high - low) for low, high in (b for b in boxes if b is not None)), default=0.0)
+            or 1.0
+        )
         for axes in row:
             axes.set_axis_off()
         for axes, moment, box in zip(row, moments, boxes, strict=False):

@@ -16,14 +16,15 @@ class Progress:
         what: what is being done, one word.
         total: how many there are.
         unit: of what.
+        quiet: say nothing, as all but one of several processes do.
     """
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(self, what: str, total: int, unit: str, quiet: bool = False) -> None:
+        self.what, self.total, self.unit, self.quiet = what, total, unit, quiet
         self.done = self.before = 0
         self._begun = self._last = time.monotonic()
         self._bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not quiet:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
@@ -63,12 +64,25 @@ class Progress:
         now = time.monotonic()
         rate = (self.done - self.before) / max(now - self._begun, 1e-9)
         if self._bar is not None:
-            text = f"{rate:,.0f} {self.unit}/s" if rate else ""
+            text = f"{_short(rate)} {self.unit}/s" if rate else ""
             self._bar.update(self._task, completed=self.done, rate=text)
-        elif now - self._last >= _EVERY and rate:
+        elif now - self._last >= _EVERY and rate and not self.quiet:
             self._last = now
             left = (self.total - self.done) / rate
             line = (
-                f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s, {left:,.0f} s left"
+                f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, "
+                f"{_short(rate)}/s, {duration(left)} left"
             )
             print(line, file=sys.stderr, flush=True)
+
+
+def _short(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """'1 h 5 min', '3 min 20 s', '12 s'."""
+    s = round(seconds)
+    if s >= 3600:
+        return f"{s // 3600} h {s % 3600 // 60} min"
+    return f"{s // 60} min {s % 60} s" if s >= 60 else f"{s} s"
