@@ -24,11 +24,12 @@ from orvpe.errors import InputError
 from orvpe.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
 from orvpe.formats.detections import frame_range, hide_missing, named_layout, people_clip
 from orvpe.formats.source import Source
-from orvpe.skeleton import Layout
+from orvpe.skeleton import LAYOUTS, Layout
 
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
 _AXES = ("x", "y", "z")
+_OUR_JOINTS = {joint for layout in LAYOUTS.values() for joint in layout.joints}
 
 
 def items(source: Source) -> list[Item]:
@@ -221,11 +222,20 @@ def _columns(source: Source, name: str) -> list[str]:
     if not name.lower().endswith(".csv"):
         return _load(source, name).column_names
     line = source.read(name)[:100_000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return [c.strip().strip('"').lower() for c in line.split(",")]
+    return [_column(c.strip().strip('"')) for c in line.split(",")]
+
+
+def _column(raw: str) -> str:
+    """Lower case, but for the joint of a rig: the capitals of 'LeftUpLeg_x' part its words."""
+    name = raw.strip().lower()
+    joint, _, last = name.rpartition("_")
+    if last in (*_AXES, *_CONFIDENCE) and joint not in _OUR_JOINTS:
+        return raw.strip()[: len(joint)] + name[len(joint) :]
+    return name
 
 
 def _renamed(table: pa.Table, where: str) -> pa.Table:
-    names = [c.strip().lower() for c in table.column_names]
+    names = [_column(c) for c in table.column_names]
     twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise InputError(f"{where}: column {twice!r} is there twice")
