@@ -53,9 +53,7 @@ def project(joints: np.ndarray) -> np.ndarray:
     return joints[..., :2] / z * (1081.37, -1081.37) + (959.5, 539.5)
 
 
-def random_body(
-    rng: np.random.Generator, people: int = 1, frames: int = 12, motion: float = 0.05
-) -> np.ndarray:
+def random_body(rng: np.random.Generator, people: int = 1, frames: int = 12, motion: float = 0.05) -> np.ndarray:
     """(M, T, 25, 3) metres: bodies that move at random, about three metres from the sensor."""
     rest = rng.normal(size=(people, 1, 25, 3)) * 0.3 + (0.0, 0.0, 3.0)
     return rest + rng.normal(size=(people, frames, 25, 3)).cumsum(axis=1) * motion

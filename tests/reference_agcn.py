@@ -19,9 +19,7 @@ class ReferenceGraphConv(nn.Module):
         self.w = nn.ModuleList([nn.Conv2d(inputs, outputs, 1) for _ in fixed])
         self.norm = nn.BatchNorm2d(outputs)
         self.down = (
-            None
-            if inputs == outputs
-            else nn.ModuleList([nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs)])
+            None if inputs == outputs else nn.ModuleList([nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs)])
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,8 +63,7 @@ class ReferenceAGCN(nn.Module):
         widths = [64, 64, 64, 64, 128, 128, 128, 256, 256, 256]
         inputs = [channels, *widths[:-1]]
         self.blocks = nn.ModuleList(
-            ReferenceBlock(fixed, inputs[i], widths[i], 2 if i + 1 in (5, 8) else 1, i == 0)
-            for i in range(10)
+            ReferenceBlock(fixed, inputs[i], widths[i], 2 if i + 1 in (5, 8) else 1, i == 0) for i in range(10)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,11 +131,7 @@ def all_pairs(model: AGCN, reference: ReferenceAGCN, grad: bool = False) -> list
 
 def buffer_pairs(model: AGCN, reference: ReferenceAGCN) -> list[tuple[Tensor, Tensor]]:
     """Running statistics of the two."""
-    return [
-        (b, slow.get_buffer(name))
-        for fast, slow in _pairs(model, reference)
-        for name, b in fast.named_buffers()
-    ]
+    return [(b, slow.get_buffer(name)) for fast, slow in _pairs(model, reference) for name, b in fast.named_buffers()]
 
 
 def reference_of(model: AGCN) -> ReferenceAGCN:

@@ -45,9 +45,7 @@ def test_features_are_the_references(training: bool, dtype: torch.dtype, toleran
     reference = reference_of(model)
     x = torch.randn(2, 3, 7, 17, dtype=dtype)
     assert close(model(x), reference(x), tolerance)
-    for a, b in buffer_pairs(
-        model, reference
-    ):  # running statistics moved alike (or, in evaluation, not at all)
+    for a, b in buffer_pairs(model, reference):  # running statistics moved alike (or, in evaluation, not at all)
         assert close(a.to(dtype), b.to(dtype), tolerance)
 
 
@@ -166,9 +164,7 @@ def test_half_precision_keeps_the_attention(dtype: torch.dtype, tolerance: float
 def test_config_builds_the_same_encoder() -> None:
     import json
 
-    model = AGCN(
-        layout=LAYOUTS["penn"], in_channels=2, width=(8, 16), strides=(1, 2), kernel=3, mask_channel=True
-    )
+    model = AGCN(layout=LAYOUTS["penn"], in_channels=2, width=(8, 16), strides=(1, 2), kernel=3, mask_channel=True)
     again = build_encoder("agcn", **json.loads(json.dumps(model.config())))
     again.load_state_dict(model.state_dict())
     x = torch.randn(2, 2, 5, 13)

@@ -140,9 +140,7 @@ def test_negatives_are_uniform_over_the_others() -> None:
     for row, own in zip(counts, indices.tolist(), strict=True):
         assert row[own] == 0
         others = row[torch.arange(12) != own]
-        assert (
-            float(((others - expected) ** 2 / expected).sum()) < 35
-        )  # chi-square of 10 degrees, p about 1e-4
+        assert float(((others - expected) ** 2 / expected).sum()) < 35  # chi-square of 10 degrees, p about 1e-4
     seen = pairs[pairs > 0]
     assert len(seen) == 11 * 10  # any two others occur together
     assert float(((seen - rounds / 110) ** 2 / (rounds / 110)).sum()) < 180  # 109 degrees, p about 1e-5
@@ -166,17 +164,13 @@ def test_too_many_negatives_name_k_and_the_bank(k: int) -> None:
             call()
 
 
-@pytest.mark.parametrize(
-    ("config", "named"), [({"size": 1}, "1 sequence"), ({"size": 5, "momentum": 1.5}, "1.5")]
-)
+@pytest.mark.parametrize(("config", "named"), [({"size": 1}, "1 sequence"), ({"size": 5, "momentum": 1.5}, "1.5")])
 def test_bad_banks_are_refused(config: dict, named: str) -> None:
     with pytest.raises(InputError, match=named):
         MemoryBank(**config)
 
 
-@pytest.mark.parametrize(
-    ("size", "k"), [(40, 30), (40, 39), (400, 3)]
-)  # the whole product, and gathered rows
+@pytest.mark.parametrize(("size", "k"), [(40, 30), (40, 39), (400, 3)])  # the whole product, and gathered rows
 def test_similarity_is_the_plain_dot_product(size: int, k: int) -> None:
     bank = MemoryBank(size, 16, generator=generator()).double()
     indices = bank.sample_negatives(torch.tensor([0, 7, 33]), k, generator(1))
@@ -234,12 +228,8 @@ def test_a_random_bank_gives_about_nine() -> None:
     loss = module.loss((query * module.bank.gather(indices)).sum(1), module.bank.similarity(query, negatives))
     expected = math.log(4097) + 1 / (2 * 128 * 0.07**2)
     assert expected == pytest.approx(9.1, abs=0.05)
-    assert float(loss.mean()) == pytest.approx(
-        expected, abs=4 * 1.26 / math.sqrt(64)
-    )  # the positive's own spread
-    drawn = ContrastiveModule.forward(
-        module, torch.randn(64, 256, generator=generator(3)), indices, generator(4)
-    )
+    assert float(loss.mean()) == pytest.approx(expected, abs=4 * 1.26 / math.sqrt(64))  # the positive's own spread
+    drawn = ContrastiveModule.forward(module, torch.randn(64, 256, generator=generator(3)), indices, generator(4))
     assert float(drawn[0].detach().mean()) == pytest.approx(expected, abs=4 * 1.26 / math.sqrt(64))
 
 
@@ -259,9 +249,7 @@ def test_losses_are_finite_and_differentiable_at_the_extremes(loss: str) -> None
         assert (negative.grad >= 0).all()
 
 
-def slow_nce(
-    positive: list[float], negative: list[list[float]], z: float, size: int, t: float
-) -> list[float]:
+def slow_nce(positive: list[float], negative: list[list[float]], z: float, size: int, t: float) -> list[float]:
     losses = []
     for p, negatives in zip(positive, negative, strict=True):
         noise = len(negatives) / size
@@ -305,9 +293,7 @@ def test_bad_temperatures_are_refused(temperature: float) -> None:
 @pytest.mark.parametrize("loss", list(LOSSES))
 def test_forward_is_its_parts(negatives: int | None, loss: str) -> None:
     torch.manual_seed(0)
-    module = ContrastiveModule(
-        30, inputs=16, outputs=8, negatives=negatives, loss=loss, generator=generator()
-    )
+    module = ContrastiveModule(30, inputs=16, outputs=8, negatives=negatives, loss=loss, generator=generator())
     module.double()
     feature, indices = torch.randn(3, 16, dtype=torch.float64), torch.tensor([2, 29, 11])
     value, embedding = module(feature, indices, generator(1))
@@ -369,9 +355,7 @@ def test_unknown_loss_is_named() -> None:
 def training(feature: Tensor, rows: Tensor, loss: str, world: int) -> dict[str, Tensor]:
     """Three steps; gradients are added over processes by hand, as the loss is a sum over the global batch."""
     torch.manual_seed(0)
-    module = ContrastiveModule(
-        40, inputs=16, outputs=8, negatives=6, loss=loss, generator=generator()
-    ).double()
+    module = ContrastiveModule(40, inputs=16, outputs=8, negatives=6, loss=loss, generator=generator()).double()
     draw = generator(1)
     losses = []
     for step in range(3):

@@ -54,9 +54,7 @@ def test_every_protocol_is_whole() -> None:
         "nucla-cv": 10, "penn-official": 15, "smarthome-cs": 31, "smarthome-cv1": 19, "smarthome-cv2": 19,
         "ntu60-xsub": 60, "ntu60-xview": 60, "ntu120-xsub": 120, "ntu120-xset": 120,
     }  # fmt: skip
-    assert {n for n, p in PROTOCOLS.items() if p.metric == "mean_class"} == {
-        n for n in sizes if "smarthome" in n
-    }
+    assert {n for n, p in PROTOCOLS.items() if p.metric == "mean_class"} == {n for n in sizes if "smarthome" in n}
 
 
 def test_nucla_counts(data_dir: Path) -> None:
@@ -92,8 +90,8 @@ def test_detect_names_the_known_formats_when_there_is_none(tmp_path: Path) -> No
 
 
 NTU_120_TRAIN = {
-    1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54, 55,
-    56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+    1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38, 45, 46, 47, 49, 50, 52, 53, 54,
+    55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 }  # fmt: skip
 
 

@@ -126,9 +126,7 @@ def read(path: Path, options: Options | None = None):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**31), st.booleans())
-def test_positions_equal_the_slow_reference(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, six: bool
-) -> None:
+def test_positions_equal_the_slow_reference(tmp_path_factory: pytest.TempPathFactory, seed: int, six: bool) -> None:
     rng = np.random.default_rng(seed)
     orders = random_orders(rng, six)
     motion = rng.uniform(-180, 180, (4, sum(map(len, orders.values()))))

@@ -38,9 +38,7 @@ def read_all(path: Path, data: object = None, options: Options | None = None) ->
 
 def test_alphapose_results(tmp_path: Path) -> None:
     """Two people, one unsure joint, a frame with nobody; listed in any order."""
-    found = {
-        (t, who): body(100 + 500 * who) + np.array([3 * t, 0, 0]) for t in (0, 1, 2, 4) for who in (0, 1)
-    }
+    found = {(t, who): body(100 + 500 * who) + np.array([3 * t, 0, 0]) for t in (0, 1, 2, 4) for who in (0, 1)}
     found[1, 0][5, 2] = 0.01
     listed = [detection(f"{t + 7}.jpg", pose) for (t, _), pose in found.items()]
     RNG.shuffle(listed)
@@ -55,16 +53,12 @@ def test_alphapose_results(tmp_path: Path) -> None:
     assert not clip.visible[:, 3].any()
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda i: i, lambda i: [float(i)], lambda i: [[i]]], ids=["int", "list", "nested"]
-)
+@pytest.mark.parametrize("wrap", [lambda i: i, lambda i: [float(i)], lambda i: [[i]]], ids=["int", "list", "nested"])
 def test_track_identities_are_kept(tmp_path: Path, wrap: Any) -> None:
     """Two people who swap places between two frames: only the identity can know."""
     places = [(100, 600), (600, 100)]
     listed = [
-        detection(f"{t}.jpg", body(x), idx=wrap(who + 3))
-        for t, p in enumerate(places)
-        for who, x in enumerate(p)
+        detection(f"{t}.jpg", body(x), idx=wrap(who + 3)) for t, p in enumerate(places) for who, x in enumerate(p)
     ]
     (clip,) = read_all(tmp_path / "a.json", listed)
     for m in (0, 1):
@@ -75,9 +69,7 @@ def test_track_identities_are_kept(tmp_path: Path, wrap: Any) -> None:
         assert abs(clip.joints[m, 1, 0, 0] - clip.joints[m, 0, 0, 0]) < 1
 
 
-@pytest.mark.parametrize(
-    ("count", "layout", "kept"), [(26, "halpe", 26), (136, "halpe", 26), (133, "coco", 17)]
-)
+@pytest.mark.parametrize(("count", "layout", "kept"), [(26, "halpe", 26), (136, "halpe", 26), (133, "coco", 17)])
 def test_other_models(tmp_path: Path, count: int, layout: str, kept: int) -> None:
     pose = body(10, count)
     (clip,) = read_all(tmp_path / "a.json", [detection("0.jpg", pose)])
@@ -96,9 +88,7 @@ def test_annotations_of_two_videos(tmp_path: Path) -> None:
         for t in range(3)
     ]
     annotations = [
-        {**detection(i["id"], pose), "id": n}
-        for n, i in enumerate(images)
-        if i["file_name"] != "v1/img_00002.png"
+        {**detection(i["id"], pose), "id": n} for n, i in enumerate(images) if i["file_name"] != "v1/img_00002.png"
     ]
     data = {"images": images, "annotations": annotations, "categories": []}
     first, second = read_all(tmp_path / "train.json", data)
@@ -117,9 +107,7 @@ def test_annotations_of_two_videos(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 5), st.booleans())
-def test_one_person_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, frames: int, ints: bool
-) -> None:
+def test_one_person_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, frames: int, ints: bool) -> None:
     poses = np.random.default_rng(seed).uniform(1, 2000, (frames, 17, 3)).round(2)
     poses[..., 2] = (poses[..., 2] > 500) * 0.9
     poses[0, 0] = [5, 5, 1]

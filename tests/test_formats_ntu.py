@@ -69,9 +69,23 @@ def test_windows_and_unix_line_ends_and_zip_agree(tmp_path: Path, rng: np.random
     assert clips[0].label is None
 
 
-def test_identity_survives_neighbouring_identifiers_and_swapped_order(
-    tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_any_white_space_between_the_numbers(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = ntu.write_skeleton(tmp_path / "a.skeleton", ntu.random_body(rng))
+    plain = read(path)
+    path.write_bytes(path.read_bytes().replace(b" ", b" \t ").replace(b"\r\n", b" \n"))
+    assert np.array_equal(read(path).joints, plain.joints)
+
+
+def test_numbers_in_every_notation(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = ntu.write_skeleton(tmp_path / "a.skeleton", ntu.random_body(rng, 1, 1), newline="\n")
+    lines = path.read_bytes().split(b"\n")
+    for i, text in enumerate(("-1.234567E-05", "1e-7", "+2.5", "3", ".5", "-0", "1.2345678901234567890")):
+        lines[4 + i] = f"{text} 2 3 4 5 6 7 8 9 10 11 2".encode()
+        path.write_bytes(b"\n".join(lines))
+        assert read(path).joints[0, 0, i, 0] == np.float32(float(text))
+
+
+def test_identity_survives_neighbouring_identifiers_and_swapped_order(tmp_path: Path, rng: np.random.Generator) -> None:
     """Identifiers near 7e16 that differ by one are the same double; the order of bodies says nothing."""
     joints = ntu.random_body(rng, 2, 6)
     path = ntu.write_skeleton(tmp_path / "a.skeleton", joints)

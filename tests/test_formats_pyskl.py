@@ -60,17 +60,12 @@ def test_pixels_come_back(tmp_path: Path) -> None:
     assert clip.layout is LAYOUTS["coco"]
     assert (clip.name, clip.label, clip.image_size) == (name, "4", (1920, 1080))
     assert (clip.subject, clip.camera, clip.split) == ("P003", "C002", None)
-    order = [
-        int(np.argmin([np.abs(clip.joints[m, 0, 0] - p[0, 0]).sum() for p in made["keypoint"]]))
-        for m in (0, 1)
-    ]
+    order = [int(np.argmin([np.abs(clip.joints[m, 0, 0] - p[0, 0]).sum() for p in made["keypoint"]])) for m in (0, 1)]
     assert sorted(order) == [0, 1]
     want = np.ones((2, 9, 17), bool)
     want[0, 3, 5] = want[1, 4, 6] = False
     np.testing.assert_array_equal(clip.visible, want[order])
-    np.testing.assert_array_equal(
-        clip.joints[clip.visible], made["keypoint"][order].astype("f4")[clip.visible]
-    )
+    np.testing.assert_array_equal(clip.joints[clip.visible], made["keypoint"][order].astype("f4")[clip.visible])
 
 
 def test_metres_and_padding(tmp_path: Path) -> None:
@@ -101,9 +96,7 @@ def test_parts_cover_every_annotation_once(count: int, parts: int) -> None:
     assert [i for start, stop in edges for i in range(start, stop)] == list(range(count))
 
 
-def test_a_large_file_is_read_in_parts_and_loaded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_read_in_parts_and_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyskl, "PART_BYTES", 2000)
     names = [f"clip{i}" for i in range(23)]
     source = write(tmp_path / "a.pkl", [annotation(n) for n in names])
@@ -164,8 +157,6 @@ def test_bad_files(tmp_path: Path) -> None:
 
 
 def test_the_layout_can_be_named(tmp_path: Path) -> None:
-    source = write(
-        tmp_path / "a.pkl", [annotation("x", keypoint=np.ones((1, 9, 13, 2)), keypoint_score=None)]
-    )
+    source = write(tmp_path / "a.pkl", [annotation("x", keypoint=np.ones((1, 9, 13, 2)), keypoint_score=None)])
     assert read_all(source, Options(layout=LAYOUTS["penn"]))[0].layout is LAYOUTS["penn"]
     fails(source, "13 joints.*'coco'.*17", Options(layout=LAYOUTS["coco"]))

@@ -70,10 +70,7 @@ def test_only_files_of_that_name_are_its(tmp_path: Path, walk: np.ndarray) -> No
 
 def test_people_keep_their_identity_whatever_the_order(tmp_path: Path, walk: np.ndarray) -> None:
     other = walk[:1] + (300, 0) + np.random.default_rng(1).normal(size=(10, 13, 2)) * 0.1
-    frames = [
-        [person(a), person(b)][:: 1 if t % 2 else -1]
-        for t, (a, b) in enumerate(zip(walk, other, strict=True))
-    ]
+    frames = [[person(a), person(b)][:: 1 if t % 2 else -1] for t, (a, b) in enumerate(zip(walk, other, strict=True))]
     frames[4] = []
     frames[6] = [person(other[6])]
     clip = read(write(tmp_path / NAME, frames), dims=2)

@@ -38,9 +38,7 @@ def write(path: Path, rows: Rows) -> Path:
 
 def read_all(path: Path, options: Options | None = None, module: Any = table) -> list:
     source = Source(path)
-    return [
-        c for i in module.FORMAT.items(source) for c in module.FORMAT.read(source, i, options or Options())
-    ]
+    return [c for i in module.FORMAT.items(source) for c in module.FORMAT.read(source, i, options or Options())]
 
 
 def fails(path: Path, says: str, options: Options | None = None, module: Any = table) -> None:
@@ -110,9 +108,7 @@ def test_round_trip(
     assert clip.image_size == ((640, 480) if dims == 2 else None)
     found = clip.to_array()
     assert found.shape == joints.shape
-    assert {f.tobytes() for f in found} == {
-        np.where(np.isnan(j), np.float32(np.nan), j).tobytes() for j in joints
-    }
+    assert {f.tobytes() for f in found} == {np.where(np.isnan(j), np.float32(np.nan), j).tobytes() for j in joints}
 
 
 @pytest.mark.parametrize("kind", [".csv", ".parquet"])
@@ -120,14 +116,10 @@ def test_many_clips_in_a_file(tmp_path: Path, kind: str) -> None:
     rng = np.random.default_rng(0)
     joints = {name: rng.normal(size=(1, 4, 17, 3)).astype("f4") for name in ("b", "a", "c")}
     rows = [
-        r
-        for n, j in joints.items()
-        for r in wide_rows(j, LAYOUTS["coco"].joints, clip=n, label=n * 2, split="train")
+        r for n, j in joints.items() for r in wide_rows(j, LAYOUTS["coco"].joints, clip=n, label=n * 2, split="train")
     ]
     clips = read_all(write(tmp_path / f"x{kind}", rows))
-    assert [(c.name, c.label, c.split, c.subject) for c in clips] == [
-        (n, n * 2, "train", None) for n in joints
-    ]
+    assert [(c.name, c.label, c.split, c.subject) for c in clips] == [(n, n * 2, "train", None) for n in joints]
     for clip in clips:
         np.testing.assert_array_equal(clip.joints, joints[clip.name])
 

@@ -75,9 +75,7 @@ def test_two_dimensions_are_pixels_in_the_image() -> None:
         assert (seen < IMAGE_SIZE).all()
     assert np.mean([c.visible.mean() for c in clips]) > 0.8
     np.testing.assert_allclose(project(np.array([0.0, 0.0, 2.0])), [320, 240])
-    np.testing.assert_allclose(
-        project(np.array([-1.0, 0.0, 2.0])), [320 + 262.5, 240]
-    )  # x is the sensor's left
+    np.testing.assert_allclose(project(np.array([-1.0, 0.0, 2.0])), [320 + 262.5, 240])  # x is the sensor's left
 
 
 def test_actions_can_be_told_apart_but_not_by_a_glance() -> None:

@@ -48,6 +48,7 @@ def test_the_same_bytes_for_any_number_of_workers(folder: Path, tmp_path: Path) 
     store = Store.open(tmp_path / "one.orvpe")
     store.verify()
     assert one.clips == len(store) == 30
+    assert "one.orvpe: 30 clips, " in str(one)
     assert one.frames == int((store.people * store.frames).sum())
     assert one.bytes == (tmp_path / "one.orvpe").stat().st_size
     assert store.names.tolist() == sorted(p.stem for p in folder.iterdir())
@@ -124,9 +125,7 @@ def test_a_bad_file_stops_at_the_end_or_is_left_out(folder: Path, tmp_path: Path
     far[1] = 500.0
     (folder / "a03_s01_e90_v01.json").write_text(json.dumps({"skeletons": (far + 1).tolist()}))
     out = tmp_path / "out"
-    with pytest.raises(
-        InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*skip_bad"
-    ):
+    with pytest.raises(InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*skip_bad"):
         ingest([str(folder)], str(out), workers=1)
     assert left(tmp_path) == ["out.parts"]
     report = ingest([str(folder)], str(out), workers=1, skip_bad=True)
@@ -217,9 +216,7 @@ def test_windows_and_short_clips_are_counted(folder: Path, tmp_path: Path) -> No
         ({"out": "/no/such/place/a"}, "does not exist"),
     ],
 )
-def test_wrong_arguments_are_named(
-    folder: Path, tmp_path: Path, arguments: dict[str, object], message: str
-) -> None:
+def test_wrong_arguments_are_named(folder: Path, tmp_path: Path, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ingest(**{"paths": [str(folder)], "out": str(tmp_path / "o"), "workers": 1, **arguments})  # type: ignore[arg-type]
     assert left(tmp_path) == []

@@ -50,9 +50,7 @@ ARRAYS = [
 @pytest.mark.parametrize("old", [False, True], ids=["numpy2", "numpy1"])
 @pytest.mark.parametrize("array", ARRAYS, ids=lambda a: str(a.dtype) + str(a.shape))
 def test_arrays_of_every_numpy_survive(array: np.ndarray, protocol: int, old: bool) -> None:
-    data = pickle.dumps(
-        {"a": array, "s": array.ravel()[:1].sum() if array.dtype.kind != "U" else 1}, protocol
-    )
+    data = pickle.dumps({"a": array, "s": array.ravel()[:1].sum() if array.dtype.kind != "U" else 1}, protocol)
     if old and protocol < 4:  # protocol 4 states the length of a name
         data = data.replace(b"numpy._core", b"numpy.core")
     found = safe_pickle.load(data, "x.pkl")

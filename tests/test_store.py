@@ -42,9 +42,7 @@ def same(a: Clip, b: Clip, most: float) -> None:
     seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=6),
     scale=st.floats(1e-3, 3.0),
     dims=st.sampled_from([2, 3]),
-    text=st.one_of(
-        st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9)
-    ),
+    text=st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9)),
     fps=st.sampled_from([None, 30.0, 25.0]),
 )
 def test_clips_come_back_within_half_a_step(
@@ -53,9 +51,7 @@ def test_clips_come_back_within_half_a_step(
     info = {"label": text, "subject": text, "camera": None, "split": "train", "fps": fps}
     size = (1920, 1080) if dims == 2 else None
     unit = 100.0 if dims == 2 else 1.0
-    clips = [
-        random_clip(s, dims, f"clip {i}", scale * unit, image_size=size, **info) for i, s in enumerate(seeds)
-    ]
+    clips = [random_clip(s, dims, f"clip {i}", scale * unit, image_size=size, **info) for i, s in enumerate(seeds)]
     store = write_store(tmp_path / "a.orvpe", clips, {"note": "x"})
     store.verify()
     assert len(store) == len(clips) == store.meta["clips"]
@@ -65,9 +61,7 @@ def test_clips_come_back_within_half_a_step(
 
 
 @pytest.mark.parametrize(("dims", "span", "most"), [(3, 130.0, 0.001), (3, 65.0, 0.0005), (2, 13000.0, 0.1)])
-def test_the_step_grows_with_the_span_and_the_bound_holds(
-    tmp_path: Path, dims: int, span: float, most: float
-) -> None:
+def test_the_step_grows_with_the_span_and_the_bound_holds(tmp_path: Path, dims: int, span: float, most: float) -> None:
     joints = np.random.default_rng(0).uniform(0, span, (1, 50, 17, dims)) - 0.3 * span
     joints[0, 0, 0], joints[0, 0, 1] = -0.3 * span, 0.7 * span
     clip = Clip(joints, np.ones((1, 50, 17), bool), unified)
@@ -133,9 +127,7 @@ def test_one_batch_is_a_view_of_the_file(tmp_path: Path) -> None:
     assert np.shares_memory(values, store.quantised(3))
 
 
-def test_a_store_copied_into_another_is_not_quantised_again(
-    tmp_path: Path, many: tuple[list[Clip], Store]
-) -> None:
+def test_a_store_copied_into_another_is_not_quantised_again(tmp_path: Path, many: tuple[list[Clip], Store]) -> None:
     clips, store = many
     with StoreWriter(tmp_path / "b", unified, 3) as writer:
         writer.add(clips[0])

@@ -51,9 +51,7 @@ def batch(kind: str) -> tuple[Tensor, Tensor]:
 def parts(rank: int) -> dict[str, dict[str, Tensor]]:
     """A process's share of each kind: 2 clips for the first, 3 for the second."""
     mine = slice(0, 2) if rank == 0 else slice(2, 5)
-    return {
-        kind: steps(convert_sync_batchnorm(make(kind)), *(b[mine] for b in batch(kind))) for kind in KINDS
-    }
+    return {kind: steps(convert_sync_batchnorm(make(kind)), *(b[mine] for b in batch(kind))) for kind in KINDS}
 
 
 @pytest.fixture(scope="module")

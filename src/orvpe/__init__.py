@@ -1,1 +1,53 @@
-"""x"""
+"""Occlusion-robust embeddings of human pose sequences, learned without labels.
+
+    import orvpe
+
+    model = orvpe.load("runs/pretrained")
+    vectors = orvpe.embed_clips(model, [orvpe.Clip.from_array(joints, orvpe.get_layout("coco"))])
+
+Names are imported when first used, so that ``import orvpe`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from orvpe.clip import Clip
+    from orvpe.embed import embed, embed_clips
+    from orvpe.errors import InputError
+    from orvpe.evaluate import evaluate
+    from orvpe.finetune import finetune
+    from orvpe.fusion import fuse
+    from orvpe.generated import generate
+    from orvpe.ingest import ingest
+    from orvpe.inspect import inspect
+    from orvpe.model import Model, load
+    from orvpe.pretrain import pretrain
+    from orvpe.probe import probe
+    from orvpe.skeleton import Layout, get_layout
+    from orvpe.store import Store
+    from orvpe.views import ViewConfig
+
+_HOME = {
+    "Clip": "clip", "InputError": "errors", "Layout": "skeleton", "get_layout": "skeleton", "Store": "store",
+    "ViewConfig": "views", "Model": "model", "load": "model", "embed": "embed", "embed_clips": "embed",
+    "evaluate": "evaluate", "finetune": "finetune", "fuse": "fusion", "generate": "generated", "ingest": "ingest",
+    "inspect": "inspect", "pretrain": "pretrain", "probe": "probe",
+}  # fmt: skip
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'orvpe' has no attribute {name!r}")
+    value = getattr(import_module(f"orvpe.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -65,7 +65,9 @@ class Clip:
         if not visible.any():
             raise InputError(f"{where}: all joints are missing in all {joints.shape[1]} frames")
         if not np.isfinite(joints[visible]).all():
-            raise InputError(f"{where}: a visible joint has an infinite or NaN coordinate; mark it missing (NaN) instead")
+            raise InputError(
+                f"{where}: a visible joint has an infinite or NaN coordinate; mark it missing (NaN) instead"
+            )
         if self.image_size is not None and min(self.image_size) <= 0:
             raise InputError(f"{where}: image size {self.image_size[0]} x {self.image_size[1]}, expected both above 0")
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):

@@ -93,9 +93,7 @@ class MemoryBank(nn.Module):
             raise InputError(f"momentum of the memory bank is {momentum}, expected 0 to 1")
         self.momentum = momentum
         device = generator.device if generator is not None else None
-        self.register_buffer(
-            "rows", _unit(torch.randn(size, dim, generator=generator, device=device))
-        )  # (N, D)
+        self.register_buffer("rows", _unit(torch.randn(size, dim, generator=generator, device=device)))  # (N, D)
 
     def __len__(self) -> int:
         return self.rows.shape[0]
@@ -251,9 +249,7 @@ class NCE(nn.Module):
     @torch.no_grad()
     def _estimate(self, logits: Tensor) -> None:
         total, count = logits.logsumexp(dim=(0, 1)), logits.new_tensor(float(logits.numel())).log()
-        total, count = torch.stack(_from_all(torch.stack((total, count)))).logsumexp(
-            dim=0
-        )  # of all processes
+        total, count = torch.stack(_from_all(torch.stack((total, count)))).logsumexp(dim=0)  # of all processes
         self.log_z.copy_(math.log(self.size) + total - count)
 
 

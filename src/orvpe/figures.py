@@ -123,9 +123,7 @@ def draw_frame(axes: Axes, clip: Clip, view: np.ndarray, frame: int) -> None:
             linewidths=0.9,
             zorder=4,
         )
-        top = [
-            i for i, j in enumerate(names) if j == "head" and seen[i] and seen[parents[i]] and parents[i] != i
-        ]
+        top = [i for i, j in enumerate(names) if j == "head" and seen[i] and seen[parents[i]] and parents[i] != i]
         for i in top:
             radius = 0.45 * float(np.linalg.norm(points[i] - points[parents[i]]))
             axes.add_artist(_circle(points[i], radius))
@@ -134,9 +132,7 @@ def draw_frame(axes: Axes, clip: Clip, view: np.ndarray, frame: int) -> None:
 def _circle(centre: np.ndarray, radius: float) -> Circle:
     from matplotlib.patches import Circle
 
-    return Circle(
-        (float(centre[0]), float(centre[1])), radius, fill=False, color=MIDDLE, linewidth=1.6, zorder=2
-    )
+    return Circle((float(centre[0]), float(centre[1])), radius, fill=False, color=MIDDLE, linewidth=1.6, zorder=2)
 
 
 def _colour(joint: str) -> str:
@@ -180,10 +176,7 @@ def draw_skeletons(clips: Sequence[Clip], frames: int = 6, title: str = "") -> F
         view = front_view(clip)
         moments = np.unique(np.linspace(0, clip.frames - 1, frames).round().astype(int))
         boxes = [_box(view[:, t]) for t in moments]
-        half = (
-            0.62 * max((max(high - low) for low, high in (b for b in boxes if b is not None)), default=0.0)
-            or 1.0
-        )
+        half = 0.62 * max((max(high - low) for low, high in (b for b in boxes if b is not None)), default=0.0) or 1.0
         for axes in row:
             axes.set_axis_off()
         for axes, moment, box in zip(row, moments, boxes, strict=False):
@@ -193,29 +186,21 @@ def draw_skeletons(clips: Sequence[Clip], frames: int = 6, title: str = "") -> F
             axes.set_ylim(centre[1] - half, centre[1] + half)
             draw_frame(axes, clip, view, int(moment))
             when = f"{moment / clip.fps:.1f} s" if clip.fps else f"frame {moment}"
-            axes.text(
-                0.5, -0.02, when, transform=axes.transAxes, ha="center", va="top", size=7, color="#64748b"
-            )
+            axes.text(0.5, -0.02, when, transform=axes.transAxes, ha="center", va="top", size=7, color="#64748b")
         lines = [clip.label or "", clip.name if clip.name != clip.label else "", f"{clip.frames} frames"]
         lines += [f"{clip.people} people"] if clip.people > 1 else []
         text = "\n".join(_shorten(line) for line in lines if line)
-        row[0].text(
-            -0.08, 0.5, text, transform=row[0].transAxes, ha="right", va="center", size=8, linespacing=1.5
-        )
+        row[0].text(-0.08, 0.5, text, transform=row[0].transAxes, ha="right", va="center", size=8, linespacing=1.5)
     colours = (("left", LEFT), ("right", RIGHT), ("hidden, last seen", "#94a3b8"))
     handles = [
-        Line2D(
-            [], [], color=c, marker="o", markersize=4, markerfacecolor="white" if n > 1 else c, label=label
-        )
+        Line2D([], [], color=c, marker="o", markersize=4, markerfacecolor="white" if n > 1 else c, label=label)
         for n, (label, c) in enumerate(colours)
     ]
     height = figure.get_figheight()
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False, fontsize=8)
     figure.text(0.015, 1 - 0.14 / height, _shorten(title, 80), ha="left", va="top", size=10, weight="bold")
     left = 1.5 / figure.get_figwidth()
-    figure.subplots_adjust(
-        left=left, right=0.99, top=1 - 0.45 / height, bottom=0.25 / height, hspace=0.16, wspace=0.02
-    )
+    figure.subplots_adjust(left=left, right=0.99, top=1 - 0.45 / height, bottom=0.25 / height, hspace=0.16, wspace=0.02)
     return figure
 
 

@@ -29,9 +29,7 @@ _SIDES = (("left", -1.0), ("right", 1.0))  # a body that faces the camera (-z) h
 Angles = dict[str, np.ndarray]  # name -> (T,) radians; 'forward' and 'jump' are metres
 _ANGLES = (
     "forward jump lean bend twist nod "
-    + " ".join(
-        f"{s}_{a}" for s, _ in _SIDES for a in ("raise", "spread", "turn", "elbow", "hip", "leg_out", "knee")
-    )
+    + " ".join(f"{s}_{a}" for s, _ in _SIDES for a in ("raise", "spread", "turn", "elbow", "hip", "leg_out", "knee"))
 ).split()
 
 
@@ -50,18 +48,14 @@ def _there_and_back(u: np.ndarray, start: float, length: float) -> np.ndarray:
     return np.sin(np.pi * x) ** 2
 
 
-def _wave(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _wave(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     up = _smooth(u / 0.2) * _smooth((1 - u) / 0.2)
     a[f"{side}_spread"] += up * size * rng.uniform(1.2, 1.9)
     a[f"{side}_turn"] += up * rng.uniform(1.2, 1.6)
     a[f"{side}_elbow"] += up * (rng.uniform(0.9, 1.4) + 0.5 * size * np.sin(1.5 * phase))
 
 
-def _walk(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _walk(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     stride = 0.45 * size
     for (name, _), shift in zip(_SIDES, (0.0, np.pi), strict=True):
         a[f"{name}_hip"] += stride * np.sin(phase + shift)
@@ -72,9 +66,7 @@ def _walk(
     a["forward"] += (u - 0.5) * rng.uniform(0.0, 2.0)
 
 
-def _squat(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _squat(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     depth = size * 0.5 * (1 - np.cos(0.6 * phase))
     for name, _ in _SIDES:
         a[f"{name}_hip"] += 1.5 * depth
@@ -94,9 +86,7 @@ def _jumping_jack(
     a["jump"] += 0.08 * size * np.sin(phase) ** 2
 
 
-def _kick(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _kick(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     start, length = rng.uniform(0.1, 0.4), rng.uniform(0.3, 0.5)
     swing = _there_and_back(u, start, length)
     a[f"{side}_hip"] += size * (1.3 * swing - 0.5 * _there_and_back(u, start - 0.1, 0.5 * length))
@@ -106,9 +96,7 @@ def _kick(
         a[f"{name}_spread"] += 0.4 * swing
 
 
-def _throw(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _throw(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     start = rng.uniform(0.05, 0.35)
     back, release = _there_and_back(u, start, 0.4), _there_and_back(u, start + 0.2, 0.35)
     sign = 1.0 if side == "left" else -1.0
@@ -119,9 +107,7 @@ def _throw(
     a["bend"] += 0.3 * release - 0.1 * back
 
 
-def _sit_down(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _sit_down(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     down = _smooth((u - rng.uniform(0.05, 0.35)) / rng.uniform(0.25, 0.5))
     for name, _ in _SIDES:
         a[f"{name}_hip"] += 1.5 * down
@@ -131,9 +117,7 @@ def _sit_down(
     a["bend"] += 0.6 * size * down * (1 - down) * 4 * 0.6
 
 
-def _bow(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _bow(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     down = _there_and_back(u, rng.uniform(0.0, 0.3), rng.uniform(0.5, 0.7))
     a["lean"] += 0.6 * size * down
     a["bend"] += 0.5 * size * down
@@ -143,9 +127,7 @@ def _bow(
         a[f"{name}_raise"] += rng.uniform(0.0, 1.0) * size * down
 
 
-def _clap(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _clap(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     up = _smooth(u / 0.15) * _smooth((1 - u) / 0.15)
     height, elbow = rng.uniform(0.5, 1.3), rng.uniform(1.0, 1.5)
     for name, _ in _SIDES:
@@ -154,9 +136,7 @@ def _clap(
         a[f"{name}_turn"] += -up * (0.45 - 0.35 * size * np.sin(2 * phase))
 
 
-def _punch(
-    a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator
-) -> None:
+def _punch(a: Angles, u: np.ndarray, phase: np.ndarray, size: float, side: str, rng: np.random.Generator) -> None:
     other = "left" if side == "right" else "right"
     up = _smooth(u / 0.15)
     hit = up * np.clip(np.sin(phase), 0.0, 1.0) ** 2
@@ -183,8 +163,7 @@ def trajectory(action: str, frames: int, rng: np.random.Generator) -> Angles:
     hertz, offset = rng.uniform(0.5, 1.6), rng.uniform(0, 2 * np.pi)
     phase = 2 * np.pi * hertz * seconds + offset
     sway = rng.normal(0.0, 0.09, (len(_ANGLES), 1)) + rng.normal(0.0, 0.07, (len(_ANGLES), 1)) * np.sin(
-        2 * np.pi * rng.uniform(0.1, 0.6, (len(_ANGLES), 1)) * seconds
-        + rng.uniform(0, 2 * np.pi, (len(_ANGLES), 1))
+        2 * np.pi * rng.uniform(0.1, 0.6, (len(_ANGLES), 1)) * seconds + rng.uniform(0, 2 * np.pi, (len(_ANGLES), 1))
     )  # (angles, T)
     angles = dict(zip(_ANGLES, sway, strict=True))
     angles["jump"] = np.zeros(frames)

@@ -47,6 +47,7 @@ class IngestReport:
         bad: one line for each item that could not be read.
         seconds: wall-clock time of this call.
         bytes: size of the store.
+        path: the store; ``str()`` of the report is one line for people.
     """
 
     clips: int
@@ -56,6 +57,20 @@ class IngestReport:
     bad: list[str] = field(default_factory=list)
     seconds: float = 0.0
     bytes: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        left_out = {
+            "without a skeleton": self.skipped_no_skeleton,
+            "too short": self.skipped_short,
+            "that cannot be read": len(self.bad),
+        }
+        text = (
+            f"{self.path}: {self.clips:,} clips, {self.frames:,} frames of a person, "
+            f"{self.bytes / 1e6:,.1f} MB ({self.bytes / self.frames:.1f} bytes a frame), {self.seconds:.1f} s"
+        )
+        skipped = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
+        return text + (f"; left out: {skipped}" if skipped else "")
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,7 @@ def ingest(
         bad=bad,
         seconds=time.monotonic() - begun,
         bytes=target.stat().st_size,
+        path=out,
     )
 
 
@@ -285,9 +301,7 @@ def _claim(parts: Path, fingerprint: str) -> None:
     manifest = parts / "manifest.txt"
     if parts.exists():
         if not parts.is_dir() or (any(parts.iterdir()) and not manifest.exists()):
-            raise InputError(
-                f"{parts}: in the way, and not made by ingest; remove it or choose another --out"
-            )
+            raise InputError(f"{parts}: in the way, and not made by ingest; remove it or choose another --out")
         if manifest.exists() and manifest.read_text(encoding="utf-8") == fingerprint:
             return
         shutil.rmtree(parts)
@@ -313,9 +327,7 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
         return
     # spawn: the same on every system, and safe beside threads
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=_leave_ctrl_c_to_the_parent
-    )
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_leave_ctrl_c_to_the_parent)
     try:
         waiting = iter(jobs)
         running = {pool.submit(_read_chunk, job): job for job in itertools.islice(waiting, 2 * workers)}

@@ -226,9 +226,7 @@ def _tally(values: np.ndarray) -> Counter[str]:
     return Counter(values[values != ""].tolist())
 
 
-def _inspect_source(
-    source: Source, format: str | None, options: Options, sample: int
-) -> tuple[Inspection, list[Clip]]:
+def _inspect_source(source: Source, format: str | None, options: Options, sample: int) -> tuple[Inspection, list[Clip]]:
     if format is not None and format not in FORMATS:
         raise InputError(unknown("format", format, FORMATS))
     reader = FORMATS[format] if format else detect(source)
@@ -236,9 +234,7 @@ def _inspect_source(
     if not items:
         raise InputError(f"{source.path}: holds nothing of format {reader.name!r} ({reader.about})")
     chosen = _spread(len(items), sample)
-    found = Inspection(
-        str(source.path), reader.name, f"{reader.about} ({reader.name})", len(items), len(chosen)
-    )
+    found = Inspection(str(source.path), reader.name, f"{reader.about} ({reader.name})", len(items), len(chosen))
     draw_from = {int(i) for i in chosen[_spread(len(chosen), _ROWS)]}
     hidden: Counter[str] = Counter()
     total: Counter[str] = Counter()

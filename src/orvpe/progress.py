@@ -69,10 +69,7 @@ class Progress:
         elif now - self._last >= _EVERY and rate and not self.quiet:
             self._last = now
             left = (self.total - self.done) / rate
-            line = (
-                f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, "
-                f"{_short(rate)}/s, {duration(left)} left"
-            )
+            line = f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {_short(rate)}/s, {duration(left)} left"
             print(line, file=sys.stderr, flush=True)
 
 

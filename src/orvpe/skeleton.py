@@ -103,7 +103,10 @@ class Layout:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `layout_from_dict` and the YAML files take it."""
-        data: dict[str, Any] = {"name": self.name, "joints": dict(zip(self.joints, self.parents, strict=True))}
+        data: dict[str, Any] = {
+            "name": self.name,
+            "joints": dict(zip(self.joints, self.parents, strict=True)),
+        }
         if self.unified:
             data["unified"] = {k: list(v) for k, v in self.unified.items()}
         return data
@@ -213,7 +216,10 @@ _KINECT_V1_PARENTS = {
         ("hip", "mid_hip"), ("knee", "hip"), ("ankle", "knee"), ("foot", "ankle"))},
 }  # fmt: skip
 _FACE = {
-    "left_eye": "nose", "right_eye": "nose", "left_ear": "left_eye", "right_ear": "right_eye",
+    "left_eye": "nose",
+    "right_eye": "nose",
+    "left_ear": "left_eye",
+    "right_ear": "right_eye",
 }
 _FEET = {f"{s}_{j}": f"{s}_ankle" for s in _SIDES for j in ("big_toe", "small_toe", "heel")}
 _COCO_PARENTS: dict[str, str | None] = {
@@ -365,6 +371,8 @@ def mocap_layout(name: str, raw: Sequence[str], parents: Sequence[int] | None = 
     for side in _SIDES:
         if f"{side}_shoulder" not in names:
             names = [f"{side}_shoulder" if n == f"{side}_clavicle" else n for n in names]
+        if f"{side}_hip" not in names:  # 'LeftHip', where no 'LeftUpLeg' follows it
+            names = [f"{side}_hip" if n == f"{side}_mid_hip" else n for n in names]
     for i, n in enumerate(names):  # two segments of one name ("Spine", "Spine" ...): keep the first, number the rest
         if n in names[:i]:
             names[i] = f"{n}_{i}"
@@ -379,8 +387,9 @@ def layout_for_names(names: Sequence[str], name: str = "named") -> Layout:
     for layout in LAYOUTS.values():
         if tuple(names) == layout.joints:
             return layout
-    if all(n in _TREE for n in names):
-        return _layout(name, names, _TREE)
+    for layout in (unified, *LAYOUTS.values()):  # a part of a known layout, in any order
+        if set(names) <= set(layout.joints):
+            return _layout(name, names, dict(zip(layout.joints, layout.parents, strict=True)))
     return mocap_layout(name, names)
 
 

@@ -128,9 +128,7 @@ class StoreWriter:
         InputError: the folder does not exist; on leaving, when no clip was added.
     """
 
-    def __init__(
-        self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None) -> None:
         self.path, self.layout, self.dims = Path(path), layout, dims
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path}: folder {self.path.parent} does not exist")
@@ -229,9 +227,7 @@ class StoreWriter:
                 columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(cells)), self.dims)
             elif name == "joints":
                 offsets = np.concatenate([[0], np.cumsum([len(c) for c in cells])])
-                columns[name] = pa.LargeListArray.from_arrays(
-                    pa.array(offsets), pa.array(np.concatenate(cells))
-                )
+                columns[name] = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate(cells)))
             else:
                 columns[name] = pa.array(cells, kind)
         self._batches.append(pa.RecordBatch.from_arrays(list(columns.values()), schema=self._schema))
@@ -240,9 +236,7 @@ class StoreWriter:
         """What was added since the last time becomes one record batch of the file."""
         self._rows_to_batch()
         if self._batches:
-            arrays = [
-                pa.concat_arrays([b.column(i) for b in self._batches]) for i in range(len(self._schema))
-            ]
+            arrays = [pa.concat_arrays([b.column(i) for b in self._batches]) for i in range(len(self._schema))]
             self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         self._batches, self._values = [], 0
 
@@ -250,9 +244,7 @@ class StoreWriter:
 def check_alike(what: str, layout: Layout, dims: int, store_layout: Layout, store_dims: int) -> None:
     """One store holds one layout and one dimension; InputError names both where they differ."""
     if dims != store_dims:
-        raise InputError(
-            f"{what}: {dims}D, but the store's clips are {store_dims}D; give them stores of their own"
-        )
+        raise InputError(f"{what}: {dims}D, but the store's clips are {store_dims}D; give them stores of their own")
     if layout != store_layout:
         raise InputError(
             f"{what}: layout {layout.name!r} ({len(layout)} joints), but the store's is "
@@ -328,8 +320,7 @@ class Store:
         if len(wrong):
             i = wrong[0]
             raise InputError(
-                f"{path}: damaged, clip {i} ({str(self.names[i])!r}) holds {lengths[i]} values, "
-                f"expected {expected[i]}"
+                f"{path}: damaged, clip {i} ({str(self.names[i])!r}) holds {lengths[i]} values, expected {expected[i]}"
             )
 
     @classmethod
@@ -343,17 +334,13 @@ class Store:
         if not path.exists():
             raise InputError(f"{path}: no such store")
         if not path.is_file():
-            raise InputError(
-                f"{path}: a folder, expected a store; make one with 'orvpe ingest {path} -o NAME.orvpe'"
-            )
+            raise InputError(f"{path}: a folder, expected a store; make one with 'orvpe ingest {path} -o NAME.orvpe'")
         with path.open("rb") as file:
             head = file.read(len(_MAGIC))
             file.seek(max(0, path.stat().st_size - len(_MAGIC)))
             tail = file.read()
         if head != _MAGIC:
-            raise InputError(
-                f"{path}: not a store (no Arrow file); make one with 'orvpe ingest {path} -o NAME.orvpe'"
-            )
+            raise InputError(f"{path}: not a store (no Arrow file); make one with 'orvpe ingest {path} -o NAME.orvpe'")
         if tail != _MAGIC:
             raise InputError(
                 f"{path}: cut short at {path.stat().st_size} bytes, expected a complete store; write it anew"
@@ -364,9 +351,7 @@ class Store:
             if b"orvpe_store" not in metadata:
                 raise InputError(f"{path}: an Arrow file, but not a store (no 'orvpe_store' in its metadata)")
             if (found := metadata[b"orvpe_store"].decode()) != str(VERSION):
-                raise InputError(
-                    f"{path}: store version {found}, this orvpe reads version {VERSION}; ingest it again"
-                )
+                raise InputError(f"{path}: store version {found}, this orvpe reads version {VERSION}; ingest it again")
             table = reader.read_all()
             if not len(table):
                 raise InputError(f"{path}: a store without clips")

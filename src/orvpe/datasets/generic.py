@@ -127,6 +127,4 @@ def parse(spec: str) -> Protocol | None:
     except InputError:
         raise
     except ValueError:
-        raise InputError(
-            f"protocol {spec!r}: expected random:SHARE, e.g. random:0.2,seed=7,by=subject"
-        ) from None
+        raise InputError(f"protocol {spec!r}: expected random:SHARE, e.g. random:0.2,seed=7,by=subject") from None

@@ -48,10 +48,6 @@ def xset120(info: Info) -> np.ndarray:
 
 
 XSUB60 = Protocol("ntu60-xsub", "NTU RGB+D, cross-subject", xsub60, "top1", CLASSES_60)
-XVIEW60 = Protocol(
-    "ntu60-xview", "NTU RGB+D, train on cameras 2 and 3, test on 1", xview60, "top1", CLASSES_60
-)
+XVIEW60 = Protocol("ntu60-xview", "NTU RGB+D, train on cameras 2 and 3, test on 1", xview60, "top1", CLASSES_60)
 XSUB120 = Protocol("ntu120-xsub", "NTU RGB+D 120, cross-subject", xsub120, "top1", CLASSES_120)
-XSET120 = Protocol(
-    "ntu120-xset", "NTU RGB+D 120, even setups train, odd ones test", xset120, "top1", CLASSES_120
-)
+XSET120 = Protocol("ntu120-xset", "NTU RGB+D 120, even setups train, odd ones test", xset120, "top1", CLASSES_120)

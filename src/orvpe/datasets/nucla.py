@@ -26,6 +26,4 @@ def cross_view(info: Info) -> np.ndarray:
     return parts(known & is_one_of(camera, (1, 2)), known & (camera == 3))
 
 
-CV = Protocol(
-    "nucla-cv", "N-UCLA, train on cameras 1 and 2, test on 3", cross_view, "top1", tuple(TITLES), TITLES
-)
+CV = Protocol("nucla-cv", "N-UCLA, train on cameras 1 and 2, test on 3", cross_view, "top1", tuple(TITLES), TITLES)

@@ -34,9 +34,7 @@ def cross_subject(info: Info) -> np.ndarray:
 
 def _cross_view(info: Info, cameras: tuple[int, ...]) -> np.ndarray:
     camera, known = numbers(info["camera"]), is_one_of(info["label"], CV_CLASSES)
-    return parts(
-        known & is_one_of(camera, cameras), known & (camera == TEST_CAMERA), known & (camera == VAL_CAMERA)
-    )
+    return parts(known & is_one_of(camera, cameras), known & (camera == TEST_CAMERA), known & (camera == VAL_CAMERA))
 
 
 def cross_view_1(info: Info) -> np.ndarray:
@@ -49,12 +47,8 @@ def cross_view_2(info: Info) -> np.ndarray:
     return _cross_view(info, (1, 3, 4, 6, 7))
 
 
-CS = Protocol(
-    "smarthome-cs", "Smarthome, 11 subjects train and 7 test", cross_subject, "mean_class", CS_CLASSES
-)
-CV1 = Protocol(
-    "smarthome-cv1", "Smarthome, train on camera 1, test on 2", cross_view_1, "mean_class", CV_CLASSES
-)
+CS = Protocol("smarthome-cs", "Smarthome, 11 subjects train and 7 test", cross_subject, "mean_class", CS_CLASSES)
+CV1 = Protocol("smarthome-cv1", "Smarthome, train on camera 1, test on 2", cross_view_1, "mean_class", CV_CLASSES)
 CV2 = Protocol(
     "smarthome-cv2",
     "Smarthome, train on cameras 1 3 4 6 7, test on 2",

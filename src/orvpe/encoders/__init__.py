@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from orvpe.encoders.agcn import AGCN
+from orvpe.encoders.light import LightEncoder
 from orvpe.errors import InputError
 from orvpe.skeleton import unknown
 
-ENCODERS: dict[str, type[nn.Module]] = {"agcn": AGCN}
+ENCODERS: dict[str, type[nn.Module]] = {"agcn": AGCN, "light": LightEncoder}
 
 
 def build_encoder(name: str, **config: Any) -> nn.Module:

@@ -46,9 +46,7 @@ class GraphConv(nn.Module):
         self.attend = nn.Conv2d(inputs, _SUBSETS * 2 * self.inner, 1)
         # all W_k side by side, so that the sum over k is the convolution's own
         self.mix = nn.Conv2d(_SUBSETS * inputs, outputs, 1, bias=False)
-        self.mix_bias = nn.Parameter(
-            torch.zeros(_SUBSETS, outputs)
-        )  # one a W_k as in the backbone; only the sum acts
+        self.mix_bias = nn.Parameter(torch.zeros(_SUBSETS, outputs))  # one a W_k as in the backbone; only the sum acts
         self.norm = nn.BatchNorm2d(outputs)
         self.residual = nn.Identity() if inputs == outputs else _conv_norm(inputs, outputs)
         # initialised as the separate convolutions would be

@@ -25,9 +25,7 @@ class _GlobalNorm(torch.autograd.Function):
         own = torch.cat((mean, var, count))  # (2C + 1,)
         every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
         dist.all_gather(every, own)
-        means, variances, counts = torch.stack(every).split(
-            (len(mean), len(mean), 1), dim=1
-        )  # (W, C) (W, C) (W, 1)
+        means, variances, counts = torch.stack(every).split((len(mean), len(mean), 1), dim=1)  # (W, C) (W, C) (W, 1)
         total = counts.sum(dim=0)  # (1,)
         # Means and squared deviations are combined, never sums of squares, which would cancel.
         mean = (means * counts).sum(dim=0) / total
@@ -106,9 +104,7 @@ def convert_sync_batchnorm(module: nn.Module, device: torch.device | str | None 
 
 def _convert(module: nn.Module) -> nn.Module:
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-        new = SyncBatchNorm(
-            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
-        )
+        new = SyncBatchNorm(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
         new.training = module.training
         new._parameters = module._parameters  # the same tensors: an optimiser keeps its hold on them
         new._buffers = module._buffers

@@ -37,16 +37,12 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     where = source.where(name)
     arrays = _load(source, name)
     if "joints" not in arrays:
-        raise InputError(
-            f"{where}: no 'joints' in it, found {', '.join(map(repr, list(arrays)[:6])) or 'nothing'}"
-        )
+        raise InputError(f"{where}: no 'joints' in it, found {', '.join(map(repr, list(arrays)[:6])) or 'nothing'}")
     joints = _floats(arrays["joints"], "joints", where)
     if joints.ndim == 3:
         joints = joints[None]
     if joints.ndim != 4 or joints.shape[-1] not in (2, 3):
-        raise InputError(
-            f"{where}: 'joints' has shape {joints.shape}, expected ([people,] frames, joints, 2 or 3)"
-        )
+        raise InputError(f"{where}: 'joints' has shape {joints.shape}, expected ([people,] frames, joints, 2 or 3)")
     if not joints.size:
         raise InputError(f"{where}: empty, 'joints' has shape {joints.shape}")
     if "visible" in arrays:
@@ -89,20 +85,14 @@ def _load(source: Source, name: str) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except Exception as error:  # a damaged zip, a header of nonsense, an array of objects
-        raise InputError(
-            f"{source.where(name)}: not a readable npz ({' '.join(str(error).split())[:200]})"
-        ) from None
+        raise InputError(f"{source.where(name)}: not a readable npz ({' '.join(str(error).split())[:200]})") from None
 
 
-def _layout(
-    arrays: dict[str, np.ndarray], count: int, options: Options, where: str
-) -> tuple[Layout, np.ndarray]:
+def _layout(arrays: dict[str, np.ndarray], count: int, options: Options, where: str) -> tuple[Layout, np.ndarray]:
     """The layout, and where in it each column of ``joints`` goes."""
     if "joint_names" not in arrays:
         if options.layout is None:
-            raise InputError(
-                f"{where}: no 'joint_names' in it; name the layout of its {count} joints with --layout"
-            )
+            raise InputError(f"{where}: no 'joint_names' in it; name the layout of its {count} joints with --layout")
         return layout_for(count, {}, options, where), np.arange(count)
     names = [str(n) for n in arrays["joint_names"].ravel()]
     if len(names) != count:
@@ -121,6 +111,4 @@ def _text(arrays: dict[str, np.ndarray], key: str) -> str | None:
     return str(arrays[key].ravel()[0]) if key in arrays and arrays[key].size else None
 
 
-FORMAT = Format(
-    "arrays", "an npz of one's own: joints (people, frames, joints, 2 or 3), NaN for missing", items, read
-)
+FORMAT = Format("arrays", "an npz of one's own: joints (people, frames, joints, 2 or 3), NaN for missing", items, read)

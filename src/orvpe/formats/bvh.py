@@ -52,9 +52,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         "bvh", [joints[i].name for i in named], [new.get(joints[i].parent, -1) for i in named]
     )
     if len(layout) != len(named):
-        raise InputError(
-            f"{where}: {len(named)} joints, but layout {layout.name!r} (--layout) has {len(layout)}"
-        )
+        raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--layout) has {len(layout)}")
     positions = forward_kinematics(joints, motion)[:, named] * metres(joints)  # (T, V, 3)
     try:
         return [Clip.from_array(positions, layout, fps=_fps(seconds) or options.fps, name=stem(name))]
@@ -146,8 +144,7 @@ def parse(data: bytes, where: str) -> tuple[list[Joint], np.ndarray, float]:
         raise InputError(f"{where}: empty, 'Frames: {frames}'")
     if len(words) - 5 != frames * width:
         raise InputError(
-            f"{where}: {len(words) - 5} motion values, expected {frames * width} "
-            f"({frames} frames of {width} channels)"
+            f"{where}: {len(words) - 5} motion values, expected {frames * width} ({frames} frames of {width} channels)"
         )
     try:
         motion = np.array(words[5:], dtype=np.float64).reshape(frames, width)
@@ -208,6 +205,4 @@ def _fps(seconds: float) -> float | None:
     return float(round(fps)) if abs(fps - round(fps)) < 2e-4 * fps else fps
 
 
-FORMAT = Format(
-    "bvh", "BVH motion capture (forward kinematics, units guessed from the body's height)", items, read
-)
+FORMAT = Format("bvh", "BVH motion capture (forward kinematics, units guessed from the body's height)", items, read)

@@ -108,9 +108,7 @@ def _keypoints(detections: list[dict[str, Any]], where: str) -> np.ndarray:
     try:
         flat = np.array([d["keypoints"] for d in detections], dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(
-            f"{where}: 'keypoints' differ in length or hold something that is no number"
-        ) from None
+        raise InputError(f"{where}: 'keypoints' differ in length or hold something that is no number") from None
     if flat.ndim != 2 or flat.shape[1] % 3:
         raise InputError(f"{where}: 'keypoints' has shape {flat.shape[1:]}, expected 3 numbers a joint")
     keypoints = flat.reshape(len(flat), -1, 3)
@@ -125,8 +123,7 @@ def _images(data: Any, detections: list[dict[str, Any]], where: str) -> list[_Im
             for image in data.get("images") or []:
                 listed[image["id"]] = _listed_image(image, where)
         return [
-            listed[d["image_id"]] if d["image_id"] in listed else _named_image(d["image_id"], where)
-            for d in detections
+            listed[d["image_id"]] if d["image_id"] in listed else _named_image(d["image_id"], where) for d in detections
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
@@ -166,6 +163,4 @@ def _tracks(detections: list[dict[str, Any]], at: np.ndarray) -> list[int] | Non
     return tracks
 
 
-FORMAT = Format(
-    "coco", "COCO keypoints: AlphaPose and other result lists, annotation files, pixels", items, read
-)
+FORMAT = Format("coco", "COCO keypoints: AlphaPose and other result lists, annotation files, pixels", items, read)

@@ -115,9 +115,7 @@ def layout_for(joints: int, known: dict[int, Layout], options: Options, where: s
         fits = ", ".join(f"{n} ({k.name})" for n, k in sorted(known.items()))
         raise InputError(f"{where}: {joints} joints a person, expected {fits}; name the joints with --layout")
     if len(layout) != joints:
-        raise InputError(
-            f"{where}: {joints} joints a person, but layout {layout.name!r} (--layout) has {len(layout)}"
-        )
+        raise InputError(f"{where}: {joints} joints a person, but layout {layout.name!r} (--layout) has {len(layout)}")
     return layout
 
 
@@ -144,7 +142,5 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
     layout = layout_for_names(names)
     if not unified_sources(layout):
         known = sorted({j for k in LAYOUTS.values() for j in k.joints})
-        raise InputError(
-            f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}"
-        )
+        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}")
     return layout, np.arange(len(names))

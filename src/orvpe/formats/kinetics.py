@@ -47,9 +47,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         numbers = [int(frame["frame_index"]) for frame in listed]
         found = [_people(frame["skeleton"]) for frame in listed]
     except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"{where}: a frame without 'frame_index' or plain 'pose' and 'score' lists"
-        ) from None
+        raise InputError(f"{where}: a frame without 'frame_index' or plain 'pose' and 'score' lists") from None
     widths = {people.shape[1] for people in found if len(people)}
     if not widths:
         raise NoSkeleton(f"{where}: nobody in {len(found)} frames")
@@ -82,6 +80,4 @@ def _people(skeletons: list[dict[str, Any]]) -> np.ndarray:
     return np.stack(rows) if rows else np.zeros((0, 0, 3))
 
 
-FORMAT = Format(
-    "kinetics", "Kinetics-skeleton: one JSON a clip, OpenPose 18 as fractions of the image", items, read
-)
+FORMAT = Format("kinetics", "Kinetics-skeleton: one JSON a clip, OpenPose 18 as fractions of the image", items, read)

@@ -25,6 +25,7 @@ COLOUR_IMAGE = (1920, 1080)
 JOINTS = 25
 _COLUMNS = {3: (0, 1, 2), 2: (5, 6)}
 _STATE = 11
+_NAMES = ["x", "y", "z", "depth_x", "depth_y", "color_x", "color_y", "qw", "qx", "qy", "qz", "state"]
 
 
 def items(source: Source) -> list[Item]:
@@ -34,13 +35,13 @@ def items(source: Source) -> list[Item]:
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
     name = item[0]
     where = source.where(name)
-    lines = source.read(name).splitlines()
-    frames, bodies = _walk(lines, where)
+    text = _Text(source.read(name))
+    frames, bodies = _walk(text, where)
     if not bodies:
         raise NoSkeleton(f"{where}: no body in any of {frames} frames")
 
     dims = 2 if options.dims == 2 else 3
-    values = _numbers(lines, bodies, _COLUMNS[dims], where)  # (bodies, 25, dims + state)
+    values = _numbers(text, bodies, _COLUMNS[dims], where)  # (bodies, 25, dims + state)
     listed, state = values[..., :dims], values[..., dims]
     finite = np.isfinite(listed).all(axis=-1)
     if dims == 3 and not finite.all():  # a pixel is NaN or infinite where the sensor could not map the point
@@ -70,13 +71,28 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [clip]
 
 
-Person = tuple[
-    int, int
-]  # identifier, and a number that tells two bodies of one frame apart when they share it
+class _Text:
+    """Lines of a file, found at once and cut out only where needed."""
+
+    def __init__(self, data: bytes) -> None:
+        ends = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord("\n")) + 1
+        self.data = data
+        self.starts = [0, *ends.tolist()]  # of each line, and the end of the last
+        if self.starts[-1] != len(data):
+            self.starts.append(len(data))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def lines(self, first: int, count: int = 1) -> bytes:
+        return self.data[self.starts[first] : self.starts[first + count]]
+
+
+Person = tuple[int, int]  # identifier, and a number that tells two bodies of one frame apart
 Body = tuple[int, Person, int]  # frame, person, index of its first joint line
 
 
-def _walk(lines: list[bytes], where: str) -> tuple[int, list[Body]]:
+def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
     """Number of frames, and where each body's joints are; checks every count in the file.
 
     Identifiers (near 7e16) are read as integers: neighbours are the same double.
@@ -84,82 +100,92 @@ def _walk(lines: list[bytes], where: str) -> tuple[int, list[Body]]:
     bodies: list[Body] = []
     at, frame, frames = 0, -1, 0
     try:
-        frames = int(lines[0])
+        frames = int(text.lines(0))
         at = 1
         for frame in range(frames):
-            count = int(lines[at])
+            count = int(text.lines(at))
             if count < 0:
-                raise InputError(
-                    f"{where}: {count} bodies in frame {frame} (line {at + 1}), expected 0 or more"
-                )
+                raise InputError(f"{where}: {count} bodies in frame {frame} (line {at + 1}), expected 0 or more")
             at += 1
             names: dict[int, int] = {}
             for _ in range(count):
-                body = int(lines[at].split(None, 1)[0])
+                body = int(text.lines(at).split(None, 1)[0])
                 at += 1
-                if int(lines[at]) != JOINTS:
-                    raise InputError(
-                        f"{where}: {int(lines[at])} joints in frame {frame} (line {at + 1}), expected 25"
-                    )
+                if (joints := int(text.lines(at))) != JOINTS:
+                    raise InputError(f"{where}: {joints} joints in frame {frame} (line {at + 1}), expected 25")
                 at += 1
-                if at + JOINTS > len(lines):
+                if at + JOINTS > len(text):
                     raise IndexError
                 names[body] = names.get(body, -1) + 1
                 bodies.append((frame, (body, names[body]), at))
                 at += JOINTS
     except IndexError:
-        if not lines:
+        if not len(text):
             raise InputError(f"{where}: empty file, expected a frame count") from None
-        if at < len(lines) and not lines[at].strip():
+        if at < len(text) and not text.lines(at).strip():
             raise InputError(f"{where}: empty line {at + 1} in frame {frame}, expected a body") from None
-        raise InputError(
-            f"{where}: truncated in frame {frame} of {frames}, after {len(lines)} lines"
-        ) from None
+        raise InputError(f"{where}: truncated in frame {frame} of {frames}, after {len(text)} lines") from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         place = f"in frame {frame} (line {at + 1})" if at else "in line 1"
-        raise InputError(f"{where}: {_shown(lines[at])} {place}, expected a whole number") from None
+        raise InputError(f"{where}: {_shown(text.lines(at))} {place}, expected a whole number") from None
     if frames < 0:
         raise InputError(f"{where}: frame count is {frames}, expected 0 or more")
-    if any(line.strip() for line in lines[at:]):
+    if text.lines(at, len(text) - at).strip():
         raise InputError(f"{where}: more lines after frame {frame}, the last of {frames} (line {at + 1})")
     return frames, bodies
 
 
-def _numbers(lines: list[bytes], bodies: list[Body], columns: tuple[int, ...], where: str) -> np.ndarray:
-    """(bodies, 25, columns + 1) float64: the columns asked for, then the tracking state."""
+def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: str) -> np.ndarray:
+    """(bodies, 25, columns + 1) float64: the columns asked for, then the tracking state.
+
+    Arrow's parser passes over the columns nobody asked for, and is several times faster than float(); what it
+    refuses is read again line by line, which takes any white space and says which line is wrong.
+    """
     wanted = (*columns, _STATE)
-    rows = [line for _, _, at in bodies for line in lines[at : at + JOINTS]]
-    try:
-        table = np.loadtxt(rows, usecols=wanted, comments=None, ndmin=2)
-    except ValueError:
-        table = np.empty((0, len(wanted)))
-    if len(table) != len(rows):  # loadtxt passes over an empty line
-        for frame, _, at in bodies:
-            for joint in range(JOINTS):
-                if not _is_joint(lines[at + joint], wanted):
-                    raise InputError(
-                        f"{where}: {_shown(lines[at + joint])} as joint {joint} in frame {frame} "
-                        f"(line {at + joint + 1}), expected 12 numbers"
-                    )
-        raise InputError(f"{where}: not a table of joints, expected 12 numbers a line")
+    blocks = [text.lines(at, JOINTS) for _, _, at in bodies]
+    table = _parse(b"".join(blocks), wanted)
+    if table is None or len(table) != JOINTS * len(bodies):  # Arrow passes over an empty line
+        rows = [line for block in blocks for line in block.split(b"\n")[:JOINTS]]
+        table = np.empty((len(rows), len(wanted)))
+        for i, line in enumerate(rows):
+            try:
+                values = [float(value) for value in line.split()]
+                if len(values) != len(_NAMES):
+                    raise ValueError
+            except ValueError:
+                frame, _, at = bodies[i // JOINTS]
+                joint = i % JOINTS
+                raise InputError(
+                    f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
+                    f"expected {len(_NAMES)} numbers"
+                ) from None
+            table[i] = [values[c] for c in wanted]
     return table.reshape(len(bodies), JOINTS, len(wanted))
 
 
-def _is_joint(line: bytes, wanted: tuple[int, ...]) -> bool:
+def _parse(rows: bytes, wanted: tuple[int, ...]) -> np.ndarray | None:
+    """(rows, wanted) float64, or None when a row is not twelve numbers with one space between."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = [_NAMES[c] for c in wanted]
     try:
-        parts = line.split()
-        return all(isinstance(float(parts[i]), float) for i in wanted)
-    except (ValueError, IndexError):
-        return False
+        table = csv.read_csv(
+            pa.BufferReader(rows),
+            csv.ReadOptions(use_threads=False, column_names=_NAMES, block_size=len(rows) + 1),
+            csv.ParseOptions(delimiter=" ", quote_char=False),
+            csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return np.stack([column.to_numpy() for column in table.columns], axis=1)
 
 
 def _shown(line: bytes) -> str:
-    text = line.decode("ascii", "replace")
+    text = line.decode("ascii", "replace").strip()
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-FORMAT = Format(
-    "ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read
-)
+FORMAT = Format("ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read)

@@ -48,14 +48,10 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise NoSkeleton(f"{where}: nobody in {count} frames")
     widths = {people.shape[1] for people in by_frame.values()}
     if len(widths) > 1:
-        raise InputError(
-            f"{where}: people with {' and '.join(map(str, sorted(widths)))} joints, expected one layout"
-        )
+        raise InputError(f"{where}: people with {' and '.join(map(str, sorted(widths)))} joints, expected one layout")
     joints = widths.pop()
     if joints == _MPI_JOINTS and options.layout is None:
-        raise InputError(
-            f"{where}: 15 joints a person, OpenPose's MPI model; run its BODY_25 or COCO model instead"
-        )
+        raise InputError(f"{where}: 15 joints a person, OpenPose's MPI model; run its BODY_25 or COCO model instead")
     layout = layout_for(joints, _KNOWN, options, where)
     frames = [
         hide_missing(people[..., :2], people[..., 2], options.min_confidence, where)

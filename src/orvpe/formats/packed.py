@@ -139,30 +139,20 @@ def _load_version(path: Path, is_zip: bool, name: str, version: int) -> _Packed:
 
     joints, start, names = arrays["joints_mm"], arrays["start"], arrays["joint_names"]
     if joints.dtype != np.int16 or joints.ndim != 3 or joints.shape[-1] != 3:
-        raise InputError(
-            f"{where}: joints_mm is {joints.dtype} {joints.shape}, expected int16 (frames, joints, 3)"
-        )
+        raise InputError(f"{where}: joints_mm is {joints.dtype} {joints.shape}, expected int16 (frames, joints, 3)")
     if names.dtype.kind != "U" or names.shape != joints.shape[1:2]:
-        raise InputError(
-            f"{where}: joint_names is {names.dtype} {names.shape}, expected {joints.shape[1]} texts"
-        )
+        raise InputError(f"{where}: joint_names is {names.dtype} {names.shape}, expected {joints.shape[1]} texts")
     if start.dtype.kind not in "iu" or start.ndim != 1 or len(start) < 2:
-        raise InputError(
-            f"{where}: start is {start.dtype} {start.shape}, expected whole numbers (recordings + 1,)"
-        )
+        raise InputError(f"{where}: start is {start.dtype} {start.shape}, expected whole numbers (recordings + 1,)")
     if start[0] != 0 or start[-1] != len(joints) or (np.diff(start.astype(np.int64)) <= 0).any():
-        raise InputError(
-            f"{where}: start must rise from 0 to the {len(joints)} frames, and no recording be empty"
-        )
+        raise InputError(f"{where}: start must rise from 0 to the {len(joints)} frames, and no recording be empty")
     fps = arrays["fps"]
     if fps.size != 1 or fps.dtype.kind not in "iuf" or not (np.isfinite(fps.item()) and fps.item() > 0):
         raise InputError(f"{where}: fps is {fps.tolist()}, expected one positive number")
     text = {key: arrays[key] for key in (*_TEXT, *_MORE_TEXT) if key in arrays}
     for key, column in text.items():
         if column.dtype.kind != "U" or column.shape != (len(start) - 1,):
-            raise InputError(
-                f"{where}: {key} is {column.dtype} {column.shape}, expected {len(start) - 1} texts"
-            )
+            raise InputError(f"{where}: {key} is {column.dtype} {column.shape}, expected {len(start) - 1} texts")
 
     layout = layout_for_names([str(n) for n in names], name=_layout_name(name))
     visible = (joints != 0).any(axis=-1)

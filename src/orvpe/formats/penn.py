@@ -55,9 +55,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise InputError(f"{where}: all joints are missing in all {len(x)} frames")
     if not np.isfinite(joints[visible]).all():
         frame = int(np.argwhere(visible & ~np.isfinite(joints).all(axis=-1))[0][0])
-        raise InputError(
-            f"{where}: NaN or infinite coordinate of a visible joint in frame {frame}, expected pixels"
-        )
+        raise InputError(f"{where}: NaN or infinite coordinate of a visible joint in frame {frame}, expected pixels")
     train = np.asarray(data["train"]).ravel()
     if train.size != 1 or int(train[0]) not in (1, -1):
         raise InputError(f"{where}: train is {train.tolist()}, expected 1 or -1")
@@ -86,9 +84,7 @@ def _table(value: Any, key: str, where: str) -> np.ndarray:
     """(n, 13) float64; the files hold x and y as doubles, or as bytes where all are whole numbers."""
     table = np.asarray(value)
     if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise InputError(
-            f"{where}: {key} is {table.dtype} {table.shape}, expected numbers (frames, {JOINTS})"
-        )
+        raise InputError(f"{where}: {key} is {table.dtype} {table.shape}, expected numbers (frames, {JOINTS})")
     return table.astype(np.float64)
 
 

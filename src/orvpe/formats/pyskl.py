@@ -67,9 +67,7 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
     data = safe_pickle.load(source.read(name), where)
     annotations = data.get("annotations") if isinstance(data, dict) else data
     if not isinstance(annotations, list):
-        held = (
-            f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
-        )
+        held = f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{where}: no list of 'annotations', found {held}")
     if not annotations:
         raise InputError(f"{where}: empty, no annotation in it")
@@ -101,9 +99,7 @@ def _clip(annotation: Any, split: dict[str, str], where: str, options: Options) 
     if keypoint.ndim == 3:
         keypoint = keypoint[None]
     if keypoint.ndim != 4 or keypoint.shape[-1] not in (2, 3):
-        raise InputError(
-            f"{where}: 'keypoint' has shape {keypoint.shape}, expected (people, frames, joints, 2 or 3)"
-        )
+        raise InputError(f"{where}: 'keypoint' has shape {keypoint.shape}, expected (people, frames, joints, 2 or 3)")
     if not all(keypoint.shape[:2]):
         raise NoSkeleton(f"{where}: 'keypoint' has shape {keypoint.shape}")
     score = annotation.get("keypoint_score")
@@ -111,9 +107,7 @@ def _clip(annotation: Any, split: dict[str, str], where: str, options: Options) 
         score = _floats(score, "keypoint_score", where)
         score = score[None] if score.ndim == 2 else score
         if score.shape != keypoint.shape[:3]:
-            raise InputError(
-                f"{where}: 'keypoint_score' has shape {score.shape}, expected {keypoint.shape[:3]}"
-            )
+            raise InputError(f"{where}: 'keypoint_score' has shape {score.shape}, expected {keypoint.shape[:3]}")
     size = annotation.get("img_shape", annotation.get("original_shape"))
     ntu = _NTU_NAME.search(name)
     label = annotation.get("label")

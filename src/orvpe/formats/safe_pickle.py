@@ -50,9 +50,7 @@ class _Array(np.ndarray):
         else:
             raw = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
             if len(raw) != count * plain.itemsize:
-                raise InputError(
-                    f"an array of shape {shape} has {len(raw)} bytes, not {count * plain.itemsize}"
-                )
+                raise InputError(f"an array of shape {shape} has {len(raw)} bytes, not {count * plain.itemsize}")
         checked: Any = (1, tuple(shape), plain, bool(fortran), raw)
         super().__setstate__(checked)
 

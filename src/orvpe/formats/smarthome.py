@@ -72,15 +72,11 @@ def _people(people: Any, dims: int, frame: int, where: str) -> np.ndarray:
         except (TypeError, ValueError):
             raise InputError(f"{where}: {key!r} in frame {frame} holds something that is no number") from None
         if flat.shape != (dims * JOINTS,):
-            raise InputError(
-                f"{where}: {key!r} in frame {frame} has shape {flat.shape}, expected ({dims * JOINTS},)"
-            )
+            raise InputError(f"{where}: {key!r} in frame {frame} has shape {flat.shape}, expected ({dims * JOINTS},)")
         if not np.isfinite(flat).all():
             raise InputError(f"{where}: NaN or infinite coordinate in {key!r} of frame {frame}")
         poses[i] = flat.reshape(dims, JOINTS).T  # the file lists all x, then all y, then all z
     return poses
 
 
-FORMAT = Format(
-    "smarthome", "Toyota Smarthome: one JSON a clip, LCR-Net, 2D pixels or 3D metres", items, read
-)
+FORMAT = Format("smarthome", "Toyota Smarthome: one JSON a clip, LCR-Net, 2D pixels or 3D metres", items, read)

@@ -80,9 +80,7 @@ class _Entries:
         return _Entries(self.row[which], self.joint[which], self.values[which], confidence)
 
 
-def _clips(
-    table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, where: str
-) -> list[Clip]:
+def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, where: str) -> list[Clip]:
     infinite = np.isinf(entries.values).any(axis=1)
     if infinite.any():
         first = int(np.argmax(infinite))
@@ -90,9 +88,7 @@ def _clips(
             f"{where}: infinite coordinate in row {entries.row[first] + 1} (joint "
             f"{layout.joints[entries.joint[first]]!r}), expected a number, or nothing for a missing joint"
         )
-    values = hide_missing(
-        entries.values, entries.confidence, options.min_confidence, where, origin_is_missing=False
-    )
+    values = hide_missing(entries.values, entries.confidence, options.min_confidence, where, origin_is_missing=False)
     entries = replace(entries, values=values)
     clip_of, clip_names = _codes(table, "clip", stem(name), where)
     person_of, _ = _codes(table, "person", "0", where)
@@ -105,9 +101,7 @@ def _clips(
     for number, clip_name in enumerate(clip_names):
         own = entries.take(by_clip[edges[number] : edges[number + 1]])
         place = f"{where}: clip {clip_name!r}" if "clip" in table.column_names else where
-        info: dict[str, Any] = {
-            key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()
-        }
+        info: dict[str, Any] = {key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()}
         joints = _grid(own, person_of[own.row], frame_of[own.row], layout, place)
         try:
             clips.append(people_clip(joints, layout, options, place, name=clip_name, **info))
@@ -130,8 +124,7 @@ def _grid(entries: _Entries, person: np.ndarray, frame: np.ndarray, layout: Layo
         second = order[again[0] + 1]
         joint = layout.joints[entries.joint[second]]
         raise InputError(
-            f"{where}: row {entries.row[second] + 1} gives joint {joint!r} of frame {frame[second]} "
-            "a second time"
+            f"{where}: row {entries.row[second] + 1} gives joint {joint!r} of frame {frame[second]} a second time"
         )
     joints = np.full((int(np.prod(shape)), entries.values.shape[1]), np.nan, dtype=np.float32)
     joints[flat] = entries.values
@@ -161,9 +154,7 @@ def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
         joint, layout = _whole(table, "joint", where), wanted
         outside = joint[(joint < 0) | (joint >= len(layout))]
         if len(outside):
-            raise InputError(
-                f"{where}: joint {outside[0]}, but {layout.name!r} has joints 0 to {len(layout) - 1}"
-            )
+            raise InputError(f"{where}: joint {outside[0]}, but {layout.name!r} has joints 0 to {len(layout) - 1}")
     else:
         codes, names = _codes(table, "joint", "", where)
         layout, index = named_layout(names, wanted, where)
@@ -186,9 +177,7 @@ def _wide(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
     rows = np.arange(table.num_rows)
     values, confidence = [], []
     for n in names:
-        values.append(
-            np.stack([_numbers(table, f"{n}_{a}", where) for a in (_AXES if with_z else _AXES[:2])], axis=1)
-        )
+        values.append(np.stack([_numbers(table, f"{n}_{a}", where) for a in (_AXES if with_z else _AXES[:2])], axis=1))
         sure = next((f"{n}_{c}" for c in _CONFIDENCE if f"{n}_{c}" in columns), None)
         confidence.append(_numbers(table, sure, where) if sure else np.ones(len(rows)))
     return _Entries(
@@ -247,12 +236,8 @@ def _numbers(table: pa.Table, column: str, where: str) -> np.ndarray:
     try:
         values = pc.cast(table[column], pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        row, bad = next(
-            (i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v)
-        )
-        raise InputError(
-            f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number"
-        ) from None
+        row, bad = next((i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v))
+        raise InputError(f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number") from None
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
@@ -294,14 +279,10 @@ def _codes(table: pa.Table, column: str, default: str, where: str) -> tuple[np.n
     try:
         text = pc.cast(table[column], pa.string()).fill_null(default).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise InputError(
-            f"{where}: column {column!r} holds {table[column].type}, expected text or numbers"
-        ) from None
+        raise InputError(f"{where}: column {column!r} holds {table[column].type}, expected text or numbers") from None
     coded = text.dictionary_encode()
     coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    return np.asarray(coded.indices.to_numpy(), dtype=np.int64), [
-        str(w) for w in coded.dictionary.to_pylist()
-    ]
+    return np.asarray(coded.indices.to_numpy(), dtype=np.int64), [str(w) for w in coded.dictionary.to_pylist()]
 
 
 def _one(codes: np.ndarray, words: list[str], key: str, where: str) -> str | None:

@@ -1,0 +1,67 @@
+"""Charts of results: confusion matrix, training curves, accuracy under occlusion.  matplotlib is imported when used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from orvpe.figures import new_figure, save_figure
+
+
+def confusion_chart(confusion: np.ndarray, classes: list[str], path: str | Path, title: str = "") -> None:
+    """Rows are the true classes, in per cent of their clips."""
+    count = confusion.sum(axis=1, keepdims=True)
+    share = 100 * confusion / np.maximum(count, 1)
+    k = len(classes)
+    side = max(4.0, 0.42 * k + 2.2)
+    figure = new_figure(side + 0.6, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(k), classes, rotation=90)
+    axes.set_yticks(range(k), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(title)
+    if k <= 40:
+        for i, j in zip(*np.nonzero(confusion), strict=True):
+            colour = "white" if share[i, j] > 55 else "black"
+            axes.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="% of the true class")
+    save_figure(figure, path)
+
+
+def curve_chart(
+    curves: dict[str, tuple[list[float], list[float]]], path: str | Path, x: str, y: str, title: str = ""
+) -> None:
+    """Lines of (x, y) by name."""
+    figure = new_figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    for name, (xs, ys) in curves.items():
+        axes.plot(xs, ys, label=name, linewidth=1.6, marker="." if len(xs) < 15 else None)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def occlusion_chart(rows: dict[str, dict[str, float]], path: str | Path, y: str, title: str = "") -> None:
+    """Grouped bars: model -> occlusion -> accuracy in per cent."""
+    occlusions = list(dict.fromkeys(o for values in rows.values() for o in values))
+    figure = new_figure(max(6.4, 1.1 * len(occlusions) + 1.5), 4.0)
+    axes = figure.add_subplot()
+    width = 0.8 / len(rows)
+    for i, (name, values) in enumerate(rows.items()):
+        place = np.arange(len(occlusions)) + (i - (len(rows) - 1) / 2) * width
+        bars = axes.bar(place, [values.get(o, np.nan) for o in occlusions], width, label=name)
+        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+    axes.set_xticks(range(len(occlusions)), ["clean" if o == "none" else o for o in occlusions])
+    axes.set_ylabel(y)
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    save_figure(figure, path)

@@ -1,0 +1,65 @@
+"""Arguments that several jobs share, as dataclasses that check themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from orvpe.errors import InputError
+from orvpe.skeleton import unknown
+
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("step", "cosine", "one-cycle", "constant")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Which encoder to build.
+
+    Args:
+        name: "agcn", the paper's backbone, or "light", several times cheaper.
+        options: keyword arguments of the encoder's class.
+    """
+
+    name: str = "agcn"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Optimiser and learning-rate schedule.
+
+    Args:
+        name: sgd (with momentum) or adamw.
+        lr: peak learning rate.
+        momentum: of sgd.
+        nesterov: of sgd.
+        weight_decay: of both; spares biases, batch-norm and learned graphs when ``decay_norm`` is false.
+        decay_norm: whether weight decay also acts on biases, batch-norm and learned graphs, as the paper's does.
+        schedule: "step" multiplies by ``gamma`` at each of ``milestones`` (epochs); "cosine" falls to zero;
+            "one-cycle" rises over ``warmup`` and falls as a cosine from lr to lr/1e4; "constant".
+        milestones: for "step".
+        gamma: for "step".
+        warmup: epochs of linear rise from zero (for one-cycle: from lr/25).
+        clip_norm: largest gradient norm, 0 for no limit.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 1e-4
+    decay_norm: bool = True
+    schedule: str = "step"
+    milestones: list[int] = field(default_factory=lambda: [30, 50])
+    gamma: float = 0.1
+    warmup: float = 0.0
+    clip_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("name", self.name, OPTIMIZERS), ("schedule", self.schedule, SCHEDULES)):
+            if value not in known:
+                raise InputError(unknown(f"optim.{name}", value, known))
+        for name in ("lr", "weight_decay", "warmup", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"optim.{name} is {getattr(self, name)}, expected at least 0")

@@ -1,0 +1,72 @@
+"""Processes, device and precision through Lightning Fabric, the same for every job."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import torch
+
+from orvpe.errors import InputError
+from orvpe.skeleton import unknown
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("32", "bf16", "16")
+
+
+def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -> Fabric:
+    """A launched Fabric: one process, or the ones `torchrun` (or a cluster's launcher) started.
+
+    Args:
+        device: auto, cpu, cuda or mps.
+        precision: 32, bf16 (autocast) or 16 (autocast with gradient scaling).
+        threads: CPU threads of this process, 0 to leave them.
+
+    Raises:
+        InputError: unknown device or precision, or a device that is not there.
+    """
+    import warnings
+
+    if device not in DEVICES:
+        raise InputError(unknown("device", device, DEVICES))
+    if precision not in PRECISIONS:
+        raise InputError(unknown("precision", precision, PRECISIONS))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is 'cuda', but torch sees no CUDA GPU here")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device is 'mps', but torch sees no Apple GPU here")
+    if threads:
+        torch.set_num_threads(threads)
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import DDPStrategy
+
+    torch.set_float32_matmul_precision("high")
+    world = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if world > 1 else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fabric = Fabric(
+            accelerator=device,
+            devices=world // nodes if world > 1 else 1,
+            num_nodes=nodes,
+            # buffers agree by themselves: batch-norm is synchronised, the bank gets every process's rows
+            strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
+            precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision],  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    return fabric
+
+
+def local_rows(global_batch: int, rank: int, world: int) -> slice:
+    """This process's rows of a global batch.
+
+    Raises:
+        InputError: a batch that does not divide among the processes.
+    """
+    if global_batch % world:
+        raise InputError(f"batch_size is {global_batch}, which {world} processes cannot share evenly")
+    share = global_batch // world
+    return slice(rank * share, (rank + 1) * share)

@@ -1,0 +1,210 @@
+"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from orvpe.batch import Batch, ResidentStore, collate
+from orvpe.clip import Clip
+from orvpe.draws import Draws, seeded
+from orvpe.errors import InputError
+from orvpe.model import Model, load
+from orvpe.skeleton import get_layout, to_unified, unified
+from orvpe.views import fixed_view
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@torch.no_grad()
+def embed_batch(
+    model: Model, batch: Batch, occlusion: str = "none", seed: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length."""
+    model.eval()
+    draws = Draws(seeded(batch.joints.device, seed, "embed", occlusion), len(batch))
+    feature = model.features(fixed_view(batch, model.view, occlusion, draws))
+    embedding = model.projection(feature).float().cpu().numpy() if model.projection is not None else None
+    return feature.float().cpu().numpy(), embedding
+
+
+def embed_clips(model: Model, clips: list[Clip], batch_size: int = 64) -> np.ndarray:
+    """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
+
+    Raises:
+        InputError: clips of another dimension, or that share no joint with the model's layout.
+    """
+    device = next(model.parameters()).device
+    ready = [_fit(model, c) for c in clips]
+    parts = [
+        embed_batch(model, collate(ready[i : i + batch_size], device))[0] for i in range(0, len(ready), batch_size)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)
+
+
+def _fit(model: Model, clip: Clip) -> Clip:
+    if clip.dims != model.dims:
+        raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
+    if clip.layout.joints == model.layout.joints:
+        return clip
+    if model.layout.joints != unified.joints:
+        raise InputError(f"clip {clip.name!r} has layout {clip.layout.name!r}, the model reads {model.layout.name!r}")
+    return to_unified(clip)
+
+
+def embed(
+    path: str,
+    weights: str,
+    out: str,
+    format: str | None = None,
+    layout: str | None = None,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    occlusion: str = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    threads: int = 0,
+) -> Path:
+    """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
+
+    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection).
+    The table is written as it grows, so memory does not depend on the number of clips.
+
+    Args:
+        path: a store made by `orvpe ingest`, or anything that it reads.
+        weights: folder of the model.
+        out: the Parquet file.
+        format: name of the pose format, if it is not recognised.
+        layout: layout of the joints, a name or a .yaml file, where the format does not say.
+        fps: frames per second, where the format does not say.
+        image_size: width and height in pixels, where the format does not say.
+        occlusion: hide joints first, see `orvpe evaluate`.
+        seed: places a random occlusion.
+        batch_size: clips at a time.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads, 0 for all.
+
+    Returns:
+        The Parquet file.
+
+    Raises:
+        InputError: a path, model or value that does not fit.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from orvpe.device import open_fabric
+    from orvpe.occlusion import corruption
+    from orvpe.progress import Progress
+
+    corruption(occlusion)
+    fabric = open_fabric(device, "32", threads)
+    model = load(weights, fabric.device)
+    width = {"feature": model.feature_dim}
+    if model.projection_config is not None:
+        width["embedding"] = model.projection_config[1]
+    schema = pa.schema(
+        [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
+        metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
+    )
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    total, batches = _batches(path, model, batch_size, format, layout, fps, image_size)
+    try:
+        with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
+            for i, (batch, text) in enumerate(batches):
+                vectors = embed_batch(model, batch, occlusion, seed + i)
+                writer.write_table(_table(schema, text, vectors))
+                progress.advance(len(batch))
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f"{progress.done:,} clips -> {target}")
+    return target
+
+
+_TEXT = ("id", "label", "subject", "camera", "split")
+_Text = dict[str, list[str | None]]
+
+
+def _table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]
+    for v in vectors:
+        if v is not None:
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(v.reshape(-1)), v.shape[1]))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _batches(
+    path: str, model: Model, size: int, format: str | None, layout: str | None, fps: float | None,
+    image_size: tuple[int, int] | None,
+) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
+    """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
+    from orvpe.evaluate import check_fits
+    from orvpe.store import Store, is_store
+
+    device = next(model.parameters()).device
+    if is_store(path):
+        store = Store.open(path)
+        check_fits(model, store, "given")
+        data = ResidentStore(store, "cpu")
+
+        def from_store() -> Iterator[tuple[Batch, _Text]]:
+            columns = dict(
+                zip(
+                    _TEXT,
+                    (store.names, store.labels, store.subjects, store.cameras, store.splits),
+                    strict=True,
+                )
+            )
+            for first in range(0, len(store), size):
+                index = np.arange(first, min(first + size, len(store)))
+                batch = data.batch(index)
+                moved = batch.with_(
+                    joints=batch.joints.to(device), visible=batch.visible.to(device), frames=batch.frames.to(device),
+                    image_size=batch.image_size.to(device), index=batch.index.to(device),
+                )  # fmt: skip
+                yield moved, {c: [str(v) or None for v in column[index]] for c, column in columns.items()}
+
+        return len(store), from_store()
+
+    from orvpe.formats import FORMATS, detect
+    from orvpe.formats.base import NoSkeleton, Options
+    from orvpe.formats.source import Source
+    from orvpe.skeleton import unknown
+
+    source = Source(path)
+    if format is not None and format not in FORMATS:
+        raise InputError(unknown("format", format, FORMATS))
+    reader = detect(source) if format is None else FORMATS[format]
+    options = Options(layout=get_layout(layout) if layout else None, fps=fps, image_size=image_size, dims=model.dims)
+    items = reader.items(source)
+
+    def from_files() -> Iterator[tuple[Batch, _Text]]:
+        waiting: list[Clip] = []
+        for item in items:
+            try:
+                waiting += [_fit(model, c) for c in reader.read(source, item, options)]
+            except NoSkeleton:
+                continue
+            while len(waiting) >= size:
+                yield collate(waiting[:size], device), _text(waiting[:size])
+                del waiting[:size]
+        if waiting:
+            yield collate(waiting, device), _text(waiting)
+
+    return len(items), from_files()
+
+
+def _text(clips: list[Clip]) -> _Text:
+    return {"id": [c.name for c in clips]} | {k: [getattr(c, k) for c in clips] for k in _TEXT[1:]}

@@ -1,0 +1,56 @@
+"""Features and scores of many clips with a frozen model: one fixed view each, no gradient, batch-norm untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orvpe.batch import ResidentStore
+from orvpe.draws import Draws, seeded
+from orvpe.model import Model
+from orvpe.views import View, ViewConfig, fixed_view, training_view
+
+
+def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for first in range(0, len(indices), size):
+        yield indices[first : first + size]
+
+
+@torch.no_grad()
+def extract(
+    model: Model,
+    data: ResidentStore,
+    indices: np.ndarray,
+    occlusion: str = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    random_view: ViewConfig | None = None,
+) -> Tensor:
+    """(len(indices), 256) features on the model's device.
+
+    Args:
+        model: in any mode; it is evaluated, and put back.
+        data: where the clips are.
+        indices: which clips.
+        occlusion: corruption of every clip, drawn from ``seed``, the pattern and the place in ``indices``.
+        seed: of the corruption or of the random view.
+        batch_size: clips at a time.
+        random_view: a training view instead of the fixed one.
+    """
+    training = model.training
+    model.eval()
+    parts = []
+    for step, chosen in enumerate(batches(np.asarray(indices), batch_size)):
+        raw = data.batch(chosen)
+        draws = Draws(seeded(data.device, seed, "view", occlusion, step), len(chosen))
+        view: View = (
+            fixed_view(raw, model.view, occlusion, draws)
+            if random_view is None
+            else training_view(raw, random_view, draws)
+        )
+        parts.append(model.features(view))
+    model.train(training)
+    return torch.cat(parts)

@@ -1,0 +1,180 @@
+"""Fine-tuning an encoder with a linear head: from pre-trained weights, or from scratch (section IV-A).
+
+Run on a labelled corpus it is also the supervised pre-training of Table I: its weights are taken the same way.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orvpe.batch import ResidentStore
+from orvpe.config import EncoderConfig, Optim
+from orvpe.device import local_rows, open_fabric
+from orvpe.draws import Draws, seeded
+from orvpe.encoders.sync_norm import convert_sync_batchnorm
+from orvpe.engine import epoch_order, steps_per_epoch, train
+from orvpe.errors import InputError
+from orvpe.evaluate import FIVE, class_scores, model_scorer, report
+from orvpe.metrics import accuracy
+from orvpe.model import Model, load, transfer_encoder
+from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.run import Run, environment, plain
+from orvpe.store import Store
+from orvpe.task import few_labels, make_task
+from orvpe.views import ViewConfig, training_view
+
+
+def finetune(
+    store: str,
+    run: str,
+    protocol: str,
+    weights: str | None = None,
+    view: ViewConfig = ViewConfig(),  # noqa: B008  (frozen)
+    encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
+    optim: Optim = Optim(milestones=[30, 40]),  # noqa: B008
+    epochs: int = 50,
+    batch_size: int = 16,
+    label_smoothing: float = 0.0,
+    dropout: float = 0.0,
+    labels: float = 1.0,
+    occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
+    eval_every: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "32",
+    threads: int = 0,
+    save_every: int = 0,
+    restart: bool = False,
+    stop_after: int | None = None,
+) -> Path:
+    """Train encoder and classifier on a protocol's training clips, and evaluate the last epoch on its test clips.
+
+    Args:
+        store: a labelled store made by `orvpe ingest`.
+        run: folder for recipe, metrics, checkpoint, weights and results; the same command resumes there.
+        protocol: which clips train and test, e.g. nucla-cv, penn-official, subject:3,5 or random:0.2.
+        weights: folder of a pre-trained model to start from; none is from scratch.
+        view: how clips become input.
+        encoder: which encoder; must be the one of ``weights``.
+        optim: optimiser and schedule.
+        epochs: passes over the training clips; the last one counts.
+        batch_size: clips a step, over all processes.
+        label_smoothing: share of the target spread over all classes.
+        dropout: probability of dropping each of the 256 features before the classifier.
+        labels: share of the training labels to use, of each class alike.
+        occlusions: test corruptions, see `orvpe evaluate`.
+        eval_every: also log test accuracy every so many epochs, for a curve (never to choose an epoch); 0 for never.
+        seed: of weights, order, views and few labels.
+        device: auto, cpu, cuda or mps.
+        precision: 32, bf16 or 16.
+        threads: CPU threads, 0 for all.
+        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
+        restart: begin anew although the folder holds a run.
+        stop_after: stop (resumably) after so many steps.
+
+    Returns:
+        The run's folder, with results.json, card.json and weights.safetensors in it.
+
+    Raises:
+        InputError: a store, protocol, value or folder that does not fit.
+        Interrupted: stopped by a signal, state saved.
+    """
+    arguments: dict[str, Any] = {
+        "job": "finetune", "store": Path(store).name, "protocol": protocol, "weights": weights, "view": view,
+        "encoder": encoder, "optim": optim, "epochs": epochs, "batch_size": batch_size,
+        "label_smoothing": label_smoothing, "dropout": dropout, "labels": labels, "seed": seed,
+        "precision": precision,
+    }  # fmt: skip
+    for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name} is {value}, expected 0 up to below 1")
+    fabric = open_fabric(device, precision, threads)
+    opened = Store.open(store)
+    task = make_task(opened, protocol)
+    trained = few_labels(task, labels, seed)
+    rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
+    steps = steps_per_epoch(len(trained), batch_size)
+
+    torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
+    model = Model(encoder, opened.layout, opened.dims, view, classes=task.classes)
+    if weights is not None:
+        transfer_encoder(load(weights), model, f"weights {weights}")
+    if fabric.world_size > 1:
+        model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
+    optimizer = build_optimizer([model], optim, fabric.device.type)
+    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    wrapped, optimizer_ = fabric.setup(Classifier(model, dropout), optimizer)
+    data = ResidentStore(opened, fabric.device)
+    target = torch.from_numpy(task.target).to(fabric.device)
+    order = trained
+
+    def step(epoch: int, i: int, draws: Draws) -> dict[str, Tensor]:
+        nonlocal order
+        if i == 0 or order is trained:
+            order = epoch_order(trained, seed, epoch)
+        batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
+        inputs = training_view(batch, view, draws)
+        set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
+        scores = wrapped(inputs)
+        truth = target[batch.index]
+        loss = F.cross_entropy(scores.float(), truth, label_smoothing=label_smoothing)
+        optimizer_.zero_grad()
+        fabric.backward(loss)
+        if optim.clip_norm:
+            fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm)
+        optimizer_.step()
+        return {"loss": loss, "train_top1": 100 * (scores.argmax(dim=1) == truth).float().mean()}
+
+    def end_epoch(epoch: int) -> dict[str, float]:
+        if not eval_every or (epoch + 1) % eval_every or not folder.main:
+            return {}
+        found = {}
+        for part, indices in (("val", task.val), ("test", task.test)):
+            if len(indices):
+                a = accuracy(class_scores(model, data, indices), task.target[indices])
+                found[f"{part}_{task.metric}"] = a.of(task.metric)
+        return found
+
+    train(
+        fabric, folder, what=f"finetune {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
+        batch_size=batch_size, state={"model": model, "optimizer": optimizer}, step=step, rows=rows,
+        end_epoch=end_epoch, save_every=save_every, stop_after=stop_after,
+    )  # fmt: skip
+    if folder.main:
+        seconds = sum(m["seconds"] for m in folder.metrics())
+        results = report(
+            model_scorer(model, data, task, seed), opened, task, occlusions, run, seed=seed, arguments=plain(arguments), train_seconds=seconds,
+            train_clips=len(trained),
+        )  # fmt: skip
+        model.save(
+            run, trained={**plain(arguments), "clips": len(trained), "data": opened.meta.get("sources", [])},
+            results=results["occlusions"], environment=environment(),
+        )  # fmt: skip
+    fabric.barrier()
+    return Path(run)
+
+
+class Classifier(torch.nn.Module):
+    """A model's scores with dropout before its head."""
+
+    def __init__(self, model: Model, dropout: float) -> None:
+        super().__init__()
+        self.model, self.dropout = model, dropout
+
+    def forward(self, view: Any) -> Tensor:
+        features = self.model.features(view)
+        assert self.model.head is not None
+        return self.model.head(F.dropout(features, self.dropout, self.training))
+
+
+def predict(model: Model, data: ResidentStore, indices: np.ndarray) -> list[str]:
+    """The most likely class of each clip."""
+    if model.classes is None:
+        raise InputError("this model has no classifier; fine-tune or probe it first")
+    return [model.classes[i] for i in class_scores(model, data, indices).argmax(axis=1)]

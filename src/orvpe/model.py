@@ -1,0 +1,178 @@
+"""A trained encoder with all it takes to use it: how its input is made, its layout, its heads, its card.
+
+Weights are safetensors beside a JSON card; never a pickle.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from orvpe.augment import Augment
+from orvpe.config import EncoderConfig
+from orvpe.contrast import Projection
+from orvpe.encoders import build_encoder
+from orvpe.errors import InputError
+from orvpe.run import plain, write_atomic
+from orvpe.skeleton import Layout, layout_from_dict
+from orvpe.views import View, ViewConfig, pool_people
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+CARD_VERSION = 1
+
+
+class Model(nn.Module):
+    """An encoder, optionally with a projection (pre-training) and a linear head (classification).
+
+    Args:
+        encoder: which encoder.
+        layout: joints it was built for.
+        dims: 2 or 3 coordinates a joint.
+        view: how a clip becomes its input.
+        projection: kind of projection ("linear" or "mlp") and size of the embedding, None without.
+        classes: labels in the head's order, None without a head.
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderConfig,
+        layout: Layout,
+        dims: int,
+        view: ViewConfig,
+        projection: tuple[str, int] | None = None,
+        classes: list[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder_config, self.layout, self.dims, self.view = encoder, layout, dims, view
+        self.encoder = build_encoder(encoder.name, layout=layout, in_channels=dims, **encoder.options)
+        self.feature_dim = int(self.encoder.feature_dim)  # type: ignore[arg-type]
+        self.projection_config, self.classes = projection, classes
+        self.projection = (
+            Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
+        )
+        self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
+
+    def features(self, view: View) -> Tensor:
+        """(N, 256) features of clips, the mean over their people."""
+        return pool_people(self.encoder(view.joints, view.visible), view)
+
+    def forward(self, view: View) -> Tensor:
+        """(N, classes) scores.
+
+        Raises:
+            InputError: the model has no head.
+        """
+        if self.head is None:
+            raise InputError("this model has no classifier; fine-tune or probe it first")
+        return self.head(self.features(view))
+
+    def save(self, folder: str | Path, **card: Any) -> None:
+        """Write weights and card into ``folder``; ``card`` adds what is known of data, recipe and numbers."""
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        write_atomic(folder / WEIGHTS, save(tensors))
+        data = {
+            "card_version": CARD_VERSION,
+            "encoder": plain(self.encoder_config),
+            "layout": self.layout.to_dict(),
+            "dims": self.dims,
+            "view": asdict(self.view),
+            "projection": list(self.projection_config) if self.projection_config else None,
+            "classes": self.classes,
+            "parameters": sum(p.numel() for p in self.encoder.parameters()),
+            **plain(card),
+        }
+        write_atomic(folder / CARD, json.dumps(data, indent=1) + "\n")
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a model folder.
+
+    Raises:
+        InputError: no model there, or one from another version.
+    """
+    folder = Path(path)
+    if not (folder / CARD).exists() or not (folder / WEIGHTS).exists():
+        what = "no such folder" if not folder.exists() else f"expected {CARD} and {WEIGHTS} in it"
+        raise InputError(f"model {folder}: {what}")
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"model {folder}: {CARD} is not valid JSON ({error})") from None
+    if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
+        found = card.get("card_version") if isinstance(card, dict) else None
+        raise InputError(f"model {folder}: card version {found}, this orvpe reads {CARD_VERSION}")
+    return card
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """A saved model, in evaluation mode.
+
+    Args:
+        path: a run's or model's folder.
+        device: where to put it.
+
+    Raises:
+        InputError: missing, damaged, from another version, or weights that do not fit the card.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    card = read_card(path)
+    try:
+        view = card["view"]
+        model = Model(
+            EncoderConfig(**card["encoder"]),
+            layout_from_dict(card["layout"], where=f"model {path}"),
+            int(card["dims"]),
+            ViewConfig(**{**view, "augment": Augment(**view["augment"])}),
+            tuple(card["projection"]) if card["projection"] else None,
+            card["classes"],
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"model {path}: {CARD} lacks or misnames something ({error})") from None
+    try:
+        tensors = load_file(str(Path(path) / WEIGHTS))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"model {path}: {WEIGHTS} is damaged ({error})") from None
+    _fit(model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, f"model {path}")
+    return model.to(device).eval()
+
+
+def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Load exactly these tensors, or say in one line which one does not fit."""
+    wanted = module.state_dict()
+    for name in sorted({*wanted, *tensors}):
+        if name not in tensors:
+            raise InputError(f"{where}: weights lack {name!r}")
+        if name not in wanted:
+            raise InputError(f"{where}: weights hold {name!r}, which this encoder does not have")
+        if wanted[name].shape != tensors[name].shape:
+            raise InputError(
+                f"{where}: {name!r} has shape {tuple(tensors[name].shape)}, "
+                f"this encoder expects {tuple(wanted[name].shape)} (another width, layout or dimension?)"
+            )
+    module.load_state_dict(tensors)
+
+
+def transfer_encoder(source: Model, target: Model, where: str) -> None:
+    """Copy the encoder's weights; exactly the heads may differ.
+
+    Raises:
+        InputError: another encoder, width, layout or dimension.
+    """
+    if source.layout.joints != target.layout.joints:
+        raise InputError(
+            f"{where}: weights are for layout {source.layout.name!r} ({len(source.layout)} joints), "
+            f"the data has {target.layout.name!r} ({len(target.layout)})"
+        )
+    if source.dims != target.dims:
+        raise InputError(f"{where}: weights are for {source.dims}D joints, the data is {target.dims}D")
+    _fit(target.encoder, source.encoder.state_dict(), where)

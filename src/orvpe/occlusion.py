@@ -1,0 +1,182 @@
+"""SubG-DA and every other corruption: the one place that hides joints.
+
+Corruptions act on the raw clip, before resampling, centring, normalisation and bones, in training and evaluation
+alike, so nothing of a hidden joint can leak into what is left.  Each is a function of (batch, draws, value) that
+returns a batch; a clip gets a draw of its own at each visit, all on the device, without a loop over clips.
+
+A corruption is named by a short text, ``name`` or ``name:value``, as in ``upper``, ``joints:0.4``, ``frames:0.3``;
+several are joined by ``+``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from orvpe.batch import Batch, hide
+from orvpe.draws import Draws
+from orvpe.errors import InputError
+from orvpe.skeleton import PARTS, Layout, part_indices, unknown
+
+Corruption = Callable[[Batch, Draws], Batch]
+
+# (1) upper, (2) lower, (3) right, (4) left, (5) centre body invisible, (6) all visible: section IV-D a
+SUBGRAPHS = ("upper", "lower", "right", "left", "centre")
+
+
+def keep(batch: Batch, mask: Tensor) -> Batch:
+    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False."""
+    visible = batch.visible & mask
+    return batch.with_(joints=hide(batch.joints, visible), visible=visible)
+
+
+def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> Tensor:
+    """(len(parts), V) bool: True where the joint stays visible when that part is hidden."""
+    mask = torch.ones(len(parts), len(layout), dtype=torch.bool)
+    for row, part in zip(mask, parts, strict=True):
+        row[part_indices(part, layout)] = False
+    return mask.to(device)
+
+
+def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:
+    """Spatial SubG-DA: one of the six masks a clip, over all its frames and people.
+
+    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's reading (FACTS 7).
+    """
+    masks = part_mask(SUBGRAPHS, batch.layout, batch.joints.device)
+    hidden = draws.uniform() < value
+    chosen = masks[draws.integers(len(SUBGRAPHS))] | ~hidden[:, None]  # (N, V)
+    return keep(batch, chosen[:, None, None, :])
+
+
+def joints(batch: Batch, draws: Draws, value: float) -> Batch:
+    """Each joint is hidden in the whole clip with probability ``value``."""
+    v = batch.joints.shape[3]
+    return keep(batch, (draws.uniform(v) >= value)[:, None, None, :])
+
+
+def flicker(batch: Batch, draws: Draws, value: float) -> Batch:
+    """Each joint of each frame is hidden with probability ``value``."""
+    _, m, t, v, _ = batch.joints.shape
+    return keep(batch, draws.uniform(m, t, v) >= value)
+
+
+_LIMBS = ("left_arm", "right_arm", "left_leg", "right_leg", "trunk")
+
+
+def tubes(batch: Batch, draws: Draws, value: float) -> Batch:
+    """One random limb or the trunk is hidden over a contiguous share ``value`` of the frames."""
+    masks = part_mask(_LIMBS, batch.layout, batch.joints.device)
+    chosen = masks[draws.integers(len(_LIMBS))]  # (N, V)
+    gap = _gap(batch, draws, value)  # (N, T)
+    return keep(batch, (chosen[:, None, :] | ~gap[:, :, None])[:, None])
+
+
+def frames(batch: Batch, draws: Draws, value: float) -> Batch:
+    """A contiguous gap: a share ``value`` of the clip below 1, else that many frames.  Never all frames."""
+    return keep(batch, ~_gap(batch, draws, value)[:, None, :, None])
+
+
+def _gap(batch: Batch, draws: Draws, value: float) -> Tensor:
+    """(N, T) bool: inside a run of hidden frames at a random place."""
+    length = batch.frames[:, None]
+    gap = (length * value).round().long() if value < 1 else torch.full_like(length, int(value))
+    gap = torch.minimum(gap, length - 1)
+    first = (draws.uniform(1) * (length - gap + 1)).long()
+    t = torch.arange(batch.joints.shape[2], device=length.device)
+    return (t >= first) & (t < first + gap)
+
+
+def block(batch: Batch, draws: Draws, value: float) -> Batch:
+    """A moving occluder.
+
+    2D: an upright rectangle with sides ``value`` of the body's own bounding box, that drifts over it on a straight
+    line in the image.  3D: a half-space whose boundary has a random direction and drifts between two depths, hiding
+    on average a share ``value`` of the body's extent along that direction.
+    """
+    n, _, t, _, c = batch.joints.shape
+    low, high = _extent(batch.joints, batch.visible)  # (N, C)
+    time = torch.arange(t, device=batch.joints.device) / (batch.frames[:, None] - 1).clamp(min=1)  # (N, T)
+    time = time.clamp(max=1)[..., None]
+    if c == 2:
+        ends = draws.uniform(2, 2)
+        centre = low[:, None] + (high - low)[:, None] * torch.lerp(ends[:, :1], ends[:, 1:], time)  # (N, T, 2)
+        half = (value / 2 * (high - low))[:, None]
+        inside = ((batch.joints - centre[:, None, :, None]).abs() <= half[:, None, :, None]).all(dim=-1)
+        return keep(batch, ~inside)
+    normal = torch.nn.functional.normalize(draws.normal(3), dim=-1)  # (N, 3)
+    along = (batch.joints * normal[:, None, None, None]).sum(dim=-1, keepdim=True)  # (N, M, T, V, 1)
+    low, high = _extent(along, batch.visible)  # (N, 1)
+    ends = (value + (draws.uniform(2) - 0.5) * value).clamp(0, 0.95)  # (N, 2), mean ``value``
+    share = torch.lerp(ends[:, None, :1], ends[:, None, 1:], time)  # (N, T, 1)
+    edge = high[:, None] - (high - low)[:, None] * share
+    return keep(batch, (along <= edge[:, None, :, None])[..., 0])
+
+
+def jitter(batch: Batch, draws: Draws, value: float) -> Batch:
+    """Gaussian noise on visible joints; sigma is ``value`` times the body's own extent (largest side)."""
+    low, high = _extent(batch.joints, batch.visible)
+    sigma = value * (high - low).amax(dim=-1)[:, None, None, None, None]
+    noise = draws.normal(*batch.joints.shape[1:]) * sigma
+    return batch.with_(joints=hide(batch.joints + noise, batch.visible))
+
+
+def _extent(values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest visible value: (N, M, T, V, C), (N, M, T, V) -> (N, C) twice; 0 where nothing is seen."""
+    seen = visible.unsqueeze(-1)
+    low = torch.where(seen, values, math.inf).amin(dim=(1, 2, 3))
+    high = torch.where(seen, values, -math.inf).amax(dim=(1, 2, 3))
+    some = visible.any(dim=3).any(dim=2).any(dim=1)[:, None]
+    return torch.where(some, low, 0.0), torch.where(some, high, 0.0)
+
+
+# name -> (function, default value, largest allowed value)
+_VALUED: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]] = {
+    "subgraph": (subgraph, 5 / 6, 1.0),
+    "joints": (joints, 0.3, 1.0),
+    "flicker": (flicker, 0.3, 1.0),
+    "tubes": (tubes, 0.5, 1.0),
+    "frames": (frames, 0.3, math.inf),
+    "block": (block, 0.4, 1.0),
+    "jitter": (jitter, 0.02, 1.0),
+}
+NAMES = ("none", *PARTS, *_VALUED)
+
+
+def corruption(spec: str) -> Corruption:
+    """The corruption a text names: "none", a body part, or one of the valued patterns, joined by "+".
+
+    Raises:
+        InputError: unknown name (nearest ones suggested), a value that is no number or out of range.
+    """
+    steps = [_one(s.strip()) for s in str(spec).split("+")]
+
+    def apply(batch: Batch, draws: Draws) -> Batch:
+        for step in steps:
+            batch = step(batch, draws)
+        return batch
+
+    return apply
+
+
+def _one(spec: str) -> Corruption:
+    name, _, text = spec.partition(":")
+    if name not in NAMES:
+        raise InputError(unknown("occlusion", name, NAMES))
+    if name == "none" or name in PARTS:
+        if text:
+            raise InputError(f"occlusion {spec!r}: {name!r} takes no value")
+        if name == "none":
+            return lambda batch, draws: batch
+        return lambda batch, draws: keep(batch, part_mask((name,), batch.layout, batch.joints.device)[0])
+    function, default, most = _VALUED[name]
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise InputError(f"occlusion {spec!r}: {text!r} is not a number") from None
+    if not 0 <= value <= most:
+        raise InputError(f"occlusion {spec!r}: value is {value:g}, expected 0 to {most:g}")
+    return lambda batch, draws: function(batch, draws, value)

@@ -1,0 +1,161 @@
+"""Pre-training without labels: SubG-DA, encoder, contrastive module (sections III and IV-D)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from orvpe.augment import Augment
+from orvpe.batch import ResidentStore
+from orvpe.config import EncoderConfig, Optim
+from orvpe.contrast import ContrastiveModule
+from orvpe.device import local_rows, open_fabric
+from orvpe.draws import Draws, seeded
+from orvpe.encoders.sync_norm import convert_sync_batchnorm
+from orvpe.engine import epoch_order, steps_per_epoch, train
+from orvpe.model import Model
+from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.run import Run, environment, plain
+from orvpe.store import Store
+from orvpe.views import View, ViewConfig, pool_people, training_view
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The contrastive module's settings (section IV-D c).
+
+    Args:
+        outputs: size of the embedding.
+        projection: "linear", one layer as in the paper's implementation, or "mlp", eq. 4's non-linear phi.
+        loss: "info_nce" or "nce".
+        negatives: K sampled per clip; none takes all other clips.
+        temperature: Temp.
+        momentum: m of the bank.
+    """
+
+    outputs: int = 128
+    projection: str = "linear"
+    loss: str = "info_nce"
+    negatives: int | None = 4096
+    temperature: float = 0.07
+    momentum: float = 0.5
+
+
+class Pretraining(nn.Module):
+    """Encoder and contrastive module as one module, so that gradients of both are averaged over processes."""
+
+    def __init__(self, encoder: nn.Module, contrast: ContrastiveModule) -> None:
+        super().__init__()
+        self.encoder, self.contrast = encoder, contrast
+
+    def forward(self, view: View, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Losses (N,) and embeddings (N, outputs) of a view."""
+        feature = pool_people(self.encoder(view.joints, view.visible), view)
+        return self.contrast(feature, index, generator)
+
+
+def pretrain(
+    store: str,
+    run: str,
+    view: ViewConfig = ViewConfig(occlusion="subgraph", augment=Augment()),  # noqa: B008  (frozen)
+    encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
+    contrast: Contrast = Contrast(),
+    optim: Optim = Optim(),  # noqa: B008
+    epochs: int = 60,
+    batch_size: int = 32,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "32",
+    threads: int = 0,
+    save_every: int = 0,
+    restart: bool = False,
+    stop_after: int | None = None,
+) -> Path:
+    """Pre-train an encoder on all clips of a store, without labels.
+
+    Args:
+        store: a store made by `orvpe ingest`.
+        run: folder for recipe, metrics, checkpoint and weights; the same command resumes there.
+        view: how clips become input; view.occlusion "subgraph" is SubG-DA, "none" the temporal sub-graph alone.
+        encoder: which encoder.
+        contrast: projection, bank and loss.
+        optim: optimiser and schedule.
+        epochs: passes over the data; the last one counts.
+        batch_size: clips a step, over all processes.
+        seed: of weights, bank, order, views and negatives.
+        device: auto, cpu, cuda or mps.
+        precision: 32, bf16 or 16.
+        threads: CPU threads, 0 for all.
+        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
+        restart: begin anew although the folder holds a run.
+        stop_after: stop (resumably) after so many steps.
+
+    Returns:
+        The run's folder, with card.json and weights.safetensors in it.
+
+    Raises:
+        InputError: a store, value or folder that does not fit.
+        Interrupted: stopped by a signal, state saved.
+    """
+    arguments: dict[str, Any] = {
+        "job": "pretrain", "store": Path(store).name, "view": view, "encoder": encoder, "contrast": contrast,
+        "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
+    }  # fmt: skip
+    fabric = open_fabric(device, precision, threads)
+    opened = Store.open(store)
+    rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
+    steps = steps_per_epoch(len(opened), batch_size)
+
+    torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
+    model = Model(encoder, opened.layout, opened.dims, view, projection=(contrast.projection, contrast.outputs))
+    module = ContrastiveModule(
+        len(opened), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
+        loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
+        momentum=contrast.momentum, generator=seeded("cpu", seed, "bank"),
+    )  # fmt: skip
+    assert model.projection is not None
+    module.projection = model.projection
+    if fabric.world_size > 1:
+        model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
+    optimizer = build_optimizer([model], optim, fabric.device.type)
+    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
+    data = ResidentStore(opened, fabric.device)
+    everything = np.arange(len(opened))
+    order = everything
+
+    def step(epoch: int, i: int, draws: Draws) -> dict[str, Tensor]:
+        nonlocal order
+        if i == 0 or order is everything:
+            order = epoch_order(everything, seed, epoch)
+        batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
+        inputs = training_view(batch, view, draws)
+        set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
+        losses, embedding = wrapped(inputs, batch.index, seeded(fabric.device, seed, "negatives", epoch, i))
+        loss = losses.mean()
+        optimizer_.zero_grad()
+        fabric.backward(loss)
+        if optim.clip_norm:
+            fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm)
+        optimizer_.step()
+        module.update(batch.index, embedding)
+        return {"loss": loss}
+
+    state: dict[str, Any] = {"model": model, "bank": module.bank, "loss": module.loss, "optimizer": optimizer}
+    train(
+        fabric, folder, what=f"pretrain {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
+        batch_size=batch_size, state=state, step=step, rows=rows, save_every=save_every, stop_after=stop_after,
+    )  # fmt: skip
+    if folder.main:
+        metrics = folder.metrics()
+        model.save(
+            run, trained={**plain(arguments), "clips": len(opened), "data": opened.meta.get("sources", [])},
+            loss=metrics[-1]["loss"] if metrics else None, environment=environment(),
+        )  # fmt: skip
+    fabric.barrier()
+    return Path(run)

@@ -1,0 +1,193 @@
+"""A run is a folder: resolved recipe, seed, versions and device, metrics as JSON lines, last checkpoint, figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from orvpe.errors import InputError
+
+CHECKPOINT = "last.ckpt"
+METRICS = "metrics.jsonl"
+RECIPE = "recipe.json"
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write to a temporary name beside ``path`` and rename, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    os.replace(temporary, path)
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths and tuples as JSON's own types."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit, device and command, written beside every number."""
+    import numpy
+
+    import orvpe
+
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=here, capture_output=True, text=True, timeout=5, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        commit = None  # an installed package has no repository around it
+    return {
+        "command": " ".join(["orvpe", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "orvpe" else None,
+        "orvpe": orvpe.__version__,
+        "commit": commit,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+class Interrupted(Exception):
+    """A run that was asked to stop and has saved its state.  ``signal`` is the number that asked."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+class Run:
+    """One run's folder.
+
+    Args:
+        folder: where; made if missing.
+        arguments: every argument that decides the result.  A folder that holds another recipe's checkpoint is refused.
+        main: whether this process writes (rank 0 of a distributed run).
+        restart: throw an earlier run in this folder away instead of resuming it.
+
+    Raises:
+        InputError: the folder holds a run with other arguments, or is no folder.
+    """
+
+    def __init__(self, folder: str | Path, arguments: dict[str, Any], main: bool = True, restart: bool = False) -> None:
+        self.folder, self.main = Path(folder), main
+        self.stop_signal: int | None = None
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"run folder {self.folder} is a file, expected a folder or a new name")
+        arguments = json.loads(json.dumps(plain(arguments)))
+        recipe = self.folder / RECIPE
+        if recipe.exists() and not restart:
+            before = json.loads(recipe.read_text())["arguments"]
+            differ = [k for k in sorted({*before, *arguments}) if before.get(k) != arguments.get(k)]
+            if differ:
+                k = differ[0]
+                raise InputError(
+                    f"run folder {self.folder} holds another run ({k} was {before.get(k)!r}, now {arguments.get(k)!r}); "
+                    "choose another folder or add --restart"
+                )
+        elif main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in (CHECKPOINT, METRICS):
+                (self.folder / name).unlink(missing_ok=True)
+            text = json.dumps({"arguments": arguments, "environment": environment()}, indent=1)
+            write_atomic(recipe, text + "\n")
+
+    # --- checkpoints ---
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep the whole state of training; what was there before stays until the new one is complete."""
+        if not self.main:
+            return
+        target = self.folder / CHECKPOINT
+        temporary = target.with_name(f".{CHECKPOINT}.tmp")
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+
+    def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+        """The last checkpoint, or None on a fresh start.
+
+        Raises:
+            InputError: a damaged checkpoint.
+        """
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return None
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise InputError(
+                f"checkpoint {path} cannot be read ({type(error).__name__}); add --restart to begin anew"
+            ) from None
+
+    # --- metrics ---
+
+    def log(self, **values: Any) -> None:
+        """Append one line to metrics.jsonl."""
+        if self.main:
+            with open(self.folder / METRICS, "a", encoding="utf-8") as file:
+                file.write(json.dumps(plain(values)) + "\n")
+
+    def forget_after(self, epoch: int) -> None:
+        """Drop metric lines of epochs that a resumed run is about to repeat."""
+        path = self.folder / METRICS
+        if self.main and path.exists():
+            lines = [line for line in path.read_text().splitlines() if json.loads(line).get("epoch", 0) <= epoch]
+            write_atomic(path, "".join(line + "\n" for line in lines))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        path = self.folder / METRICS
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    # --- interruption ---
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Turn SIGTERM and Ctrl-C into a request that `stop_requested` sees after the current step."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.stop_signal is not None:  # asked twice: do not wait for the step
+                raise KeyboardInterrupt
+            self.stop_signal = number
+
+        numbers = [s for s in (signal.SIGINT, getattr(signal, "SIGTERM", None)) if s is not None]
+        before = {s: signal.signal(s, ask) for s in numbers}
+        try:
+            yield
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+
+    def interrupted(self, where: str) -> Interrupted:
+        return Interrupted(
+            self.stop_signal or signal.SIGINT,
+            f"stopped {where}; saved in {self.folder}. The same command goes on from here.",
+        )

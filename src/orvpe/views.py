@@ -1,0 +1,128 @@
+"""From raw clips to what an encoder reads: corrupt, cut, normalise, augment, stream, in this order and only here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from orvpe.augment import Augment, augment
+from orvpe.batch import Batch, hide
+from orvpe.draws import Draws
+from orvpe.errors import InputError
+from orvpe.normalize import CENTRES, IMAGES, SCALES, STREAMS, normalize_2d, normalize_3d, stream
+from orvpe.occlusion import corruption
+from orvpe.sampling import CROPS, sample_frames
+from orvpe.skeleton import unknown
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """How a clip becomes an encoder's input.  What a trained encoder saw is part of its weights' card.
+
+    Args:
+        tau: frames the encoder sees.
+        crop: "run", the paper's random run of tau frames, or "resample", a random part interpolated to tau frames.
+        shortest: for "resample", the smallest share of the clip a training view may cover.
+        stream: joint, bone, joint-motion or bone-motion.
+        centre: 3D, or 2D with image=body: origin at the spine in every "frame", in the first of the "clip", or "none".
+        align: 3D: turn the spine of the first frame to z and its shoulders to x.
+        scale: 3D: "body" divides by the estimated stature, "none" keeps metres.
+        image: 2D: "image" scales by the image's true width, "body" by the body.
+        occlusion: corruption of training views, e.g. "subgraph" (SubG-DA), "none", "joints:0.3+frames:0.2".
+        augment: view augmentation of training views.
+    """
+
+    tau: int = 150
+    crop: str = "run"
+    shortest: float = 1.0
+    stream: str = "joint"
+    centre: str = "frame"
+    align: bool = True
+    scale: str = "none"
+    image: str = "image"
+    occlusion: str = "none"
+    augment: Augment = field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("crop", CROPS), ("stream", STREAMS), ("centre", CENTRES), ("scale", SCALES), ("image", IMAGES),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                raise InputError(unknown(f"view.{name}", getattr(self, name), known))
+        if self.tau < 1:
+            raise InputError(f"view.tau is {self.tau}, expected at least 1 frame")
+        if not 0 < self.shortest <= 1:
+            raise InputError(f"view.shortest is {self.shortest}, expected a share in (0, 1]")
+        corruption(self.occlusion)
+
+
+class View(NamedTuple):
+    """An encoder's input, people folded into the batch.
+
+    Args:
+        joints: (P, C, T, V) float32, zero where hidden.
+        visible: (P, T, V) bool.
+        owner: (P,) int64, the clip (0 .. clips-1) each person belongs to.
+        clips: N.
+    """
+
+    joints: Tensor
+    visible: Tensor
+    owner: Tensor
+    clips: int
+
+
+def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
+    """A random view: each clip has its own occlusion, place in time and camera."""
+    batch = corruption(config.occlusion)(batch, draws)
+    batch = sample_frames(batch, config.tau, config.crop, config.shortest, draws)
+    batch = augment(_normalized(batch, config), config.augment, draws)
+    return fold(batch, config.stream)
+
+
+def fixed_view(batch: Batch, config: ViewConfig, occlusion: str = "none", draws: Draws | None = None) -> View:
+    """The one fixed view used to evaluate and embed, optionally of a corrupted clip.
+
+    Raises:
+        InputError: an occlusion without ``draws`` to place it.
+    """
+    if occlusion != "none":
+        if draws is None:
+            raise InputError(f"occlusion {occlusion!r} needs random draws")
+        batch = corruption(occlusion)(batch, draws)
+    batch = sample_frames(batch, config.tau, config.crop)
+    return fold(_normalized(batch, config), config.stream)
+
+
+def _normalized(batch: Batch, config: ViewConfig) -> Batch:
+    if batch.dims == 3:
+        return normalize_3d(batch, config.centre, config.align, config.scale)
+    return normalize_2d(batch, config.image, config.centre)
+
+
+def fold(batch: Batch, kind: str = "joint") -> View:
+    """The stream of every person that is seen at all, (P, C, T, V); the first person of a clip always stays."""
+    joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
+    n, m = joints.shape[:2]
+    joints = hide(joints, visible)
+    if m == 1:  # nothing to select, and nothing to wait for on a GPU
+        owner = torch.arange(n, device=joints.device)
+        joints, visible = joints[:, 0], visible[:, 0]
+    else:
+        present = batch.visible.flatten(2).any(dim=2)  # (N, M)
+        present[:, 0] = True
+        owner, person = present.nonzero(as_tuple=True)
+        joints, visible = joints[owner, person], visible[owner, person]
+    return View(joints.permute(0, 3, 1, 2).contiguous(), visible, owner, n)
+
+
+def pool_people(features: Tensor, view: View) -> Tensor:
+    """(P, D) features of people -> (N, D) mean over the people of each clip."""
+    if features.shape[0] == view.clips:
+        return features
+    total = features.new_zeros(view.clips, features.shape[1]).index_add_(0, view.owner, features)
+    count = torch.bincount(view.owner, minlength=view.clips)
+    return total / count[:, None]
