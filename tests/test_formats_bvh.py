@@ -154,16 +154,27 @@ def still(tmp_path: Path, scale: float = 1.0, **more: str) -> Path:
     return write(tmp_path / "a.bvh", orders, np.zeros((2, 3 * len(RIG))), scale, **more)
 
 
+@pytest.mark.parametrize("lead", ["", "\tOFFSET 1 94 -452\n"], ids=["plain", "placed in the room"])
 @pytest.mark.parametrize("scale", [1.0, 0.01, 10.0], ids=["cm", "m", "mm"])
-def test_units_are_guessed_from_the_height(tmp_path: Path, scale: float) -> None:
-    clip = read(still(tmp_path, scale))
+def test_units_are_guessed_from_the_bones(tmp_path: Path, scale: float, lead: str) -> None:
+    path = still(tmp_path, scale)
+    if lead:  # a root above the hips, far from them
+        head, motion = path.read_text().split("MOTION")
+        body = head.removeprefix("HIERARCHY\n").replace("ROOT", "JOINT")
+        body = body.replace(body.split("\n")[2], lead.rstrip(), 1)
+        path.write_text(f"HIERARCHY\nROOT World\n{{\nOFFSET 0 0 0\nCHANNELS 0\n{body}}}\nMOTION{motion}")
+    clip = read(path)
     elbow, wrist = (clip.joints[0, 0, clip.layout.index(j)] for j in ("left_elbow", "left_wrist"))
     assert np.linalg.norm(elbow - wrist) == pytest.approx(0.25, abs=1e-6)
 
 
 def test_an_unknown_unit_makes_a_usual_person(tmp_path: Path) -> None:
-    clip = read(still(tmp_path, 0.18))  # 174 cm from the toes to the top of the head, 152 without end sites
-    assert np.ptp(clip.joints[0, 0], axis=0).max() == pytest.approx(1.7 * 152 / 174, abs=1e-5)
+    """As in CMU's files: a unit is 5.6 cm.  The longest chain is an arm, 137 cm from the hips to the finger tips."""
+    clip = read(still(tmp_path, 0.18))
+    elbow, wrist = (clip.joints[0, 0, clip.layout.index(j)] for j in ("left_elbow", "left_wrist"))
+    bones = ((0, 12, 1), (0, 20, -1), (3, 18, 0), (14, 0, 0), (28, 0, 0), (25, 0, 0), (18, 0, 0))
+    chain = sum(np.linalg.norm(b) for b in bones)
+    assert np.linalg.norm(elbow - wrist) == pytest.approx(1.2 * 25 / chain, abs=1e-5)
 
 
 def test_layout_and_fps(tmp_path: Path) -> None:

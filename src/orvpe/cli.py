@@ -187,9 +187,8 @@ def _joined(values: list[str], hint: Any) -> str:
         return values[0]
     if get_origin(hint) is tuple or any(get_origin(h) is tuple for h in get_args(hint)):
         values = [v for w in values for v in w.replace("x", " ").replace(",", " ").split()]  # 640x480
-    return json.dumps(
-        values if "str" in str(hint) else [float(v) if "." in v else int(v) for v in values if _is_number(v)]
-    )
+    # numbers are left for the parser to judge
+    return json.dumps(values) if "str" in str(hint) else f"[{', '.join(values)}]"
 
 
 def parse(command: str, argv: list[str]) -> dict[str, Any]:

@@ -84,12 +84,12 @@ def train(
         Interrupted: asked to stop; the state is saved.
         InputError: the loss is no longer finite.
     """
-    epoch, first, sums, seconds = 0, 0, {}, 0.0
+    begin, first, sums, seconds = 0, 0, {}, 0.0
     if (saved := run.load(fabric.device)) is not None:
         for name, thing in state.items():
             thing.load_state_dict(saved["state"][name])
-        epoch, first, sums, seconds = saved["epoch"], saved["step"], saved["sums"], saved["seconds"]
-        run.forget_after(epoch)  # epochs are logged from 1, so lines of finished epochs stay
+        begin, first, sums, seconds = saved["epoch"], saved["step"], saved["sums"], saved["seconds"]
+        run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
 
     def keep(next_epoch: int, next_step: int) -> None:
         held = {name: thing.state_dict() for name, thing in state.items()}
@@ -97,8 +97,8 @@ def train(
 
     done = 0
     with run.interruptible(), Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress:
-        progress.advance((epoch * steps + first) * batch_size, counts=False)
-        for epoch in range(epoch, epochs):
+        progress.advance((begin * steps + first) * batch_size, counts=False)
+        for epoch in range(begin, epochs):
             for i in range(first, steps):
                 began = time.perf_counter()
                 torch.manual_seed(seeded("cpu", seed, "layers", epoch, i, fabric.global_rank).initial_seed())  # dropout

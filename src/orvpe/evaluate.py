@@ -133,12 +133,8 @@ def report(
         write_atomic(folder / "per_class.csv", per_class_table(task, found))
         from orvpe.charts import confusion_chart
 
-        confusion_chart(
-            clean.confusion,
-            task.classes,
-            folder / "confusion.png",
-            title=f"{task.protocol}, {clean.top1:.1f} %",
-        )
+        title = f"{task.protocol}, top-1 {clean.top1:.1f} %"
+        confusion_chart(clean.confusion, task.classes, folder / "confusion.png", title)
     return results
 
 

@@ -97,7 +97,7 @@ def block(batch: Batch, draws: Draws, value: float) -> Batch:
     line in the image.  3D: a half-space whose boundary has a random direction and drifts between two depths, hiding
     on average a share ``value`` of the body's extent along that direction.
     """
-    n, _, t, _, c = batch.joints.shape
+    _, _, t, _, c = batch.joints.shape
     low, high = _extent(batch.joints, batch.visible)  # (N, C)
     time = torch.arange(t, device=batch.joints.device) / (batch.frames[:, None] - 1).clamp(min=1)  # (N, T)
     time = time.clamp(max=1)[..., None]

@@ -141,9 +141,8 @@ class Run:
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
-            raise InputError(
-                f"checkpoint {path} cannot be read ({type(error).__name__}); add --restart to begin anew"
-            ) from None
+            what = f"checkpoint {path} cannot be read ({type(error).__name__})"
+            raise InputError(f"{what}; add --restart to begin anew") from None
 
     # --- metrics ---
 

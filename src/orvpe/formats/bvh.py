@@ -4,8 +4,9 @@ A joint's rotation is the product of its rotation channels in the order listed, 
 position channels where it has them (the form Blender and MotionBuilder read; position channels of a joint
 below the root that stay at zero are taken as additions to OFFSET).  End sites carry no name and are left out.
 
-BVH has no unit.  The rest pose's largest extent is taken for a person of 1 to 2.3 m in metres, centimetres or
-millimetres, whichever fits; if none does, the rest pose is scaled to 1.7 m.
+BVH has no unit.  The longest chain of bones in a person's body is 0.5 to 2 m long, whatever the rest pose, so
+the unit is the one of metres, centimetres and millimetres that makes it so; if none does, the chain is scaled
+to 1.2 m.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from orvpe.formats.source import Source
 from orvpe.skeleton import mocap_layout
 
 UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
-PERSON = (1.0, 2.3)  # metres
-USUAL = 1.7  # metres, when no unit fits
-_AXES = {"X": 0, "Y": 1, "Z": 2}
-_CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
+CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: of a child of 1 m and of an adult of 2.3 m, and some
+margin USUAL = 1.2  # metres, when no unit fits _AXES = {"X": 0, "Y": 1, "Z": 2} _CHANNELS =
+{f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
 
 @dataclass
@@ -96,16 +96,22 @@ def forward_kinematics(joints: list[Joint], motion: np.ndarray) -> np.ndarray:
 
 
 def metres(joints: list[Joint]) -> float:
-    """Metres a unit, guessed from the rest pose (see the module's docstring)."""
-    rest = np.zeros((len(joints), 3))
+    """Metres a unit, guessed from the longest chain of bones (see the module's docstring).
+
+    The body begins at the first joint with several children: what leads there places the body in the room (in
+    Bandai-Namco's files a bone of 4.6 m).
+    """
+    parents = [joint.parent for joint in joints]
+    start = next((j for j in range(len(joints)) if parents.count(j) > 1), 0)
+    reach = np.zeros(len(joints))
     for j, joint in enumerate(joints):
-        if joint.parent >= 0:
-            rest[j] = rest[joint.parent] + joint.offset
-    height = float(np.ptp(rest, axis=0).max())
+        if j > start and joint.parent >= 0:
+            reach[j] = reach[joint.parent] + np.linalg.norm(joint.offset)
+    chain = float(reach.max())
     for unit in UNITS:
-        if PERSON[0] <= height * unit <= PERSON[1]:
+        if CHAIN[0] <= chain * unit <= CHAIN[1]:
             return unit
-    return USUAL / height if height > 0 else 1.0
+    return USUAL / chain if chain > 0 else 1.0
 
 
 def _rotation(axis: int, angle: np.ndarray) -> np.ndarray:
@@ -205,4 +211,4 @@ def _fps(seconds: float) -> float | None:
     return float(round(fps)) if abs(fps - round(fps)) < 2e-4 * fps else fps
 
 
-FORMAT = Format("bvh", "BVH motion capture (forward kinematics, units guessed from the body's height)", items, read)
+FORMAT = Format("bvh", "BVH motion capture (forward kinematics, unit guessed from the bones)", items, read)

@@ -41,13 +41,13 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise NoSkeleton(f"{where}: no body in any of {frames} frames")
 
     dims = 2 if options.dims == 2 else 3
-    values = _numbers(text, bodies, _COLUMNS[dims], where)  # (bodies, 25, dims + state)
-    listed, state = values[..., :dims], values[..., dims]
-    finite = np.isfinite(listed).all(axis=-1)
+    values = _numbers(text, bodies, _COLUMNS[dims], where)  # (dims + state, bodies, 25)
+    listed, state = values[:dims], values[dims]
+    finite = np.isfinite(listed).all(axis=0)
     if dims == 3 and not finite.all():  # a pixel is NaN or infinite where the sensor could not map the point
         frame = bodies[int(np.argwhere(~finite)[0][0])][0]
         raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
-    seen = finite & (listed != 0).any(axis=-1) & (state != 0)
+    seen = finite & (listed != 0).any(axis=0) & (state != 0)
 
     people: dict[Person, int] = {}
     for _, person, _ in bodies:
@@ -55,7 +55,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     at = [people[person] for _, person, _ in bodies], [frame for frame, _, _ in bodies]
     joints = np.zeros((len(people), frames, JOINTS, dims), dtype=np.float32)
     visible = np.zeros(joints.shape[:3], dtype=bool)
-    joints[at] = np.where(seen[..., None], listed, 0.0)
+    joints[at] = np.where(seen, listed, 0.0).transpose(1, 2, 0)
     visible[at] = seen
     joints, visible = most_energetic(joints, visible, options.max_people)
     if not len(joints):
@@ -138,7 +138,7 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
 
 
 def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: str) -> np.ndarray:
-    """(bodies, 25, columns + 1) float64: the columns asked for, then the tracking state.
+    """(columns + 1, bodies, 25) float64: the columns asked for, then the tracking state.
 
     Arrow's parser passes over the columns nobody asked for, and is several times faster than float(); what it
     refuses is read again line by line, which takes any white space and says which line is wrong.
@@ -146,9 +146,9 @@ def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: s
     wanted = (*columns, _STATE)
     blocks = [text.lines(at, JOINTS) for _, _, at in bodies]
     table = _parse(b"".join(blocks), wanted)
-    if table is None or len(table) != JOINTS * len(bodies):  # Arrow passes over an empty line
+    if table is None or table.shape[1] != JOINTS * len(bodies):  # Arrow passes over an empty line
         rows = [line for block in blocks for line in block.split(b"\n")[:JOINTS]]
-        table = np.empty((len(rows), len(wanted)))
+        table = np.empty((len(wanted), len(rows)))
         for i, line in enumerate(rows):
             try:
                 values = [float(value) for value in line.split()]
@@ -161,12 +161,12 @@ def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: s
                     f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
                     f"expected {len(_NAMES)} numbers"
                 ) from None
-            table[i] = [values[c] for c in wanted]
-    return table.reshape(len(bodies), JOINTS, len(wanted))
+            table[:, i] = [values[c] for c in wanted]
+    return table.reshape(len(wanted), len(bodies), JOINTS)
 
 
 def _parse(rows: bytes, wanted: tuple[int, ...]) -> np.ndarray | None:
-    """(rows, wanted) float64, or None when a row is not twelve numbers with one space between."""
+    """(wanted, rows) float64, or None when a row is not twelve numbers with one space between."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -180,7 +180,7 @@ def _parse(rows: bytes, wanted: tuple[int, ...]) -> np.ndarray | None:
         )
     except pa.ArrowInvalid:
         return None
-    return np.stack([column.to_numpy() for column in table.columns], axis=1)
+    return np.stack([column.to_numpy() for column in table.columns])
 
 
 def _shown(line: bytes) -> str:
