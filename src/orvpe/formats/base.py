@@ -44,6 +44,7 @@ class Options:
 
 
 Item = tuple[str, ...]
+"""A file name first, then what the format needs as text: more files, or which clips of a file of many."""
 
 
 @dataclass(frozen=True)
