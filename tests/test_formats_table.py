@@ -156,8 +156,11 @@ def test_joints_by_number_need_a_layout(tmp_path: Path) -> None:
     fails(path, "joint 13, but 'penn' has joints 0 to 12", Options(layout=LAYOUTS["penn"]))
 
 
-def test_names_of_a_rig_and_of_a_part_of_a_layout(tmp_path: Path) -> None:
-    names = ("Hips", "LeftUpLeg", "LeftLeg", "RightArm", "Tail")
+@pytest.mark.parametrize(
+    "names",
+    [("Hips", "LeftUpLeg", "LeftLeg", "RightArm", "Tail"), ("Hips", "LeftHip", "LeftKnee", "RightShoulder", "Tail")],
+)
+def test_names_of_a_rig_and_of_a_part_of_a_layout(tmp_path: Path, names: tuple[str, ...]) -> None:
     joints = np.arange(15.0).reshape(1, 1, 5, 3)
     (clip,) = read_all(write(tmp_path / "a.csv", wide_rows(joints, names)))
     body = to_unified(clip)

@@ -23,9 +23,10 @@ from orvpe.formats.source import Source
 from orvpe.skeleton import mocap_layout
 
 UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
-CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: of a child of 1 m and of an adult of 2.3 m, and some
-margin USUAL = 1.2  # metres, when no unit fits _AXES = {"X": 0, "Y": 1, "Z": 2} _CHANNELS =
-{f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
+CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin
+USUAL = 1.2  # metres, when no unit fits
+_AXES = {"X": 0, "Y": 1, "Z": 2}
+_CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
 
 @dataclass
