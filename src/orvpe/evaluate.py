@@ -134,6 +134,7 @@ def report(
         from orvpe.charts import confusion_chart
 
         title = f"{task.protocol}, top-1 {clean.top1:.1f} %"
+        title = f"{task.protocol}, top-1 {clean.top1:.1f} %"
         confusion_chart(clean.confusion, task.classes, folder / "confusion.png", title)
     return results
 

@@ -27,7 +27,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import few_labels, make_task
-from orvpe.views import ViewConfig, training_view
+from orvpe.views import View, ViewConfig, training_view
 
 
 def finetune(
@@ -42,6 +42,7 @@ def finetune(
     batch_size: int = 16,
     label_smoothing: float = 0.0,
     dropout: float = 0.0,
+    mixup: float = 0.0,
     labels: float = 1.0,
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     eval_every: int = 0,
@@ -67,6 +68,8 @@ def finetune(
         batch_size: clips a step, over all processes.
         label_smoothing: share of the target spread over all classes.
         dropout: probability of dropping each of the 256 features before the classifier.
+        mixup: alpha of mixup (Zhang et al. 2018): inputs and targets of two clips are blended in the proportion
+            lambda ~ Beta(alpha, alpha), one a step; 0 for none.
         labels: share of the training labels to use, of each class alike.
         occlusions: test corruptions, see `orvpe evaluate`.
         eval_every: also log test accuracy every so many epochs, for a curve (never to choose an epoch); 0 for never.
@@ -88,12 +91,14 @@ def finetune(
     arguments: dict[str, Any] = {
         "job": "finetune", "store": Path(store).name, "protocol": protocol, "weights": weights, "view": view,
         "encoder": encoder, "optim": optim, "epochs": epochs, "batch_size": batch_size,
-        "label_smoothing": label_smoothing, "dropout": dropout, "labels": labels, "seed": seed,
+        "label_smoothing": label_smoothing, "dropout": dropout, "mixup": mixup, "labels": labels, "seed": seed,
         "precision": precision,
     }  # fmt: skip
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
+    if not mixup >= 0:
+        raise InputError(f"mixup is {mixup}, expected at least 0")
     fabric = open_fabric(device, precision, threads)
     opened = Store.open(store)
     task = make_task(opened, protocol)
@@ -121,9 +126,15 @@ def finetune(
         batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
         inputs = training_view(batch, view, draws)
         set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
-        scores = wrapped(inputs)
         truth = target[batch.index]
-        loss = F.cross_entropy(scores.float(), truth, label_smoothing=label_smoothing)
+        share, other = 1.0, torch.arange(len(truth), device=fabric.device)
+        if mixup:
+            share, other = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
+            inputs = mix_views(inputs, share, other)
+        scores = wrapped(inputs).float()
+        loss = share * F.cross_entropy(scores, truth, label_smoothing=label_smoothing)
+        if mixup:
+            loss = loss + (1 - share) * F.cross_entropy(scores, truth[other], label_smoothing=label_smoothing)
         optimizer_.zero_grad()
         fabric.backward(loss)
         if optim.clip_norm:
@@ -167,14 +178,28 @@ class Classifier(torch.nn.Module):
         super().__init__()
         self.model, self.dropout = model, dropout
 
-    def forward(self, view: Any) -> Tensor:
+    def forward(self, view: View) -> Tensor:
         features = self.model.features(view)
         assert self.model.head is not None
         return self.model.head(F.dropout(features, self.dropout, self.training))
 
 
-def predict(model: Model, data: ResidentStore, indices: np.ndarray) -> list[str]:
-    """The most likely class of each clip."""
-    if model.classes is None:
-        raise InputError("this model has no classifier; fine-tune or probe it first")
-    return [model.classes[i] for i in class_scores(model, data, indices).argmax(axis=1)]
+def _blend(alpha: float, clips: int, generator: torch.Generator) -> tuple[float, Tensor]:
+    """Proportion and partners of mixup; the generator is the CPU's, so that nothing waits for a GPU."""
+    seed = int(torch.randint(2**31, (), generator=generator))
+    return float(np.random.default_rng(seed).beta(alpha, alpha)), torch.randperm(clips, generator=generator)
+
+
+def mix_views(view: View, share: float, other: Tensor) -> View:
+    """Blend each clip with clip ``other`` (N,): its people with those of the other clip, in order.
+
+    A clip with fewer people than its partner keeps only its own; a joint hidden in either is hidden in the blend.
+    """
+    people = torch.bincount(view.owner, minlength=view.clips)  # (N,)
+    first = people.cumsum(0) - people
+    rank = torch.arange(len(view.owner), device=view.owner.device) - first[view.owner]
+    partner = other.to(view.owner.device)[view.owner]
+    match = first[partner] + torch.minimum(rank, people[partner] - 1)  # (P,)
+    visible = view.visible & view.visible[match]
+    joints = share * view.joints + (1 - share) * view.joints[match]
+    return view._replace(joints=joints * visible[:, None], visible=visible)

@@ -108,9 +108,9 @@ def ingest(
 ) -> IngestReport:
     """Read pose files of any known format into one store.
 
-    An interrupted run keeps what it has read in OUT.parts; the same command goes on from there.  A script
-    that calls this with more than one worker does so under ``if __name__ == "__main__":``, as every script
-    that starts processes.
+    An interrupted run keeps what it has read in OUT.parts; the same command goes on from there.  A script that
+    calls this guards its entry point with the usual test of the name of its main module, as every script that
+    starts processes.
 
     Args:
         paths: folders, zips or files with poses; several are put one after the other.

@@ -42,7 +42,9 @@ _BONES: dict[tuple[str, str], float] = {
 }  # fmt: skip
 
 
-def normalize_3d(batch: Batch, centre: str = "frame", align: bool = True, scale: str = "none") -> Batch:
+def normalize_3d(
+    batch: Batch, centre: str = "frame", align: bool = True, scale: str = "none", upright: bool = False
+) -> Batch:
     """Centre, turn and scale 3D clips; z points up afterwards.
 
     Args:
@@ -51,6 +53,7 @@ def normalize_3d(batch: Batch, centre: str = "frame", align: bool = True, scale:
             first frame, so that walking stays visible; "none" leaves it.
         align: turn so that at the first frame the spine is z and the shoulders are x; otherwise y-up becomes z-up.
         scale: "body" divides by the stature estimated from visible bones; "none" keeps metres.
+        upright: with ``align``, turn about the vertical only, so that a stooping body stays stooped.
 
     Raises:
         InputError: unknown ``centre`` or ``scale``.
@@ -60,7 +63,7 @@ def normalize_3d(batch: Batch, centre: str = "frame", align: bool = True, scale:
     joints = batch.joints
     if centre != "none":
         joints = joints - _centre(batch, centre)[:, None, :, None]
-    rotation = _frame_of_body(batch) if align else _Y_TO_Z.to(joints).expand(len(batch), 3, 3)
+    rotation = _frame_of_body(batch, upright) if align else _Y_TO_Z.to(joints).expand(len(batch), 3, 3)
     joints = torch.einsum("nij,nmtvj->nmtvi", rotation, joints)
     if scale == "body":
         joints = joints / _stature(batch)[:, None, None, None, None]
@@ -156,9 +159,9 @@ def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: 
     return result
 
 
-def _frame_of_body(batch: Batch) -> Tensor:
-    """(N, 3, 3) rotation whose rows are the body's right, front-back and up axes."""
-    z = _direction(batch, _UP, torch.tensor([0.0, 1.0, 0.0]))
+def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
+    """(N, 3, 3) rotation whose rows are the body's right, front-back and up axes; up is the world's if ``upright``."""
+    z = _direction(batch, () if upright else _UP, torch.tensor([0.0, 1.0, 0.0]))
     right = _direction(batch, _RIGHT, torch.tensor([1.0, 0.0, 0.0]))
     x = right - (right * z).sum(dim=-1, keepdim=True) * z
     # shoulders along the spine leave no direction: take the world axis that is farthest from the spine

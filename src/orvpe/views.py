@@ -29,6 +29,7 @@ class ViewConfig:
         stream: joint, bone, joint-motion or bone-motion.
         centre: 3D, or 2D with image=body: origin at the spine in every "frame", in the first of the "clip", or "none".
         align: 3D: turn the spine of the first frame to z and its shoulders to x.
+        upright: 3D, with align: turn about the vertical only.
         scale: 3D: "body" divides by the estimated stature, "none" keeps metres.
         image: 2D: "image" scales by the image's true width, "body" by the body.
         occlusion: corruption of training views, e.g. "subgraph" (SubG-DA), "none", "joints:0.3+frames:0.2".
@@ -41,6 +42,7 @@ class ViewConfig:
     stream: str = "joint"
     centre: str = "frame"
     align: bool = True
+    upright: bool = False
     scale: str = "none"
     image: str = "image"
     occlusion: str = "none"
@@ -99,7 +101,7 @@ def fixed_view(batch: Batch, config: ViewConfig, occlusion: str = "none", draws:
 
 def _normalized(batch: Batch, config: ViewConfig) -> Batch:
     if batch.dims == 3:
-        return normalize_3d(batch, config.centre, config.align, config.scale)
+        return normalize_3d(batch, config.centre, config.align, config.scale, config.upright)
     return normalize_2d(batch, config.image, config.centre)
 
 

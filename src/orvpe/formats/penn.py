@@ -9,14 +9,12 @@ one pixel of the corner.
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.formats.matfile import read_mat
 from orvpe.formats.source import Source
 from orvpe.skeleton import LAYOUTS
 
@@ -40,7 +38,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise InputError(f"{where}: empty, x has shape {x.shape}")
     if x.shape[1] != JOINTS:
         raise InputError(f"{where}: {x.shape[1]} joints, expected {JOINTS}")
-    size = np.asarray(data["dimensions"]).ravel()
+    size = _table(data["dimensions"], "dimensions", where).ravel()
     if size.size < 2 or min(width := int(size[1]), height := int(size[0])) <= 0:
         shown = " x ".join(str(int(n)) for n in size[1::-1])
         raise InputError(f"{where}: image size {shown or 'empty'}, expected width and height above 0")
@@ -56,43 +54,36 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     if not np.isfinite(joints[visible]).all():
         frame = int(np.argwhere(visible & ~np.isfinite(joints).all(axis=-1))[0][0])
         raise InputError(f"{where}: NaN or infinite coordinate of a visible joint in frame {frame}, expected pixels")
-    train = np.asarray(data["train"]).ravel()
-    if train.size != 1 or int(train[0]) not in (1, -1):
+    train = _table(data["train"], "train", where).ravel()
+    if train.size != 1 or train[0] not in (1, -1):
         raise InputError(f"{where}: train is {train.tolist()}, expected 1 or -1")
+    action = data["action"]
+    if not isinstance(action, str) or not action:
+        raise InputError(f"{where}: action is {action!r}, expected the name of a class")
     clip = Clip(
         np.where(visible[..., None], joints, 0.0)[None], visible[None], options.layout or LAYOUTS["penn"],
         fps=options.fps or FPS, image_size=(width, height), name=stem(name),
-        label=_text(data["action"], where), split="train" if int(train[0]) == 1 else "test",
+        label=action, split="train" if train[0] == 1 else "test",
     )  # fmt: skip
     return [clip]
 
 
-def _load(raw: bytes, where: str) -> dict[str, Any]:
-    from scipy.io import loadmat
-
+def _load(raw: bytes, where: str) -> dict[str, np.ndarray | str]:
     try:
-        data = loadmat(io.BytesIO(raw), variable_names=_KEYS)
-    except Exception as error:  # a damaged file fails in any part of the parser
-        raise InputError(f"{where}: not a readable MATLAB file ({' '.join(str(error).split())})") from None
+        data = read_mat(raw)
+    except ValueError as error:
+        raise InputError(f"{where}: not a readable MATLAB file ({error})") from None
     lost = [key for key in _KEYS if key not in data]
     if lost:
         raise InputError(f"{where}: no {lost[0]!r} in it, expected {', '.join(_KEYS)}")
-    return dict(data)
+    return data
 
 
-def _table(value: Any, key: str, where: str) -> np.ndarray:
-    """(n, 13) float64; the files hold x and y as doubles, or as bytes where all are whole numbers."""
-    table = np.asarray(value)
-    if table.ndim != 2 or table.dtype.kind not in "fiub":
-        raise InputError(f"{where}: {key} is {table.dtype} {table.shape}, expected numbers (frames, {JOINTS})")
-    return table.astype(np.float64)
-
-
-def _text(value: Any, where: str) -> str:
-    text = np.asarray(value).ravel()
-    if text.size != 1 or text.dtype.kind != "U":
-        raise InputError(f"{where}: action is {text.dtype} {text.shape}, expected one text")
-    return str(text[0])
+def _table(value: np.ndarray | str, key: str, where: str) -> np.ndarray:
+    """(n, m) float64; the files hold x and y as doubles, or in one or two bytes where all are whole numbers."""
+    if isinstance(value, str):
+        raise InputError(f"{where}: {key} is text, expected numbers")
+    return value.astype(np.float64)
 
 
 FORMAT = Format("penn", "Penn Action: one .mat a clip, 13 joints, pixels", items, read)
