@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
+import docstring_parser
 import numpy as np
 import pytest
 
@@ -114,3 +116,9 @@ def test_the_store_says_that_it_is_generated(tmp_path: Path) -> None:
 def test_values_out_of_range_are_named(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{name} is {value}, expected"):
         generate(**{"count": 1, name: value})
+
+
+def test_every_argument_has_its_help() -> None:
+    documented = {p.arg_name: p.description for p in docstring_parser.parse(write_generated.__doc__ or "").params}
+    assert list(documented) == list(signature(write_generated).parameters)
+    assert all(documented.values())

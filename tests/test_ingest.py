@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
+from inspect import signature
 from pathlib import Path
 
+import docstring_parser
 import numpy as np
 import pytest
 
@@ -231,3 +233,9 @@ def test_nucla(data_dir: Path, tmp_path: Path) -> None:
     assert int((store.cameras != "v03").sum()) == 1020
     assert sorted(set(store.labels)) == [f"a{i:02d}" for i in (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)]
     assert report.bad == []
+
+
+def test_every_argument_has_its_help() -> None:
+    documented = {p.arg_name: p.description for p in docstring_parser.parse(ingest.__doc__ or "").params}
+    assert list(documented) == list(signature(ingest).parameters)
+    assert all(documented.values())

@@ -109,8 +109,8 @@ def ingest(
     """Read pose files of any known format into one store.
 
     An interrupted run keeps what it has read in OUT.parts; the same command goes on from there.  A script that
-    calls this guards its entry point with the usual test of the name of its main module, as every script that
-    starts processes.
+    calls this with more than one worker does so under ``if __name__ == "__main__":``, as every script that starts
+    processes.
 
     Args:
         paths: folders, zips or files with poses; several are put one after the other.
@@ -135,8 +135,7 @@ def ingest(
 
     Raises:
         InputError: a path that does not exist or holds no pose file, an unknown format or layout, items that
-        cannot
-            be read (unless ``skip_bad``), 2D and 3D clips or different native layouts in one store, no clip
+            cannot be read (unless ``skip_bad``), 2D and 3D clips or different native layouts in one store, no clip
             at all, an existing store (unless ``overwrite``).
     """
     begun = time.monotonic()
