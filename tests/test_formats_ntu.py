@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import ntu_files as ntu
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
@@ -185,6 +188,20 @@ def test_every_truncation_is_told_with_its_frame(tmp_path: Path, rng: np.random.
     path.write_bytes(b"")
     with pytest.raises(InputError, match="empty file"):
         read(path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_anywhere_is_an_input_error_or_still_a_clip(tmp_path: Path, data: st.DataObject) -> None:
+    path = ntu.write_skeleton(tmp_path / "a.skeleton", ntu.random_body(np.random.default_rng(0), 2, 2))
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        raw[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    path.write_bytes(raw)
+    with contextlib.suppress(InputError, NoSkeleton):
+        clip = read(path)
+        assert np.isfinite(clip.joints[clip.visible]).all()
 
 
 def test_all_joints_missing(tmp_path: Path) -> None:

@@ -151,6 +151,19 @@ def test_damaged(tmp_path: Path) -> None:
             read_all(path)
 
 
+def test_a_wrong_byte_is_told_or_harmless(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.npz")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for at in [*range(80), *range(len(whole) - 600, len(whole), 3)]:
+        path.write_bytes(whole[:at] + rng.bytes(1) + whole[at + 1 :])
+        try:
+            read_all(path)
+        except InputError:
+            refused += 1
+    assert refused > 50
+
+
 @pytest.mark.parametrize(
     ("corpus", "recordings", "nobody", "missing"),
     [

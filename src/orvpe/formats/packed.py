@@ -53,7 +53,7 @@ def items(source: Source) -> list[Item]:
             if "joints_mm.npy" not in _members(source, name):
                 continue  # another format's npz
             packed = _load(source, name)
-        except (InputError, zipfile.BadZipFile):
+        except InputError:
             found.append((name,))  # the read says what is wrong with it
             continue
         empty = {i for i in range(len(packed.start) - 1) if not packed.visible[_rows(packed, i)].any()}
@@ -106,8 +106,16 @@ def _rows(packed: _Packed, i: int) -> slice:
 
 def _members(source: Source, name: str) -> list[str]:
     """What an npz holds; of a file on disk only its last few bytes are read."""
-    with zipfile.ZipFile(io.BytesIO(source.read(name)) if source.is_zip else _path(source, name)) as archive:
-        return archive.namelist()
+    place = io.BytesIO(source.read(name)) if source.is_zip else _path(source, name)
+    try:
+        with zipfile.ZipFile(place) as archive:
+            return archive.namelist()
+    except Exception as error:  # a damaged archive fails in many ways
+        raise _unreadable(source, name, error) from None
+
+
+def _unreadable(source: Source, name: str, error: Exception) -> InputError:
+    return InputError(f"{source.where(name)}: not a readable npz ({' '.join(str(error).split())})")
 
 
 def _path(source: Source, name: str) -> Path:
@@ -135,7 +143,7 @@ def _load_version(path: Path, is_zip: bool, name: str, version: int) -> _Packed:
     except InputError:
         raise
     except Exception as error:  # a truncated or damaged archive, or one that holds pickled objects
-        raise InputError(f"{where}: not a readable npz ({' '.join(str(error).split())})") from None
+        raise _unreadable(source, name, error) from None
 
     joints, start, names = arrays["joints_mm"], arrays["start"], arrays["joint_names"]
     if joints.dtype != np.int16 or joints.ndim != 3 or joints.shape[-1] != 3:

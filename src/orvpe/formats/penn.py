@@ -39,9 +39,10 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     if x.shape[1] != JOINTS:
         raise InputError(f"{where}: {x.shape[1]} joints, expected {JOINTS}")
     size = _table(data["dimensions"], "dimensions", where).ravel()
-    if size.size < 2 or min(width := int(size[1]), height := int(size[0])) <= 0:
-        shown = " x ".join(str(int(n)) for n in size[1::-1])
+    if size.size < 2 or not np.isfinite(size).all() or size[:2].min() < 1:
+        shown = " x ".join(f"{n:g}" for n in size[1::-1])
         raise InputError(f"{where}: image size {shown or 'empty'}, expected width and height above 0")
+    height, width = int(size[0]), int(size[1])
     if size.size > 2 and int(size[2]) != len(x):
         raise InputError(f"{where}: {len(x)} frames, but dimensions says {int(size[2])}")
 
