@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "ingest": ("orvpe.ingest:ingest", "pose files, folders, zips -> a store", ("paths",)),
     "generate": ("orvpe.generated:write_generated", "a generated data set, for trying things out", ("out",)),
+    "select": ("orvpe.select:select", "the training (or test) clips of a store as a store of their own", ("store",)),
     "pretrain": ("orvpe.pretrain:pretrain", "learn an encoder from a store without labels", ("store",)),
     "probe": (
         "orvpe.probe:probe",
@@ -236,10 +238,12 @@ def _run(command: str, argv: list[str]) -> int:
     from orvpe.run import Interrupted
 
     try:
-        _function(command)(**arguments)
+        result = _function(command)(**arguments)
     except Interrupted as stop:
         print(f"orvpe {command}: {stop}", file=sys.stderr)
         return 128 + stop.signal
+    if is_dataclass(result):  # a report that knows how to read as text
+        print(result)
     return 0
 
 
