@@ -33,7 +33,7 @@ class Source:
     def _zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # a damaged directory fails in many ways, not only as BadZipFile
             raise InputError(f"{self.path}: not a readable zip ({error})") from None
 
     @cached_property
