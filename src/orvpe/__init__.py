@@ -5,7 +5,8 @@
     model = orvpe.load("runs/pretrained")
     vectors = orvpe.embed_clips(model, [orvpe.Clip.from_array(joints, orvpe.get_layout("coco"))])
 
-Names are imported when first used, so that ``import orvpe`` costs nothing.
+The jobs are functions of the modules of the same name: ``from orvpe.pretrain import pretrain``.  Names here are
+imported when first used, so that ``import orvpe`` costs nothing.
 """
 
 from __future__ import annotations
@@ -17,26 +18,19 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from orvpe.clip import Clip
-    from orvpe.embed import embed, embed_clips
+    from orvpe.embed import embed_clips
     from orvpe.errors import InputError
-    from orvpe.evaluate import evaluate
-    from orvpe.finetune import finetune
-    from orvpe.fusion import fuse
     from orvpe.generated import generate
-    from orvpe.ingest import ingest
-    from orvpe.inspect import inspect
     from orvpe.model import Model, load
-    from orvpe.pretrain import pretrain
-    from orvpe.probe import probe
     from orvpe.skeleton import Layout, get_layout
-    from orvpe.store import Store
+    from orvpe.store import Store, write_store
     from orvpe.views import ViewConfig
 
+# not the jobs: a function with its module's name would be hidden by the module as soon as that is imported
 _HOME = {
     "Clip": "clip", "InputError": "errors", "Layout": "skeleton", "get_layout": "skeleton", "Store": "store",
-    "ViewConfig": "views", "Model": "model", "load": "model", "embed": "embed", "embed_clips": "embed",
-    "evaluate": "evaluate", "finetune": "finetune", "fuse": "fusion", "generate": "generated", "ingest": "ingest",
-    "inspect": "inspect", "pretrain": "pretrain", "probe": "probe",
+    "write_store": "store", "ViewConfig": "views", "Model": "model", "load": "model", "embed_clips": "embed",
+    "generate": "generated",
 }  # fmt: skip
 __all__ = [*sorted(_HOME), "__version__"]
 
