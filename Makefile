@@ -1,0 +1,36 @@
+# Needs python3 (3.10 to 3.13) with venv, and make; everything else goes into .venv.
+#   make demo    install, and run the main job end to end
+#   make test    install what tests need too, and run them
+PYTHON ?= python3
+DEMO ?= demo
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WANTS := pyproject.toml constraints.txt
+
+.PHONY: demo install test lint clean
+
+demo: .venv/installed
+	$(BIN)/orvpe demo --out $(DEMO)
+
+install: .venv/installed
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/installed-test
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO)
+
+# The stamps are younger than what they were made from, so nothing is installed twice.
+.venv/installed: $(WANTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
