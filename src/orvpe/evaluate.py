@@ -120,7 +120,8 @@ def report(
                    "retained": 100 * a.of(task.metric) / base if (base := clean.of(task.metric)) else math.nan}
             for name, a in found.items()
         },
-        "per_class": {c: None if math.isnan(v) else v for c, v in zip(task.classes, clean.per_class.tolist(), strict=True)},
+        "per_class": {c: v if n else None for c, v, n in zip(
+            task.classes, clean.per_class.tolist(), clean.confusion.sum(axis=1), strict=True)},
         **more, "environment": environment(),
     }  # fmt: skip
     print(table(results))

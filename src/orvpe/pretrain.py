@@ -146,16 +146,17 @@ def pretrain(
         module.update(batch.index, embedding)
         return {"loss": loss}
 
+    def end_epoch(epoch: int) -> dict[str, float]:
+        if folder.main:  # so that a run that is still going, or was stopped, can be used as it is
+            trained = {**plain(arguments), "clips": len(opened), "data": opened.meta.get("sources", [])}
+            model.save(run, trained=trained, epochs_done=epoch + 1, environment=environment())
+        return {}
+
     state: dict[str, Any] = {"model": model, "bank": module.bank, "loss": module.loss, "optimizer": optimizer}
     train(
         fabric, folder, what=f"pretrain {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
-        batch_size=batch_size, state=state, step=step, rows=rows, save_every=save_every, stop_after=stop_after,
+        batch_size=batch_size, state=state, step=step, rows=rows, end_epoch=end_epoch, save_every=save_every,
+        stop_after=stop_after,
     )  # fmt: skip
-    if folder.main:
-        metrics = folder.metrics()
-        model.save(
-            run, trained={**plain(arguments), "clips": len(opened), "data": opened.meta.get("sources", [])},
-            loss=metrics[-1]["loss"] if metrics else None, environment=environment(),
-        )  # fmt: skip
     fabric.barrier()
     return Path(run)

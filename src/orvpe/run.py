@@ -104,9 +104,9 @@ class Run:
             differ = [k for k in sorted({*before, *arguments}) if before.get(k) != arguments.get(k)]
             if differ:
                 k = differ[0]
+                change = f"{k} was {before.get(k)!r}, now {arguments.get(k)!r}"
                 raise InputError(
-                    f"run folder {self.folder} holds another run ({k} was {before.get(k)!r}, now {arguments.get(k)!r}); "
-                    "choose another folder or add --restart"
+                    f"run folder {self.folder} holds another run ({change}); choose another folder or add --restart"
                 )
         elif main:
             self.folder.mkdir(parents=True, exist_ok=True)
