@@ -61,7 +61,7 @@ def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
         joints = torch.where(mirrored[:, None, None, None, None], joints[..., order, :] * sign, joints)
         visible = torch.where(mirrored[:, None, None, None], visible[..., order], visible)
     if strength.noise:
-        joints = joints + strength.noise * draws.normal(*joints.shape[1:])
+        joints = joints + strength.noise * draws.normal_at(*joints.shape[1:])
     return batch.with_(joints=hide(joints, visible), visible=visible)
 
 

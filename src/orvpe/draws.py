@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import torch
 from torch import Tensor
@@ -41,3 +42,31 @@ class Draws:
         return torch.randint(high, (self.total, *shape), generator=self.generator, device=self.generator.device)[
             self.rows
         ]
+
+    def uniform_at(self, *shape: int) -> Tensor:
+        """(n, *shape) in [0, 1), where shape is of padded clips: each number is a function of its clip and place alone.
+
+        A batch is padded to its longest clip, and half of it to another length than the whole.  Numbers drawn in a
+        row would therefore differ between one process and two; these, hashed from one draw a clip, do not.
+        """
+        draw = torch.randint(1 << 62, (self.total,), generator=self.generator, device=self.generator.device)
+        bits = draw[self.rows]
+        for size in shape:
+            place = torch.arange(size, device=bits.device) + 1
+            bits = _scramble(bits[..., None] + place * _STEP)
+        return ((bits >> 40) & 0xFFFFFF).float() / (1 << 24)
+
+    def normal_at(self, *shape: int) -> Tensor:
+        """(n, *shape), standard normal, as `uniform_at` independent of padding (Box-Muller)."""
+        radius, angle = self.uniform_at(*shape, 2).unbind(-1)
+        return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
+
+
+_STEP = 0x9E3779B97F4A7C15 - (1 << 64)  # SplitMix64 (Steele et al., 2014), in two's complement
+
+
+def _scramble(bits: Tensor) -> Tensor:
+    """SplitMix64's finaliser on int64, whose products wrap; masks make the shifts unsigned."""
+    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * (0xBF58476D1CE4E5B9 - (1 << 64))
+    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * (0x94D049BB133111EB - (1 << 64))
+    return bits ^ ((bits >> 31) & ((1 << 33) - 1))

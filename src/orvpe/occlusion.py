@@ -61,7 +61,7 @@ def joints(batch: Batch, draws: Draws, value: float) -> Batch:
 def flicker(batch: Batch, draws: Draws, value: float) -> Batch:
     """Each joint of each frame is hidden with probability ``value``."""
     _, m, t, v, _ = batch.joints.shape
-    return keep(batch, draws.uniform(m, t, v) >= value)
+    return keep(batch, draws.uniform_at(m, t, v) >= value)
 
 
 _LIMBS = ("left_arm", "right_arm", "left_leg", "right_leg", "trunk")
@@ -71,21 +71,21 @@ def tubes(batch: Batch, draws: Draws, value: float) -> Batch:
     """One random limb or the trunk is hidden over a contiguous share ``value`` of the frames."""
     masks = part_mask(_LIMBS, batch.layout, batch.joints.device)
     chosen = masks[draws.integers(len(_LIMBS))]  # (N, V)
-    gap = _gap(batch, draws, value)  # (N, T)
+    gap = _gap(batch, draws, (batch.frames * value).round().long())  # (N, T)
     return keep(batch, (chosen[:, None, :] | ~gap[:, :, None])[:, None])
 
 
 def frames(batch: Batch, draws: Draws, value: float) -> Batch:
     """A contiguous gap: a share ``value`` of the clip below 1, else that many frames.  Never all frames."""
-    return keep(batch, ~_gap(batch, draws, value)[:, None, :, None])
+    size = (batch.frames * value).round().long() if value < 1 else torch.full_like(batch.frames, int(value))
+    return keep(batch, ~_gap(batch, draws, torch.minimum(size, batch.frames - 1))[:, None, :, None])
 
 
-def _gap(batch: Batch, draws: Draws, value: float) -> Tensor:
-    """(N, T) bool: inside a run of hidden frames at a random place."""
-    length = batch.frames[:, None]
-    gap = (length * value).round().long() if value < 1 else torch.full_like(length, int(value))
-    gap = torch.minimum(gap, length - 1)
+def _gap(batch: Batch, draws: Draws, size: Tensor) -> Tensor:
+    """(N, T) bool: inside a run of ``size`` (N,) hidden frames at a random place."""
+    length, gap = batch.frames[:, None], size[:, None]
     first = (draws.uniform(1) * (length - gap + 1)).long()
+    first = torch.minimum(first, length - gap)  # a draw just below 1 may round up
     t = torch.arange(batch.joints.shape[2], device=length.device)
     return (t >= first) & (t < first + gap)
 
@@ -105,7 +105,7 @@ def block(batch: Batch, draws: Draws, value: float) -> Batch:
         ends = draws.uniform(2, 2)
         centre = low[:, None] + (high - low)[:, None] * torch.lerp(ends[:, :1], ends[:, 1:], time)  # (N, T, 2)
         half = (value / 2 * (high - low))[:, None]
-        inside = ((batch.joints - centre[:, None, :, None]).abs() <= half[:, None, :, None]).all(dim=-1)
+        inside = ((batch.joints - centre[:, None, :, None]).abs() < half[:, None, :, None]).all(dim=-1)
         return keep(batch, ~inside)
     normal = torch.nn.functional.normalize(draws.normal(3), dim=-1)  # (N, 3)
     along = (batch.joints * normal[:, None, None, None]).sum(dim=-1, keepdim=True)  # (N, M, T, V, 1)
@@ -120,7 +120,7 @@ def jitter(batch: Batch, draws: Draws, value: float) -> Batch:
     """Gaussian noise on visible joints; sigma is ``value`` times the body's own extent (largest side)."""
     low, high = _extent(batch.joints, batch.visible)
     sigma = value * (high - low).amax(dim=-1)[:, None, None, None, None]
-    noise = draws.normal(*batch.joints.shape[1:]) * sigma
+    noise = draws.normal_at(*batch.joints.shape[1:]) * sigma
     return batch.with_(joints=hide(batch.joints + noise, batch.visible))
 
 
@@ -139,20 +139,25 @@ _VALUED: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]] 
     "joints": (joints, 0.3, 1.0),
     "flicker": (flicker, 0.3, 1.0),
     "tubes": (tubes, 0.5, 1.0),
-    "frames": (frames, 0.3, math.inf),
+    "frames": (frames, 0.3, 1e6),
     "block": (block, 0.4, 1.0),
     "jitter": (jitter, 0.02, 1.0),
 }
 NAMES = ("none", *PARTS, *_VALUED)
+# These read coordinates, so they come last: what another pattern hides must not steer the block or size the noise.
+_READS_COORDINATES = ("block", "jitter")
 
 
 def corruption(spec: str) -> Corruption:
     """The corruption a text names: "none", a body part, or one of the valued patterns, joined by "+".
 
+    Whatever their order in the text, patterns that only hide act first, then ``block``, then ``jitter``.
+
     Raises:
         InputError: unknown name (nearest ones suggested), a value that is no number or out of range.
     """
-    steps = [_one(s.strip()) for s in str(spec).split("+")]
+    names = sorted((s.strip() for s in str(spec).split("+")), key=_turn)
+    steps = [_one(name) for name in names]
 
     def apply(batch: Batch, draws: Draws) -> Batch:
         for step in steps:
@@ -160,6 +165,11 @@ def corruption(spec: str) -> Corruption:
         return batch
 
     return apply
+
+
+def _turn(spec: str) -> int:
+    name = spec.partition(":")[0]
+    return 1 + _READS_COORDINATES.index(name) if name in _READS_COORDINATES else 0
 
 
 def _one(spec: str) -> Corruption:
@@ -179,4 +189,8 @@ def _one(spec: str) -> Corruption:
         raise InputError(f"occlusion {spec!r}: {text!r} is not a number") from None
     if not 0 <= value <= most:
         raise InputError(f"occlusion {spec!r}: value is {value:g}, expected 0 to {most:g}")
+    if name == "frames" and value > 1 and not value.is_integer():
+        raise InputError(
+            f"occlusion {spec!r}: value is {value:g}, expected a share below 1 or a whole number of frames"
+        )
     return lambda batch, draws: function(batch, draws, value)
