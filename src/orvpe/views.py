@@ -106,7 +106,7 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
 
 
 def fold(batch: Batch, kind: str = "joint") -> View:
-    """The stream of every person that is seen at all, (P, C, T, V); the first person of a clip always stays."""
+    """The stream of every person that is seen at all, (P, C, T, V); of a clip without anybody, the first person."""
     joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
     n, m = joints.shape[:2]
     joints = hide(joints, visible)
@@ -115,7 +115,7 @@ def fold(batch: Batch, kind: str = "joint") -> View:
         joints, visible = joints[:, 0], visible[:, 0]
     else:
         present = batch.visible.flatten(2).any(dim=2)  # (N, M)
-        present[:, 0] = True
+        present[:, 0] |= ~present.any(dim=1)
         owner, person = present.nonzero(as_tuple=True)
         joints, visible = joints[owner, person], visible[owner, person]
     return View(joints.permute(0, 3, 1, 2).contiguous(), visible, owner, n)
