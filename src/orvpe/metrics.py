@@ -38,12 +38,16 @@ def accuracy(scores: np.ndarray, target: np.ndarray) -> Accuracy:
     """Accuracy of scores (N, classes) for true classes (N,).
 
     Raises:
-        InputError: no clip, or shapes that disagree.
+        InputError: no clip, shapes that disagree, a score that is NaN, a class out of range.
     """
     scores, target = np.asarray(scores), np.asarray(target)
     if scores.ndim != 2 or len(scores) != len(target) or len(scores) == 0:
         raise InputError(f"scores have shape {scores.shape} for {len(target)} labels, expected (labels, classes)")
     n, classes = scores.shape
+    if np.isnan(scores).any():
+        raise InputError(f"scores of clip {int(np.isnan(scores).any(axis=1).argmax())} are NaN, expected numbers")
+    if target.min() < 0 or target.max() >= classes:
+        raise InputError(f"labels range from {target.min()} to {target.max()}, expected 0 to {classes - 1}")
     best = scores.argmax(axis=1)
     own = scores[np.arange(n), target][:, None]
     # ties count against the clip unless its class comes first, as argmax decides them
