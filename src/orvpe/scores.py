@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Scores:
     def save(self, path: str | Path) -> None:
         """As .npz (no pickle inside) or .csv, by the suffix."""
         path = Path(path)
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             text = io.StringIO()
             table = csv.writer(text, lineterminator="\n")
             table.writerow(["name", "label", *self.classes])
@@ -42,7 +43,9 @@ class Scores:
             write_atomic(path, text.getvalue())
             return
         data = io.BytesIO()
-        np.savez_compressed(data, names=self.names, classes=self.classes, scores=self.scores, labels=self.labels)
+        # as text of fixed width: an object array would be pickled, and could not be loaded again
+        texts = {"names": self.names, "classes": self.classes, "labels": self.labels}
+        np.savez_compressed(data, scores=self.scores, **{k: np.asarray(v, dtype=str) for k, v in texts.items()})
         write_atomic(path, data.getvalue())
 
 
@@ -56,25 +59,30 @@ def load_scores(path: str | Path) -> Scores:
     path = Path(path)
     if not path.exists():
         raise InputError(f"score file {path}: no such file")
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         return _from_csv(path)
     try:
         with np.load(path, allow_pickle=False) as data:
             missing = {"names", "classes", "scores"} - set(data.files)
             if missing:
                 raise InputError(f"score file {path}: no {sorted(missing)[0]!r}; expected names, classes and scores")
-            names, classes, scores = data["names"].astype(str), data["classes"].astype(str), data["scores"]
+            names, classes = data["names"].astype(str).reshape(-1), data["classes"].astype(str).reshape(-1)
+            scores = data["scores"].astype(np.float64)
             labels = data["labels"].astype(str) if "labels" in data.files else np.full(len(names), "")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise (
-            error if isinstance(error, InputError) else InputError(f"score file {path}: not a readable npz ({error})")
-        ) from None
+    except InputError:
+        raise
+    # a lone .npy is an array, which has no `with`; an empty or cut file ends early
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"score file {path}: not a readable npz ({' '.join(str(error).split())})") from None
     return _checked(path, names, classes, scores, labels)
 
 
 def _from_csv(path: Path) -> Scores:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"score file {path}: not a readable CSV ({error})") from None
     if len(rows) < 2 or "name" not in rows[0]:
         raise InputError(f"score file {path}: expected a header with a 'name' column and at least one row")
     head = rows[0]
@@ -94,13 +102,21 @@ def _from_csv(path: Path) -> Scores:
 def _checked(path: Path, names: np.ndarray, classes: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> Scores:
     if scores.shape != (len(names), len(classes)):
         raise InputError(f"score file {path}: scores have shape {scores.shape}, expected {(len(names), len(classes))}")
+    if not scores.size:
+        raise InputError(
+            f"score file {path}: {len(names)} clips and {len(classes)} classes, expected at least 1 of each"
+        )
+    if labels.shape != names.shape:
+        raise InputError(f"score file {path}: labels have shape {labels.shape}, expected {names.shape}")
+    if len(np.unique(classes)) != len(classes):
+        raise InputError(f"score file {path}: a class occurs twice")
     if not np.isfinite(scores).all():
         raise InputError(
             f"score file {path}: a score of clip {names[~np.isfinite(scores).all(axis=1)][0]!r} is not finite"
         )
     if len(np.unique(names)) != len(names):
         raise InputError(f"score file {path}: a clip occurs twice")
-    return Scores(names, classes, scores.astype(np.float64), labels)
+    return Scores(names, classes, scores, labels)
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
@@ -124,7 +140,7 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
     if len(parts) < 2:
         raise InputError(f"fusion needs at least 2 score files, got {len(parts)}")
     weights = weights or [1.0] * len(parts)
-    if len(weights) != len(parts) or min(weights) < 0 or sum(weights) == 0:
+    if len(weights) != len(parts) or not all(0 <= w < np.inf for w in weights) or sum(weights) == 0:
         raise InputError(f"weights are {weights}, expected {len(parts)} numbers of at least 0 that are not all 0")
     first = parts[0]
     total = np.zeros_like(first.scores)
