@@ -11,12 +11,14 @@ from torch import nn
 
 from orvpe.config import Optim
 
+_SPARED = ("bias", "adjacency", "learned")  # biases, also those of several convolutions in one; the encoders' graphs
+
 
 def build_optimizer(modules: Iterable[nn.Module], config: Optim, device_type: str = "cpu") -> torch.optim.Optimizer:
     """SGD or AdamW over all trainable parameters, fused on CUDA."""
     named = [(n, p) for m in modules for n, p in m.named_parameters() if p.requires_grad]
-    # biases, batch-norm scales and shifts are the vectors; a graph that decays forgets the skeleton
-    free = [p for n, p in named if not config.decay_norm and (p.ndim <= 1 or n.endswith("adjacency"))]
+    # batch-norm scales and shifts are vectors; a graph that decays forgets the skeleton
+    free = [p for n, p in named if not config.decay_norm and (p.ndim <= 1 or n.endswith(_SPARED))]
     exempt = {id(p) for p in free}
     groups: list[dict[str, Any]] = [
         {"params": [p for _, p in named if id(p) not in exempt]},
