@@ -56,7 +56,11 @@ class Layout:
         _ = self.depth_order  # raises on a cycle
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Layout) and self.to_dict() == other.to_dict()
+        if not isinstance(other, Layout):
+            return NotImplemented
+        # joints and parents as tuples: a dict would not mind their order, and the data does
+        mine, theirs = ((x.name, x.joints, x.parents, dict(x.unified)) for x in (self, other))
+        return mine == theirs
 
     def __hash__(self) -> int:
         return hash((self.name, self.joints, self.parents))
@@ -325,6 +329,11 @@ def layout_from_dict(data: Mapping[str, Any], where: str = "layout") -> Layout:
     if extra:
         raise InputError(unknown("key", sorted(extra)[0], ("name", "joints", "unified"), where))
     rules = data.get("unified") or {}
+    if not isinstance(rules, Mapping):
+        raise InputError(f"{where}: 'unified' is a {type(rules).__name__}, expected unified joint -> names to average")
+    for target, sources in rules.items():
+        if not isinstance(sources, (str, list, tuple)):
+            raise InputError(f"{where}: unified joint {target!r} is {sources!r}, expected a name or a list of names")
     try:
         return Layout(
             str(data.get("name", "own")),
@@ -370,7 +379,9 @@ def mocap_layout(name: str, raw: Sequence[str], parents: Sequence[int] | None = 
     names = [mocap_name(r) for r in raw]
     for side in _SIDES:
         if f"{side}_shoulder" not in names:
-            names = [f"{side}_shoulder" if n == f"{side}_clavicle" else n for n in names]
+            # where both 'LeftCollar' and 'LeftShoulder' are there, the joint is the one farther out
+            for i in [i for i, n in enumerate(names) if n == f"{side}_clavicle"][-1:]:
+                names[i] = f"{side}_shoulder"
         if f"{side}_hip" not in names:  # 'LeftHip', where no 'LeftUpLeg' follows it
             names = [f"{side}_hip" if n == f"{side}_mid_hip" else n for n in names]
     for i, n in enumerate(names):  # two segments of one name ("Spine", "Spine" ...): keep the first, number the rest
