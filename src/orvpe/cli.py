@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
 from importlib import import_module
 from inspect import signature
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from orvpe import __version__
-from orvpe.errors import InputError
+from orvpe.errors import InputError, Interrupted
 
 # command -> (module:function, one line, arguments that may be given without their flag)
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -61,7 +62,7 @@ def recipes(name: str | None = None) -> None:
         return
     for path in sorted(RECIPES.glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        print(f"{path.stem:<28}{first}")
+        print(f"{path.stem:<30}{first}")
 
 
 def recipe_path(name: str) -> Path:
@@ -76,10 +77,14 @@ def recipe_path(name: str) -> Path:
         return Path(name)
     path = RECIPES / f"{name}.yaml"
     if not path.exists():
-        from orvpe.skeleton import unknown
-
-        raise InputError(unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml"))))
+        raise _unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml")))
     return path
+
+
+def _unknown(kind: str, value: str, known: Iterable[str]) -> InputError:
+    from orvpe.skeleton import unknown  # with numpy, which `orvpe --help` can do without
+
+    return InputError(unknown(kind, value, known))
 
 
 def usage() -> str:
@@ -129,16 +134,18 @@ def canonical(command: str, argv: list[str]) -> list[str]:
     Raises:
         InputError: a word that belongs to no argument, or a flag without its value.
     """
-    hints = get_type_hints(_function(command))
+    hints = _arguments(_function(command))
     positional = list(COMMANDS[command][2])
     short = {v: k for k, v in SHORT.items()}
+    known = {*hints, "recipe"} if command != "recipes" else {*hints}
     given: dict[str, list[str]] = {}
     out: list[str] = []
+    filled_in: list[str] = []  # recipes come first: what is typed has the last word, wherever it stands
     i = 0
     while i < len(argv):
         word = argv[i]
         i += 1
-        if not word.startswith("-") or word == "-":
+        if not _is_flag(word):
             target = next((p for p in positional if p not in given or _is_list(hints[p])), None)
             if target is None:
                 raise InputError(f"unexpected argument {word!r}")
@@ -146,27 +153,54 @@ def canonical(command: str, argv: list[str]) -> list[str]:
             continue
         flag, equals, value = word.partition("=")
         name = short.get(flag, flag.lstrip("-").replace("-", "_"))
-        if name in ("h", "help", "print_config"):
-            out.append("--help" if name != "print_config" else word)
+        if name in ("h", "help"):
+            return ["--help"]
+        if name == "print_config":
+            out.append("--print_config")
             continue
+        hint = hints.get(name.removesuffix("+"))
+        if name.removesuffix("+") not in known and get_origin(hints.get(name.rpartition(".")[0])) is not dict:
+            raise _unknown("argument", flag, [f"--{n.replace('_', '-')}" for n in sorted(known)])
         if equals:
             values = [value]
-        elif _is_list(hints.get(name)):
-            values = []
-            while i < len(argv) and not (argv[i].startswith("-") and not _is_number(argv[i])):
-                values.append(argv[i])
-                i += 1
-        elif hints.get(name) is bool and (i == len(argv) or argv[i].lower() not in ("true", "false")):
+        elif _is_list(hint):
+            values = list(takewhile(lambda w: _belongs(w, hint), argv[i:]))  # noqa: B023  (used at once)
+            i += len(values)
+        elif hint is bool and (i == len(argv) or argv[i].lower() not in ("true", "false")):
             values = ["true"]
         else:
-            values = argv[i : i + 1]
-            i += 1
+            values = [w for w in argv[i : i + 1] if not _is_flag(w)]
+            i += len(values)
         if not values:
             raise InputError(f"{flag} needs a value")
         if name == "recipe":
-            values = [str(recipe_path(values[0]))]
-        out.append(f"--{name}={_joined(values, hints.get(name))}")
-    return out + [f"--{p}={_joined(v, hints[p])}" for p, v in given.items()]
+            filled_in.append(f"--recipe={recipe_path(values[0])}")
+        else:
+            out.append(f"--{name}={_joined(values, hint)}")
+    return filled_in + out + [f"--{p}={_joined(v, hints[p])}" for p, v in given.items()]
+
+
+def _arguments(function: Any) -> dict[str, Any]:
+    """Every argument and its type; a dataclass's own stand as ``view.tau``."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(function).items():
+        found[name] = hint
+        if is_dataclass(hint):
+            found |= {f"{name}.{inner}": kind for inner, kind in _arguments(hint).items()}
+    found.pop("return", None)
+    return found
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not _is_number(word)
+
+
+def _belongs(word: str, hint: Any) -> bool:
+    """Whether a word after the flag of a list is one of its values: of numbers, only numbers are."""
+    if _is_flag(word):
+        return False
+    pieces = word.strip("[]").replace("x", " ").replace(",", " ").split()  # 640x480, [30,40]
+    return "str" in str(hint) or all(_is_number(p) for p in pieces)
 
 
 def _is_list(hint: Any) -> bool:
@@ -204,28 +238,29 @@ def parse(command: str, argv: list[str]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code: 0, 2 for bad input, 128 + signal for an interrupted run."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if argv[0] in ("-V", "--version"):
-        print(f"orvpe {__version__}")
-        return 0
-    command = argv[0]
+    command = argv[0] if argv else "help"
     try:
-        if command not in COMMANDS:
-            from orvpe.skeleton import unknown
-
-            raise InputError(unknown("command", command, COMMANDS))
-        return _run(command, argv[1:])
-    except InputError as error:
-        print(f"orvpe{' ' + command if command in COMMANDS else ''}: {error}", file=sys.stderr)
+        if command in ("-h", "--help", "help"):
+            print(usage())
+            code = 0
+        elif command in ("-V", "--version"):
+            print(f"orvpe {__version__}")
+            code = 0
+        elif command in COMMANDS:
+            code = _run(command, argv[1:])
+        else:
+            raise _unknown("command", command, COMMANDS)
+        sys.stdout.flush()  # here, where a reader that went away is still ours to handle
+        return code
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (InputError, OSError) as error:  # OSError: a file or folder that cannot be read or written, a full disk
+        print(f"orvpe{' ' + command if command in COMMANDS else ''}: {_one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _run(command: str, argv: list[str]) -> int:
@@ -235,8 +270,8 @@ def _run(command: str, argv: list[str]) -> int:
         arguments = parse(command, argv)
     except ArgumentError as error:
         raise InputError(_one_line(str(error))) from None
-    from orvpe.run import Interrupted
-
+    except SystemExit as done:  # --help and --print_config have printed
+        return int(done.code or 0)
     try:
         result = _function(command)(**arguments)
     except Interrupted as stop:

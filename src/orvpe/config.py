@@ -63,3 +63,9 @@ class Optim:
         for name in ("lr", "weight_decay", "warmup", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"optim.{name} is {getattr(self, name)}, expected at least 0")
+        if not 0 <= self.momentum < 1:
+            raise InputError(f"optim.momentum is {self.momentum}, expected 0 up to below 1")
+        if self.nesterov and not self.momentum:
+            raise InputError("optim.nesterov is true, which needs optim.momentum above 0")
+        if not 0 < self.gamma <= 1:
+            raise InputError(f"optim.gamma is {self.gamma}, expected above 0, at most 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
         raise InputError(unknown("device", device, DEVICES))
     if precision not in PRECISIONS:
         raise InputError(unknown("precision", precision, PRECISIONS))
+    if threads < 0:
+        raise InputError(f"threads is {threads}, expected at least 0")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is 'cuda', but torch sees no CUDA GPU here")
     if device == "mps" and not torch.backends.mps.is_available():
@@ -43,6 +46,8 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 
+    for name in ("lightning.fabric", "lightning.fabric.utilities.rank_zero"):  # says what a user has just asked for
+        logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     world = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if world > 1 else 1

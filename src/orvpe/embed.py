@@ -14,6 +14,8 @@ from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.draws import Draws, seeded
 from orvpe.errors import InputError
+from orvpe.features import batches
+from orvpe.ingest import seen_people
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view
@@ -26,11 +28,16 @@ if TYPE_CHECKING:
 def embed_batch(
     model: Model, batch: Batch, occlusion: str = "none", seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length."""
+    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length.
+
+    The model may be in any mode; it is evaluated, and put back.
+    """
+    training = model.training
     model.eval()
     draws = Draws(seeded(batch.joints.device, seed, "embed", occlusion), len(batch))
     feature = model.features(fixed_view(batch, model.view, occlusion, draws))
     embedding = model.projection(feature).float().cpu().numpy() if model.projection is not None else None
+    model.train(training)
     return feature.float().cpu().numpy(), embedding
 
 
@@ -43,7 +50,8 @@ def embed_clips(model: Model, clips: list[Clip], batch_size: int = 64) -> np.nda
     device = next(model.parameters()).device
     ready = [_fit(model, c) for c in clips]
     parts = [
-        embed_batch(model, collate(ready[i : i + batch_size], device))[0] for i in range(0, len(ready), batch_size)
+        embed_batch(model, collate([ready[i] for i in chosen], device))[0]
+        for chosen in batches(np.arange(len(ready)), batch_size)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)
 
@@ -52,10 +60,10 @@ def _fit(model: Model, clip: Clip) -> Clip:
     if clip.dims != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
     if clip.layout.joints == model.layout.joints:
-        return clip
+        return seen_people(clip)
     if model.layout.joints != unified.joints:
         raise InputError(f"clip {clip.name!r} has layout {clip.layout.name!r}, the model reads {model.layout.name!r}")
-    return to_unified(clip)
+    return seen_people(to_unified(clip))
 
 
 def embed(
@@ -105,6 +113,11 @@ def embed(
     from orvpe.progress import Progress
 
     corruption(occlusion)
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, expected at least 1")
+    target = Path(out)
+    if target.is_dir():
+        raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
     fabric = open_fabric(device, "32", threads)
     model = load(weights, fabric.device)
     width = {"feature": model.feature_dim}
@@ -114,16 +127,17 @@ def embed(
         [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
-    target = Path(out)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    total, batches = _batches(path, model, batch_size, format, layout, fps, image_size)
+    total, parts = _batches(path, weights, model, batch_size, format, layout, fps, image_size)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
-            for i, (batch, text) in enumerate(batches):
+            for i, (batch, text) in enumerate(parts):
                 vectors = embed_batch(model, batch, occlusion, seed + i)
                 writer.write_table(_table(schema, text, vectors))
                 progress.advance(len(batch))
+        if not progress.done:
+            raise InputError(f"{path}: no clip in {total} items")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -146,7 +160,7 @@ def _table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray
 
 
 def _batches(
-    path: str, model: Model, size: int, format: str | None, layout: str | None, fps: float | None,
+    path: str, weights: str, model: Model, size: int, format: str | None, layout: str | None, fps: float | None,
     image_size: tuple[int, int] | None,
 ) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
     """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
@@ -156,7 +170,7 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
-        check_fits(model, store, "given")
+        check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
 
         def from_store() -> Iterator[tuple[Batch, _Text]]:
@@ -167,8 +181,7 @@ def _batches(
                     strict=True,
                 )
             )
-            for first in range(0, len(store), size):
-                index = np.arange(first, min(first + size, len(store)))
+            for index in batches(np.arange(len(store)), size):
                 batch = data.batch(index)
                 moved = batch.with_(
                     joints=batch.joints.to(device), visible=batch.visible.to(device), frames=batch.frames.to(device),

@@ -17,7 +17,7 @@ from torch import Tensor
 from orvpe.draws import Draws, seeded
 from orvpe.errors import InputError
 from orvpe.progress import Progress
-from orvpe.run import Run
+from orvpe.run import CHECKPOINT, Run
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -84,16 +84,35 @@ def train(
         Interrupted: asked to stop; the state is saved.
         InputError: the loss is no longer finite.
     """
-    begin, first, sums, seconds = 0, 0, {}, 0.0
+    for name, number, least in (("epochs", epochs, 1), ("save_every", save_every, 0)):
+        if number < least:
+            raise InputError(f"{name} is {number}, expected at least {least}")
+    wide = torch.float32 if fabric.device.type == "mps" else torch.float64  # Apple's GPUs know no float64
+    begin, first, seconds = 0, 0, 0.0
+    sums: dict[str, Tensor] = {}
     if (saved := run.load(fabric.device)) is not None:
-        for name, thing in state.items():
-            thing.load_state_dict(saved["state"][name])
-        begin, first, sums, seconds = saved["epoch"], saved["step"], saved["sums"], saved["seconds"]
-        run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
+        try:
+            for name, thing in state.items():
+                thing.load_state_dict(saved["state"][name])
+            begin, first, sums, seconds = saved["epoch"], saved["step"], saved["sums"], saved["seconds"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            what = f"{run.folder / CHECKPOINT} is not a checkpoint of this run ({type(error).__name__})"
+            raise InputError(f"{what}; add --restart to begin anew") from None
+    run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
+
+    def over_all(epoch: int) -> dict[str, float]:
+        """The epoch's sums so far, averaged over the processes."""
+        found = {name: _over_all(fabric, value, "mean") for name, value in sums.items()}
+        if not all(np.isfinite(v) for v in found.values()):  # before it is saved over a state that was sound
+            raise InputError(f"{what}: the loss became NaN or infinite in epoch {epoch + 1}; try a lower optim.lr")
+        return found
 
     def keep(next_epoch: int, next_step: int) -> None:
+        so_far = {
+            k: torch.tensor(v, dtype=torch.float64, device=fabric.device) for k, v in over_all(next_epoch).items()
+        }
         held = {name: thing.state_dict() for name, thing in state.items()}
-        run.save({"state": held, "epoch": next_epoch, "step": next_step, "sums": sums, "seconds": seconds})
+        run.save({"state": held, "epoch": next_epoch, "step": next_step, "sums": so_far, "seconds": seconds})
 
     done = 0
     with run.interruptible(), Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress:
@@ -104,7 +123,7 @@ def train(
                 torch.manual_seed(seeded("cpu", seed, "layers", epoch, i, fabric.global_rank).initial_seed())  # dropout
                 draws = Draws(seeded(fabric.device, seed, "views", epoch, i), batch_size, rows)
                 for name, value in step(epoch, i, draws).items():
-                    sums[name] = sums.get(name, 0) + value.detach().double()
+                    sums[name] = sums.get(name, torch.zeros_like(value, dtype=wide)) + value.detach().to(wide)
                 seconds += time.perf_counter() - began
                 done += 1
                 progress.advance(batch_size)
@@ -116,9 +135,7 @@ def train(
                         raise run.interrupted(f"in epoch {epoch + 1} of {epochs}")
                     if save_every and (i + 1) % save_every == 0:
                         keep(epoch, i + 1)
-            means = {k: _over_all(fabric, v, "mean") / steps for k, v in sums.items()}
-            if not all(np.isfinite(v) for v in means.values()):
-                raise InputError(f"{what}: the loss became NaN or infinite in epoch {epoch + 1}; try a lower optim.lr")
+            means = {k: v / steps for k, v in over_all(epoch).items()}
             extra = end_epoch(epoch) if end_epoch is not None else {}
             run.log(epoch=epoch + 1, **means, **extra, seconds=round(seconds, 3))
             first, sums, seconds = 0, {}, 0.0

@@ -10,11 +10,19 @@ from torch import Tensor
 
 from orvpe.batch import ResidentStore
 from orvpe.draws import Draws, seeded
+from orvpe.errors import InputError
 from orvpe.model import Model
 from orvpe.views import View, ViewConfig, fixed_view, training_view
 
 
 def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """``indices`` in runs of ``size``, the last one shorter.
+
+    Raises:
+        InputError: a size below 1.
+    """
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected at least 1")
     for first in range(0, len(indices), size):
         yield indices[first : first + size]
 

@@ -88,12 +88,6 @@ def finetune(
         InputError: a store, protocol, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
-    arguments: dict[str, Any] = {
-        "job": "finetune", "store": Path(store).name, "protocol": protocol, "weights": weights, "view": view,
-        "encoder": encoder, "optim": optim, "epochs": epochs, "batch_size": batch_size,
-        "label_smoothing": label_smoothing, "dropout": dropout, "mixup": mixup, "labels": labels, "seed": seed,
-        "precision": precision,
-    }  # fmt: skip
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
@@ -101,6 +95,13 @@ def finetune(
         raise InputError(f"mixup is {mixup}, expected at least 0")
     fabric = open_fabric(device, precision, threads)
     opened = Store.open(store)
+    arguments: dict[str, Any] = {
+        "job": "finetune", "store": Path(store).name, "store_checksum": opened.checksum,
+        "protocol": protocol, "weights": weights, "view": view,
+        "encoder": encoder, "optim": optim, "epochs": epochs, "batch_size": batch_size,
+        "label_smoothing": label_smoothing, "dropout": dropout, "mixup": mixup, "labels": labels, "seed": seed,
+        "precision": precision,
+    }  # fmt: skip
     task = make_task(opened, protocol)
     trained = few_labels(task, labels, seed)
     rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)

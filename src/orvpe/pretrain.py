@@ -18,6 +18,7 @@ from orvpe.device import local_rows, open_fabric
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
+from orvpe.errors import InputError
 from orvpe.model import Model
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
@@ -44,6 +45,10 @@ class Contrast:
     negatives: int | None = 4096
     temperature: float = 0.07
     momentum: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.outputs < 1:
+            raise InputError(f"contrast.outputs is {self.outputs}, expected at least 1")
 
 
 class Pretraining(nn.Module):
@@ -102,12 +107,13 @@ def pretrain(
         InputError: a store, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
-    arguments: dict[str, Any] = {
-        "job": "pretrain", "store": Path(store).name, "view": view, "encoder": encoder, "contrast": contrast,
-        "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
-    }  # fmt: skip
     fabric = open_fabric(device, precision, threads)
     opened = Store.open(store)
+    arguments: dict[str, Any] = {
+        "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
+        "view": view, "encoder": encoder, "contrast": contrast,
+        "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
+    }  # fmt: skip
     rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
     steps = steps_per_epoch(len(opened), batch_size)
 

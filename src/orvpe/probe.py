@@ -26,7 +26,7 @@ from orvpe.evaluate import FIVE, check_fits, model_scorer, report
 from orvpe.features import extract
 from orvpe.model import Model, load
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
-from orvpe.run import environment, plain
+from orvpe.run import Run, environment, plain
 from orvpe.skeleton import unknown
 from orvpe.store import Store
 from orvpe.task import few_labels, make_task
@@ -72,6 +72,8 @@ def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: flo
     from sklearn.linear_model import LogisticRegression
 
     y = target.cpu().numpy()
+    if len(np.unique(y)) < 2:
+        raise InputError("the training clips are all of one class, a logistic probe needs at least 2")
 
     def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = LogisticRegression(C=strength, max_iter=2000).fit(x, y)
@@ -126,6 +128,7 @@ def probe(
     batch_size: int = 64,
     device: str = "auto",
     threads: int = 0,
+    restart: bool = False,
 ) -> dict[str, Any]:
     """Probe a frozen encoder: how well are actions told apart by its features alone?
 
@@ -147,17 +150,21 @@ def probe(
         batch_size: clips at a time.
         device: auto, cpu, cuda or mps.
         threads: CPU threads, 0 for all.
+        restart: throw away another run that the folder holds.
 
     Returns:
         What results.json holds.
 
     Raises:
-        InputError: a store, protocol, model or value that does not fit.
+        InputError: a store, protocol, model, value or folder that does not fit.
     """
     if method not in METHODS:
         raise InputError(unknown("probe method", method, METHODS))
     if neighbours < 1:
         raise InputError(f"neighbours is {neighbours}, expected at least 1")
+    for name, value in (("strength", strength), ("epochs", epochs)):
+        if not value > 0:
+            raise InputError(f"{name} is {value}, expected above 0")
     fabric = open_fabric(device, "32", threads)
     opened = Store.open(store)
     task = make_task(opened, protocol)
@@ -173,18 +180,17 @@ def probe(
     model.to(fabric.device).eval().requires_grad_(False)
     data = ResidentStore(opened, fabric.device)
 
+    arguments = plain({
+        "job": "probe", "store": Path(store).name, "store_checksum": opened.checksum, "protocol": protocol,
+        "weights": weights, "method": method, "view": model.view, "encoder": model.encoder_config, "labels": labels,
+        "strength": strength, "neighbours": neighbours, "epochs": epochs, "optim": optim, "seed": seed,
+    })  # fmt: skip
+    Run(run, arguments, main=fabric.global_rank == 0, restart=restart)  # refuses the folder of the weights, say
     began = time.perf_counter()
     features = extract(model, data, trained, batch_size=batch_size)
     target = torch.from_numpy(task.target[trained]).to(fabric.device)
     classes = len(task.classes)
-    more: dict[str, Any] = {
-        "arguments": plain({
-            "job": "probe", "store": Path(store).name, "protocol": protocol, "weights": weights, "method": method,
-            "view": model.view, "encoder": model.encoder_config, "labels": labels, "strength": strength,
-            "neighbours": neighbours, "epochs": epochs, "optim": optim,
-        }),
-        "train_clips": len(trained),
-    }  # fmt: skip
+    more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
     if method == "knn":
         print(f"{neighbours}-nearest-neighbour probe on {len(trained)} training clips")
 
@@ -206,5 +212,5 @@ def probe(
     print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips")
     scorer = model_scorer(model, data, task, seed, batch_size)
     results = report(scorer, opened, task, occlusions, run, seed, **more)
-    model.save(run, trained=more["arguments"], results=results["occlusions"], environment=environment())
+    model.save(run, trained=arguments, results=results["occlusions"], environment=environment())
     return results

@@ -18,11 +18,12 @@ from typing import Any
 
 import torch
 
-from orvpe.errors import InputError
+from orvpe.errors import InputError, Interrupted
 
 CHECKPOINT = "last.ckpt"
 METRICS = "metrics.jsonl"
 RECIPE = "recipe.json"
+RESULTS = ("weights.safetensors", "card.json", "results.json", "scores.npz", "per_class.csv", "confusion.png")
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -50,7 +51,7 @@ def environment() -> dict[str, Any]:
 
     import orvpe
 
-    here = Path(__file__).resolve().parent
+    here, called = Path(__file__).resolve().parent, Path(sys.argv[0])  # .../orvpe, or .../orvpe/__main__.py
     try:
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],
@@ -59,7 +60,7 @@ def environment() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         commit = None  # an installed package has no repository around it
     return {
-        "command": " ".join(["orvpe", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "orvpe" else None,
+        "command": " ".join(["orvpe", *sys.argv[1:]]) if "orvpe" in (called.stem, called.parent.name) else None,
         "orvpe": orvpe.__version__,
         "commit": commit,
         "python": platform.python_version(),
@@ -71,25 +72,17 @@ def environment() -> dict[str, Any]:
     }
 
 
-class Interrupted(Exception):
-    """A run that was asked to stop and has saved its state.  ``signal`` is the number that asked."""
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.signal = number
-
-
 class Run:
     """One run's folder.
 
     Args:
         folder: where; made if missing.
-        arguments: every argument that decides the result.  A folder that holds another recipe's checkpoint is refused.
+        arguments: every argument that decides the result.  A folder that holds another run is refused.
         main: whether this process writes (rank 0 of a distributed run).
         restart: throw an earlier run in this folder away instead of resuming it.
 
     Raises:
-        InputError: the folder holds a run with other arguments, or is no folder.
+        InputError: the folder holds another run, or a model that no run of ours put there, or is no folder.
     """
 
     def __init__(self, folder: str | Path, arguments: dict[str, Any], main: bool = True, restart: bool = False) -> None:
@@ -99,18 +92,24 @@ class Run:
             raise InputError(f"run folder {self.folder} is a file, expected a folder or a new name")
         arguments = json.loads(json.dumps(plain(arguments)))
         recipe = self.folder / RECIPE
-        if recipe.exists() and not restart:
-            before = json.loads(recipe.read_text())["arguments"]
+        # a recipe alone, left by a run that failed at once, is nothing to lose
+        held = [name for name in (CHECKPOINT, METRICS, *RESULTS) if (self.folder / name).exists()]
+        if held and not restart:
+            advice = "choose another folder or add --restart to throw away what is there"
+            if not recipe.exists():
+                raise InputError(f"run folder {self.folder} holds {held[0]} but no {RECIPE}, so no run; {advice}")
+            try:
+                before = json.loads(recipe.read_text(encoding="utf-8"))["arguments"]
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"run folder {self.folder}: {RECIPE} is damaged; {advice}") from None
             differ = [k for k in sorted({*before, *arguments}) if before.get(k) != arguments.get(k)]
             if differ:
                 k = differ[0]
                 change = f"{k} was {before.get(k)!r}, now {arguments.get(k)!r}"
-                raise InputError(
-                    f"run folder {self.folder} holds another run ({change}); choose another folder or add --restart"
-                )
+                raise InputError(f"run folder {self.folder} holds another run ({change}); {advice}")
         elif main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in (CHECKPOINT, METRICS):
+            for name in held:  # nothing of an earlier run may pass for this one's
                 (self.folder / name).unlink(missing_ok=True)
             text = json.dumps({"arguments": arguments, "environment": environment()}, indent=1)
             write_atomic(recipe, text + "\n")
@@ -153,10 +152,11 @@ class Run:
                 file.write(json.dumps(plain(values)) + "\n")
 
     def forget_after(self, epoch: int) -> None:
-        """Drop metric lines of epochs that a resumed run is about to repeat."""
+        """Drop metric lines of epochs that a resumed run is about to repeat, and a last line cut short by a kill."""
         path = self.folder / METRICS
         if self.main and path.exists():
-            lines = [line for line in path.read_text().splitlines() if json.loads(line).get("epoch", 0) <= epoch]
+            whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+            lines = [line for line in whole if json.loads(line).get("epoch", 0) <= epoch]
             write_atomic(path, "".join(line + "\n" for line in lines))
 
     def metrics(self) -> list[dict[str, Any]]:

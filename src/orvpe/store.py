@@ -408,6 +408,12 @@ class Store:
         return values, self._start[:-1]
 
     @cached_property
+    def checksum(self) -> str:
+        """Eight hex digits that differ for other clips, coordinates or labels; tells apart stores of one name."""
+        text = "\n".join([*self.names, *self.labels])
+        return f"{zlib.crc32(text.encode(), zlib.crc32(self._crc.tobytes())):08x}"
+
+    @cached_property
     def missing(self) -> np.ndarray:
         """(V,) share of missing joints over all clips, people and frames."""
         hidden = sum((chunk[..., 0] == MISSING).sum(axis=0) for chunk in self._chunks)

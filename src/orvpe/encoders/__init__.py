@@ -27,4 +27,7 @@ def build_encoder(name: str, **config: Any) -> nn.Module:
     for argument in config:
         if argument not in known:
             raise InputError(unknown("argument", argument, known, f"encoder {name!r}"))
-    return ENCODERS[name](**config)
+    try:
+        return ENCODERS[name](**config)
+    except (TypeError, RuntimeError) as error:  # "width": "wide", say
+        raise InputError(f"encoder {name!r} cannot be built with these options ({error})") from None
