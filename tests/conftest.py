@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # tests are small; several processes share the cores
 
 
 @pytest.fixture(scope="session")

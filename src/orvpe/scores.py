@@ -44,8 +44,8 @@ class Scores:
             return
         data = io.BytesIO()
         # as text of fixed width: an object array would be pickled, and could not be loaded again
-        texts = {"names": self.names, "classes": self.classes, "labels": self.labels}
-        np.savez_compressed(data, scores=self.scores, **{k: np.asarray(v, dtype=str) for k, v in texts.items()})
+        names, classes, labels = (np.asarray(v, dtype=str) for v in (self.names, self.classes, self.labels))
+        np.savez_compressed(data, names=names, classes=classes, scores=self.scores, labels=labels)
         write_atomic(path, data.getvalue())
 
 
