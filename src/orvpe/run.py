@@ -45,6 +45,14 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"view": {"tau": 16}} -> {"view.tau": 16}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def environment() -> dict[str, Any]:
     """Versions, commit, device and command, written beside every number."""
     import numpy
@@ -102,10 +110,11 @@ class Run:
                 before = json.loads(recipe.read_text(encoding="utf-8"))["arguments"]
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"run folder {self.folder}: {RECIPE} is damaged; {advice}") from None
-            differ = [k for k in sorted({*before, *arguments}) if before.get(k) != arguments.get(k)]
+            was, now = _leaves(before), _leaves(arguments)
+            differ = [k for k in sorted({*was, *now}, key=lambda k: (k != "job", k)) if was.get(k) != now.get(k)]
             if differ:
                 k = differ[0]
-                change = f"{k} was {before.get(k)!r}, now {arguments.get(k)!r}"
+                change = f"{k} was {was.get(k)!r}, now {now.get(k)!r}"
                 raise InputError(f"run folder {self.folder} holds another run ({change}); {advice}")
         elif main:
             self.folder.mkdir(parents=True, exist_ok=True)
