@@ -112,7 +112,7 @@ def _checked(path: Path, names: np.ndarray, classes: np.ndarray, scores: np.ndar
         raise InputError(f"score file {path}: a class occurs twice")
     if not np.isfinite(scores).all():
         raise InputError(
-            f"score file {path}: a score of clip {names[~np.isfinite(scores).all(axis=1)][0]!r} is not finite"
+            f"score file {path}: a score of clip {str(names[~np.isfinite(scores).all(axis=1)][0])!r} is not finite"
         )
     if len(np.unique(names)) != len(names):
         raise InputError(f"score file {path}: a clip occurs twice")

@@ -1,0 +1,68 @@
+"""Accuracies against loops over clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orvpe.errors import InputError
+from orvpe.metrics import accuracy
+
+
+def reference(scores: np.ndarray, target: np.ndarray) -> tuple[float, float, float, np.ndarray]:
+    """Top-1, top-5, mean per class, confusion; equal scores are ranked by class number."""
+    n, classes = scores.shape
+    confusion = np.zeros((classes, classes), dtype=int)
+    first = five = 0
+    for row, t in zip(scores, target, strict=True):
+        order = sorted(range(classes), key=lambda c: (-row[c], c))
+        confusion[t, order[0]] += 1
+        first += order[0] == t
+        five += t in order[:5]
+    own = [confusion[c, c] / confusion[c].sum() for c in range(classes) if confusion[c].sum()]
+    return 100 * first / n, 100 * five / n, 100 * sum(own) / len(own), confusion
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(0, 9999), st.booleans())
+def test_against_a_loop(n: int, classes: int, seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 3, (n, classes)).astype(float) if ties else rng.normal(size=(n, classes))
+    target = rng.integers(0, classes, n)
+    got, (first, five, mean, confusion) = accuracy(scores, target), reference(scores, target)
+    assert (got.top1, got.top5, got.mean_class) == pytest.approx((first, five, mean))
+    assert np.array_equal(got.confusion, confusion)
+    assert [got.of(m) for m in ("top1", "top5", "mean_class")] == [got.top1, got.top5, got.mean_class]
+    for c, share in enumerate(got.per_class):
+        hits = confusion[c].sum()
+        assert np.isnan(share) if not hits else share == pytest.approx(100 * confusion[c, c] / hits)
+
+
+def test_rare_classes_weigh_as_much() -> None:
+    scores = np.zeros((10, 3))
+    scores[:, 0] = 1
+    got = accuracy(scores, np.array([0] * 9 + [1]))
+    assert got.top1 == pytest.approx(90)
+    assert got.mean_class == pytest.approx(50)  # the class without clips does not count
+
+
+def test_equal_scores_are_no_success() -> None:
+    assert accuracy(np.zeros((4, 8)), np.full(4, 7)).top5 == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "target", "found"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int), r"shape \(0, 3\) for 0 labels"),
+        (np.zeros((2, 3)), np.zeros(3, int), r"shape \(2, 3\) for 3 labels"),
+        (np.zeros(3), np.zeros(3, int), r"shape \(3,\)"),
+        (np.array([[0.0, 1], [np.nan, 1]]), np.zeros(2, int), "clip 1 are NaN"),
+        (np.zeros((2, 3)), np.array([0, 3]), "labels range from 0 to 3, expected 0 to 2"),
+        (np.zeros((2, 3)), np.array([-1, 0]), "labels range from -1"),
+    ],
+)
+def test_bad_input(scores: np.ndarray, target: np.ndarray, found: str) -> None:
+    with pytest.raises(InputError, match=found):
+        accuracy(scores, target)
