@@ -136,7 +136,9 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
             tuple(card["projection"]) if card["projection"] else None,
             card["classes"],
         )
-    except (KeyError, TypeError) as error:
+    except InputError as error:
+        raise InputError(f"model {path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"model {path}: {CARD} lacks or misnames something ({error})") from None
     try:
         tensors = load_file(str(Path(path) / WEIGHTS))
