@@ -51,7 +51,7 @@ def extract(
     training = model.training
     model.eval()
     parts = []
-    for step, chosen in enumerate(batches(np.asarray(indices), batch_size)):
+    for step, chosen in enumerate(batches(np.ascontiguousarray(indices), batch_size)):
         raw = data.batch(chosen)
         draws = Draws(seeded(data.device, seed, "view", occlusion, step), len(chosen))
         view: View = (
