@@ -79,7 +79,9 @@ WILD = np.array([np.nan, np.inf, -np.inf, -0.0, 3.4e38, -3.4e38, 1e-45, 1.0, 1e6
 @given(st.data())
 def test_no_leak_from_what_the_clip_misses(data: st.DataObject) -> None:
     dims, seed = data.draw(st.sampled_from([2, 3])), data.draw(st.integers(0, 1000))
-    config = data.draw(configs(occlusion=data.draw(st.sampled_from([*NAMES, *JOINED, "block+jitter"]))))
+    # a corruption that hides cleans what lies under hidden joints as well, so the clean view is tried half the time
+    corrupted = st.sampled_from([*NAMES, *JOINED, "block+jitter"])
+    config = data.draw(configs(occlusion=data.draw(st.one_of(st.just("none"), corrupted))))
     size = data.draw(st.sampled_from([None, (640, 480)])) if dims == 2 else None
     missing, people = data.draw(st.sampled_from([0.2, 0.8])), data.draw(st.integers(1, 2))
     clean = [clip(n, people, dims, missing, seed + i, image_size=size) for i, n in enumerate((9, 4))]
