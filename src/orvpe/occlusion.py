@@ -134,7 +134,7 @@ def _extent(values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
 
 
 # name -> (function, default value, largest allowed value)
-_VALUED: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]] = {
+PATTERNS: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]] = {
     "subgraph": (subgraph, 5 / 6, 1.0),
     "joints": (joints, 0.3, 1.0),
     "flicker": (flicker, 0.3, 1.0),
@@ -143,7 +143,7 @@ _VALUED: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]] 
     "block": (block, 0.4, 1.0),
     "jitter": (jitter, 0.02, 1.0),
 }
-NAMES = ("none", *PARTS, *_VALUED)
+NAMES = ("none", *PARTS, *PATTERNS)
 # These read coordinates, so they come last: what another pattern hides must not steer the block or size the noise.
 _READS_COORDINATES = ("block", "jitter")
 
@@ -174,15 +174,15 @@ def _turn(spec: str) -> int:
 
 def _one(spec: str) -> Corruption:
     name, _, text = spec.partition(":")
-    if name not in NAMES:
-        raise InputError(unknown("occlusion", name, NAMES))
+    if name != "none" and name not in PARTS and name not in PATTERNS:
+        raise InputError(unknown("occlusion", name, ("none", *PARTS, *PATTERNS)))
     if name == "none" or name in PARTS:
         if text:
             raise InputError(f"occlusion {spec!r}: {name!r} takes no value")
         if name == "none":
             return lambda batch, draws: batch
         return lambda batch, draws: keep(batch, part_mask((name,), batch.layout, batch.joints.device)[0])
-    function, default, most = _VALUED[name]
+    function, default, most = PATTERNS[name]
     try:
         value = float(text) if text else default
     except ValueError:

@@ -1,0 +1,59 @@
+"""The demo on a few generated clips: runs, writes its page, and leaves finished steps alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orvpe import demo as home
+from orvpe.cli import main
+from orvpe.errors import InputError
+
+
+def test_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(home, "GENERATED_CLIPS", 210)
+    monkeypatch.delenv("ORVPE_DATA", raising=False)
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)  # nothing at ../shared/data
+    assert main(["demo", "--minutes", "0.01"]) == 0
+    said = capsys.readouterr().out
+    assert "GENERATED" in said
+    assert "[GENERATED data]" in said
+    assert "done before" not in said
+    page = Path("demo/index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 4
+    assert page.count("$ ") == 0
+    for kind in ("random", "temporal", "subgraph"):
+        results = json.loads(Path(f"demo/probe-{kind}/results.json").read_text(encoding="utf-8"))
+        assert results["generated_data"] is True
+        assert list(results["occlusions"]) == ["none", "upper", "lower", "right", "left", "centre"]
+        assert f"{results['occlusions']['none']['top1']:.1f}" in said
+
+    # pre-training saw the training clips and nothing else
+    card = json.loads(Path("demo/pretrained-subgraph/card.json").read_text(encoding="utf-8"))
+    assert card["trained"]["clips"] == 140
+    assert card["view"]["occlusion"] == "subgraph"
+
+    assert main(["demo", "--minutes", "0.01"]) == 0
+    assert capsys.readouterr().out.count("done before") == 7
+
+
+def test_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="in it"):
+        home.find_data(str(tmp_path))
+    assert main(["demo", "--out", str(tmp_path / "d"), "--minutes", "0"]) == 2
+    assert "minutes is 0" in capsys.readouterr().err
+
+
+def test_random_encoder_is_of_the_same_kind() -> None:
+    """Both quick recipes build the same encoder on the same input, so that only the training differs."""
+    from orvpe.cli import parse
+
+    trained = parse("pretrain", ["s", "-r", "r", "--recipe", "quick-pretrain"])
+    random = parse("probe", ["s", "-r", "r", "-p", "split", "--recipe", "quick-probe"])
+    assert trained["encoder"] == random["encoder"]
+    for name in ("tau", "crop", "centre", "align", "upright", "scale", "image", "stream"):
+        assert getattr(trained["view"], name) == getattr(random["view"], name), name
