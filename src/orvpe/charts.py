@@ -64,4 +64,6 @@ def occlusion_chart(rows: dict[str, dict[str, float]], path: str | Path, y: str,
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    lines = (len(rows) + 1) // 2
+    figure.subplots_adjust(left=0.1, right=0.98, top=0.92, bottom=0.14 + 0.05 * lines)  # room for the legend
     save_figure(figure, path)
