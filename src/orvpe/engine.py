@@ -108,9 +108,7 @@ def train(
         return found
 
     def keep(next_epoch: int, next_step: int) -> None:
-        so_far = {
-            k: torch.tensor(v, dtype=torch.float64, device=fabric.device) for k, v in over_all(next_epoch).items()
-        }
+        so_far = {k: torch.tensor(v, dtype=wide, device=fabric.device) for k, v in over_all(next_epoch).items()}
         held = {name: thing.state_dict() for name, thing in state.items()}
         run.save({"state": held, "epoch": next_epoch, "step": next_step, "sums": so_far, "seconds": seconds})
 
