@@ -281,6 +281,15 @@ def test_occlusions_are_drawn_from_the_seed(store: str, fine: Path) -> None:
     assert np.abs(one - three).max() > 1e-3
 
 
+@pytest.mark.parametrize("occlusion", ["joints:0.5", "flicker:0.5", "tubes:0.5+frames:0.3", "block:0.5+jitter:0.1"])
+def test_occlusions_do_not_depend_on_the_batch(occlusion: str, store: str, fine: Path) -> None:
+    model, data, clips = load(fine), ResidentStore(Store.open(store)), np.arange(30)
+    whole = class_scores(model, data, clips, occlusion, 0, batch_size=64)
+    for size in (1, 7):
+        np.testing.assert_allclose(class_scores(model, data, clips, occlusion, 0, size), whole, atol=1e-4)
+    np.testing.assert_allclose(class_scores(model, data, clips[11:20], occlusion), whole[11:20], atol=1e-4)
+
+
 def test_few_labels(store: str, pre: Path, tmp_path: Path) -> None:
     task = make_task(Store.open(store), "random:0.4")
     kept = few_labels(task, 0.3, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -31,17 +33,19 @@ class Draws:
 
     def uniform(self, *shape: int) -> Tensor:
         """(n, *shape) in [0, 1)."""
-        return torch.rand((self.total, *shape), generator=self.generator, device=self.generator.device)[self.rows]
+        return self._draw(torch.rand, *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """(n, *shape), standard normal."""
-        return torch.randn((self.total, *shape), generator=self.generator, device=self.generator.device)[self.rows]
+        return self._draw(torch.randn, *shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """(n, *shape) int64 in [0, high)."""
-        return torch.randint(high, (self.total, *shape), generator=self.generator, device=self.generator.device)[
-            self.rows
-        ]
+        return self._draw(partial(torch.randint, high), *shape)
+
+    def _draw(self, function: Callable[..., Tensor], *shape: int) -> Tensor:
+        """(n, *shape) of torch.rand and its like."""
+        return function((self.total, *shape), generator=self.generator, device=self.generator.device)[self.rows]
 
     def uniform_at(self, *shape: int) -> Tensor:
         """(n, *shape) in [0, 1), where shape is of padded clips: each number is a function of its clip and place alone.
@@ -49,8 +53,7 @@ class Draws:
         A batch is padded to its longest clip, and half of it to another length than the whole.  Numbers drawn in a
         row would therefore differ between one process and two; these, hashed from one draw a clip, do not.
         """
-        draw = torch.randint(1 << 62, (self.total,), generator=self.generator, device=self.generator.device)
-        bits = draw[self.rows]
+        bits = self.integers(1 << 62)
         for size in shape:
             place = torch.arange(size, device=bits.device) + 1
             bits = _scramble(bits[..., None] + place * _STEP)
@@ -60,6 +63,26 @@ class Draws:
         """(n, *shape), standard normal, as `uniform_at` independent of padding (Box-Muller)."""
         radius, angle = self.uniform_at(*shape, 2).unbind(-1)
         return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
+
+
+class ClipDraws(Draws):
+    """Draws of clips each by itself: a clip's are the same whichever batch it is in, as tests and embeddings want.
+
+    Args:
+        device: where the numbers are drawn.
+        places: one number a clip, say its place in the store.
+        key: of all of them, as `seeded` takes it.
+    """
+
+    def __init__(self, device: torch.device | str, places: Iterable[int], *key: int | str) -> None:
+        self.device, self.places, self.key = device, [int(p) for p in places], key
+
+    @cached_property
+    def _generators(self) -> list[torch.Generator]:  # made when asked for: most views draw nothing
+        return [seeded(self.device, *self.key, place) for place in self.places]
+
+    def _draw(self, function: Callable[..., Tensor], *shape: int) -> Tensor:
+        return torch.stack([function(shape, generator=g, device=g.device) for g in self._generators])
 
 
 _STEP = 0x9E3779B97F4A7C15 - (1 << 64)  # SplitMix64 (Steele et al., 2014), in two's complement

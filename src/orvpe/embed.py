@@ -12,7 +12,7 @@ import torch
 
 from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
-from orvpe.draws import Draws, seeded
+from orvpe.draws import ClipDraws
 from orvpe.errors import InputError
 from orvpe.features import batches
 from orvpe.ingest import seen_people
@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def embed_batch(
-    model: Model, batch: Batch, occlusion: str = "none", seed: int = 0
+    model: Model, batch: Batch, occlusion: str = "none", seed: int = 0, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length.
 
-    The model may be in any mode; it is evaluated, and put back.
+    The model may be in any mode; it is evaluated, and put back.  A random occlusion is drawn from ``seed`` and each
+    clip's place, which is ``first`` for the first of the batch.
     """
     training = model.training
     model.eval()
-    draws = Draws(seeded(batch.joints.device, seed, "embed", occlusion), len(batch))
+    draws = ClipDraws(batch.joints.device, range(first, first + len(batch)), seed, "embed", occlusion)
     feature = model.features(fixed_view(batch, model.view, occlusion, draws))
     embedding = model.projection(feature).float().cpu().numpy() if model.projection is not None else None
     model.train(training)
@@ -132,8 +133,8 @@ def embed(
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
-            for i, (batch, text) in enumerate(parts):
-                vectors = embed_batch(model, batch, occlusion, seed + i)
+            for batch, text in parts:
+                vectors = embed_batch(model, batch, occlusion, seed, first=progress.done)
                 writer.write_table(_table(schema, text, vectors))
                 progress.advance(len(batch))
         if not progress.done:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import ResidentStore
-from orvpe.draws import Draws, seeded
+from orvpe.draws import ClipDraws
 from orvpe.errors import InputError
 from orvpe.model import Model
 from orvpe.views import View, ViewConfig, fixed_view, training_view
@@ -43,7 +43,7 @@ def extract(
         model: in any mode; it is evaluated, and put back.
         data: where the clips are.
         indices: which clips.
-        occlusion: corruption of every clip, drawn from ``seed``, the pattern and the place in ``indices``.
+        occlusion: corruption of every clip, drawn from ``seed``, the pattern and the clip's place in the store.
         seed: of the corruption or of the random view.
         batch_size: clips at a time.
         random_view: a training view instead of the fixed one.
@@ -51,9 +51,9 @@ def extract(
     training = model.training
     model.eval()
     parts = []
-    for step, chosen in enumerate(batches(np.ascontiguousarray(indices), batch_size)):
+    for chosen in batches(np.ascontiguousarray(indices), batch_size):
         raw = data.batch(chosen)
-        draws = Draws(seeded(data.device, seed, "view", occlusion, step), len(chosen))
+        draws = ClipDraws(data.device, chosen, seed, "view", occlusion)
         view: View = (
             fixed_view(raw, model.view, occlusion, draws)
             if random_view is None
