@@ -56,7 +56,13 @@ def test_garbage_under_hidden_joints_is_allowed() -> None:
         (np.full((1, 4, 17, 3), np.inf), None, {}, "infinite or NaN"),
         (values(dims=2), None, {"image_size": (0, 0)}, "image size 0 x 0"),
         (values(dims=2), None, {"image_size": (640, -1)}, "image size 640 x -1"),
+        (values(dims=2), None, {"image_size": (2**31, 5)}, "image size 2147483648 x 5"),  # more than a store holds
+        (values(dims=2), None, {"image_size": (640.5, 5)}, r"\(640.5, 5\), expected two whole numbers"),
+        (values(dims=2), None, {"image_size": (1, 2, 3)}, "expected two whole numbers"),
+        (values(dims=2), None, {"image_size": 640}, "640, expected two whole numbers"),
         (values(), None, {"fps": 0.0}, "fps is 0"),
+        (values(), None, {"fps": 1e39}, "fps is 1e[+]39"),  # infinite as 32-bit float
+        (values(), None, {"fps": "30"}, "fps is 30, expected a number"),
         (values(), None, {"fps": float("nan")}, "fps is nan"),
     ],
 )
@@ -66,6 +72,13 @@ def test_bad_clips_say_what_is_wrong(joints: np.ndarray, visible: np.ndarray | N
         Clip(joints, visible, unified, name="mine", **info)
     assert "'mine'" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_numbers_as_text() -> None:
+    clip = Clip.from_array(values(), unified, name=7, label=np.int64(3), subject=np.str_("s1"), image_size=[640, 480.0])
+    assert (clip.name, clip.label, clip.subject, clip.camera) == ("7", "3", "s1", None)
+    assert {type(v) for v in (clip.name, clip.label, clip.subject)} == {str}
+    assert clip.image_size == (640, 480)
 
 
 def test_arrays_with_nothing_or_infinity() -> None:

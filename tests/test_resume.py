@@ -183,7 +183,7 @@ def test_restart_throws_the_earlier_run_away(store: str, whole: dict[str, Path],
 
 # --- real signals to a real process ---
 
-EPOCHS = "40"  # long enough that the signal finds it at work, also on a busy machine
+EPOCHS = "20"  # long enough that the signal finds it at work, also on a busy machine
 
 
 def words(job: str, store: str, run: Path) -> list[str]:

@@ -6,6 +6,7 @@ joint carries no information and nothing in the library reads it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from orvpe.errors import InputError
 
 if TYPE_CHECKING:
     from orvpe.skeleton import Layout
+
+
+_MOST_FPS = 1e6
+_MOST_PIXELS = 2**31 - 1  # a store's integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +33,12 @@ class Clip:
         fps: frames per second, None when unknown.
         image_size: (width, height) in pixels; 2D clips only, None when unknown.
         name: identifies the clip within its data set.
-        label, subject, camera, split: what the source says, as text; None when it says nothing.
+        label, subject, camera, split: what the source says, as text; None when it says nothing.  A number becomes
+            text.
 
     Raises:
         InputError: shapes that disagree, no frame, no joint ever visible, an infinite coordinate under a visible
-            joint, an image of zero size.
+            joint, an image or frame rate that is none or that a store cannot hold.
     """
 
     joints: np.ndarray
@@ -68,10 +74,13 @@ class Clip:
             raise InputError(
                 f"{where}: a visible joint has an infinite or NaN coordinate; mark it missing (NaN) instead"
             )
-        if self.image_size is not None and min(self.image_size) <= 0:
-            raise InputError(f"{where}: image size {self.image_size[0]} x {self.image_size[1]}, expected both above 0")
-        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
-            raise InputError(f"{where}: fps is {self.fps}, expected a positive number")
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", _whole_size(self.image_size, where))
+        if self.fps is not None and not (isinstance(self.fps, (int, float, np.number)) and 0 < self.fps <= _MOST_FPS):
+            raise InputError(f"{where}: fps is {self.fps}, expected a number above 0, at most {_MOST_FPS:g}")
+        for field in ("name", "label", "subject", "camera", "split"):
+            if (value := getattr(self, field)) is not None and type(value) is not str:
+                object.__setattr__(self, field, str(value))
 
     @classmethod
     def from_array(cls, joints: np.ndarray, layout: Layout, **info: Any) -> Clip:
@@ -107,3 +116,17 @@ class Clip:
     def with_(self, **changes: Any) -> Clip:
         """A copy with some fields replaced (checked again)."""
         return replace(self, **changes)
+
+
+def _whole_size(size: Sequence[float], where: str) -> tuple[int, int]:
+    """(width, height) as two ints."""
+    try:
+        width, height = (int(v) for v in size)
+        whole = (width, height) == tuple(size)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise InputError(f"{where}: image size is {size!r}, expected two whole numbers, (width, height)")
+    if not (0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS):
+        raise InputError(f"{where}: image size {width} x {height}, expected both above 0, at most {_MOST_PIXELS}")
+    return width, height
