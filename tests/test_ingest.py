@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import zipfile
 from inspect import signature
@@ -11,6 +12,7 @@ from pathlib import Path
 import docstring_parser
 import numpy as np
 import pytest
+from small_runs import surroundings
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
@@ -100,6 +102,28 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     ingest([str(folder)], out, workers=workers)
     assert Path(out).read_bytes() == (tmp_path / "whole").read_bytes()
     assert left(tmp_path) == ["resumed", "whole"]
+
+
+def test_readers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    # the readers hold the pipe open, so that it ends when the last of them does
+    script = (
+        "import sys, time\n"
+        "from orvpe.ingest import _start_reader\n"
+        "if __name__ == '__main__':\n"
+        "    import multiprocessing, concurrent.futures as futures\n"
+        "    spawn = multiprocessing.get_context('spawn')\n"
+        "    pool = futures.ProcessPoolExecutor(2, mp_context=spawn, initializer=_start_reader)\n"
+        "    list(pool.map(abs, range(8)))\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(100)\n"
+    )
+    (tmp_path / "parent.py").write_text(script)
+    words = [sys.executable, str(tmp_path / "parent.py")]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=surroundings())
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    parent.kill()
+    assert parent.communicate(timeout=30)[0] == ""
 
 
 def test_parts_of_other_files_or_options_are_not_taken(

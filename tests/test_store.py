@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -165,6 +166,22 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
         write_store(tmp_path / "a", broken())
     assert (tmp_path / "a").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    clip = random_clip(0)
+    writer = StoreWriter(tmp_path / "s.orvpe", clip.layout, clip.dims).__enter__()
+    file, close = writer._file, writer._file.close
+    writer._file = SimpleNamespace(close=full)  # type: ignore[assignment]
+    monkeypatch.setattr(writer, "_flush", full)
+    with pytest.raises(OSError, match="No space"):
+        writer.__exit__(None, None, None)
+    close()
+    assert file.closed
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_is_no_store_is_named(tmp_path: Path) -> None:

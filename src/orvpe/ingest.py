@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -326,7 +327,7 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
         return
     # spawn: the same on every system, and safe beside threads
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_leave_ctrl_c_to_the_parent)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_reader)
     try:
         waiting = iter(jobs)
         running = {pool.submit(_read_chunk, job): job for job in itertools.islice(waiting, 2 * workers)}
@@ -342,9 +343,18 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_ctrl_c_to_the_parent() -> None:
+def _start_reader() -> None:
     """On Ctrl-C every process of the terminal is told; readers finish their chunk, which is then kept."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """A parent that is killed cannot tell its readers, which would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @lru_cache(maxsize=2)

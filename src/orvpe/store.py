@@ -169,8 +169,10 @@ class StoreWriter:
                 self._file.close()
                 os.replace(self._temporary, self.path)
         finally:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            try:
+                self._file.close()  # fails too where the disk is full
+            finally:
+                self._temporary.unlink(missing_ok=True)
 
     def add(self, clip: Clip) -> None:
         """Append a clip.
