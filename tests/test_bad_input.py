@@ -142,7 +142,6 @@ def test_pose_files(name: str, tmp_path: Path, refused: Refused) -> None:
 @pytest.mark.parametrize("name", [n for n in SPOILED if n != "0 x 0 image"])
 def test_pose_files_to_embed(name: str, here: Path, refused: Refused) -> None:
     source, more = spoiled(name, here)
-    more = ["--layout" if w == "--joints" else w for w in more]
     (here / "out.parquet").write_bytes(b"precious")
     assert SPOILED[name] in refused("embed", source, "-w", here / "fine", "-o", here / "out.parquet", *more)
     assert (here / "out.parquet").read_bytes() == b"precious"

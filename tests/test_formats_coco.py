@@ -135,7 +135,7 @@ def test_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ([detection("0.jpg", body(1, 13))], "13 joints.*17.*26.*--layout"),
+        ([detection("0.jpg", body(1, 13))], "13 joints.*17.*26.*--joints"),
         ([detection("0.jpg", body(1)), detection("1.jpg", body(1, 26))], "differ in length"),
         ([detection("0.jpg", body(1)[:, :2].repeat(1, 0)[:16])], "32 joints|32,"),
         ([detection("a.jpg", body(1))], "'a.jpg' has no frame number"),

@@ -109,7 +109,7 @@ def test_nobody(tmp_path: Path) -> None:
     ("data", "says"),
     [
         (frame(body(1, 15)), "15 joints.*MPI"),
-        (frame(body(1, 19)), "19 joints.*18.*25.*--layout"),
+        (frame(body(1, 19)), "19 joints.*18.*25.*--joints"),
         (frame(body(1), body(1, 18)), "54 and 75 numbers"),
         ({"people": [{"pose_keypoints_2d": [1, 2]}]}, "2 numbers"),
         ({"people": [{"pose": 3}]}, "pose_keypoints_2d"),

@@ -150,7 +150,7 @@ def test_bad_files(tmp_path: Path) -> None:
     fails(write(a, [infinite]), "infinite")
     fails(
         write(a, [annotation("x", keypoint=np.ones((1, 9, 13, 2)), keypoint_score=None)]),
-        "13 joints.*--layout",
+        "13 joints.*--joints",
     )
     a.write_bytes(pickle.dumps([annotation("x")])[:-100])
     fails(Source(a), "not a readable pickle")

@@ -149,7 +149,7 @@ def test_without_frame_and_person(tmp_path: Path) -> None:
 def test_joints_by_number_need_a_layout(tmp_path: Path) -> None:
     rows = [{"frame": 0, "joint": j, "x": j, "y": 1} for j in range(13)]
     path = write(tmp_path / "a.csv", rows)
-    fails(path, "--layout")
+    fails(path, "--joints")
     (clip,) = read_all(path, Options(layout=LAYOUTS["penn"]))
     assert clip.joints[0, 0, :, 0].tolist() == list(range(13))
     write(path, [*rows, {"frame": 0, "joint": 13, "x": 1, "y": 1}])
@@ -247,7 +247,7 @@ def test_npz_round_trip(
 def test_npz_without_names_needs_a_layout(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, joints=np.ones((4, 13, 2)))
-    fails(path, "13 joints with --layout", module=arrays)
+    fails(path, "13 joints with --joints", module=arrays)
     fails(path, "13 joints.*'coco'.*17", Options(layout=LAYOUTS["coco"]), module=arrays)
     (clip,) = read_all(path, Options(layout=LAYOUTS["penn"]), module=arrays)
     assert clip.joints.shape == (1, 4, 13, 2)

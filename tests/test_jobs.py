@@ -19,7 +19,7 @@ from small_runs import ENCODER, VIEW, make_store, metrics, results
 from orvpe.batch import ResidentStore
 from orvpe.config import Optim
 from orvpe.errors import InputError
-from orvpe.evaluate import class_scores, evaluate
+from orvpe.evaluate import class_scores, evaluate, report
 from orvpe.features import batches, extract
 from orvpe.finetune import finetune
 from orvpe.fusion import fuse
@@ -257,6 +257,16 @@ def test_the_files_of_an_evaluation_agree(store: str, fine: Path, tmp_path: Path
     # the run's own numbers are those of evaluating it again, and of its curve's end
     assert results(fine)["occlusions"]["none"] == clean
     assert metrics(fine)[-1]["test_top1"] == pytest.approx(clean["top1"])
+
+
+def test_nothing_right_leaves_nothing_to_retain(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = make_task(Store.open(store), "random:0.4")
+    scores = np.zeros((len(task.test), len(task.classes)))
+    scores[np.arange(len(task.test)), (task.target[task.test] + 1) % len(task.classes)] = 1.0
+    report(lambda _: scores, Store.open(store), task, ["none", "left"], tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    assert [row["retained"] for row in found["occlusions"].values()] == [None, None]
+    assert capsys.readouterr().out.count("  -\n") == 2
 
 
 def test_an_evaluation_prints_its_table(store: str, fine: Path, capsys: pytest.CaptureFixture[str]) -> None:

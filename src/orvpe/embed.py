@@ -72,7 +72,7 @@ def embed(
     weights: str,
     out: str,
     format: str | None = None,
-    layout: str | None = None,
+    joints: str | None = None,
     fps: float | None = None,
     image_size: tuple[int, int] | None = None,
     occlusion: str = "none",
@@ -91,7 +91,7 @@ def embed(
         weights: folder of the model.
         out: the Parquet file.
         format: name of the pose format, if it is not recognised.
-        layout: layout of the joints, a name or a .yaml file, where the format does not say.
+        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
         fps: frames per second, where the format does not say.
         image_size: width and height in pixels, where the format does not say.
         occlusion: hide joints first, see `orvpe evaluate`.
@@ -129,7 +129,7 @@ def embed(
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    total, parts = _batches(path, weights, model, batch_size, format, layout, fps, image_size)
+    total, parts = _batches(path, weights, model, batch_size, format, joints, fps, image_size)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
@@ -161,7 +161,7 @@ def _table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray
 
 
 def _batches(
-    path: str, weights: str, model: Model, size: int, format: str | None, layout: str | None, fps: float | None,
+    path: str, weights: str, model: Model, size: int, format: str | None, joints: str | None, fps: float | None,
     image_size: tuple[int, int] | None,
 ) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
     """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
@@ -201,7 +201,7 @@ def _batches(
     if format is not None and format not in FORMATS:
         raise InputError(unknown("format", format, FORMATS))
     reader = detect(source) if format is None else FORMATS[format]
-    options = Options(layout=get_layout(layout) if layout else None, fps=fps, image_size=image_size, dims=model.dims)
+    options = Options(layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims)
     items = reader.items(source)
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.run import environment, write_atomic
 from orvpe.scores import Scores
+from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import Task, make_task
 
@@ -117,7 +117,7 @@ def report(
         "generated_data": bool(store.meta.get("generated", False)), "seed": seed,
         "occlusions": {
             name: {"top1": a.top1, "top5": a.top5, "mean_class": a.mean_class,
-                   "retained": 100 * a.of(task.metric) / base if (base := clean.of(task.metric)) else math.nan}
+                   "retained": 100 * a.of(task.metric) / base if (base := clean.of(task.metric)) else None}
             for name, a in found.items()
         },
         "per_class": {c: v if n else None for c, v, n in zip(
@@ -135,7 +135,6 @@ def report(
         from orvpe.charts import confusion_chart
 
         title = f"{task.protocol}, top-1 {clean.top1:.1f} %"
-        title = f"{task.protocol}, top-1 {clean.top1:.1f} %"
         confusion_chart(clean.confusion, task.classes, folder / "confusion.png", title)
     return results
 
@@ -149,9 +148,10 @@ def table(results: dict[str, Any]) -> str:
         f"{'occlusion':<16}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
     ]
     for occlusion, row in results["occlusions"].items():
+        retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
             f"{'clean' if occlusion == 'none' else occlusion:<16}{row['top1']:>8.1f}{row['top5']:>8.1f}"
-            f"{row['mean_class']:>11.1f}{row['retained']:>9.1f}%"
+            f"{row['mean_class']:>11.1f}{retained:>10}"
         )
     return "\n".join(lines)
 
@@ -172,7 +172,8 @@ def check_fits(model: Model, store: Store, weights: str) -> None:
     if model.dims != store.dims:
         raise InputError(f"model {weights} reads {model.dims}D joints, the store holds {store.dims}D")
     if model.layout.joints != store.layout.joints:
+        option = "unified" if model.layout.joints == unified.joints else "native"
         raise InputError(
             f"model {weights} reads layout {model.layout.name!r} ({len(model.layout)} joints), "
-            f"the store holds {store.layout.name!r} ({len(store.layout)}); ingest it with --layout {model.layout.name}"
+            f"the store holds {store.layout.name!r} ({len(store.layout)}); ingest its files with --layout {option}"
         )

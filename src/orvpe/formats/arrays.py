@@ -92,7 +92,7 @@ def _layout(arrays: dict[str, np.ndarray], count: int, options: Options, where: 
     """The layout, and where in it each column of ``joints`` goes."""
     if "joint_names" not in arrays:
         if options.layout is None:
-            raise InputError(f"{where}: no 'joint_names' in it; name the layout of its {count} joints with --layout")
+            raise InputError(f"{where}: no 'joint_names' in it; name the layout of its {count} joints with --joints")
         return layout_for(count, {}, options, where), np.arange(count)
     names = [str(n) for n in arrays["joint_names"].ravel()]
     if len(names) != count:

@@ -53,7 +53,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         "bvh", [joints[i].name for i in named], [new.get(joints[i].parent, -1) for i in named]
     )
     if len(layout) != len(named):
-        raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--layout) has {len(layout)}")
+        raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--joints) has {len(layout)}")
     positions = forward_kinematics(joints, motion)[:, named] * metres(joints)  # (T, V, 3)
     try:
         return [Clip.from_array(positions, layout, fps=_fps(seconds) or options.fps, name=stem(name))]

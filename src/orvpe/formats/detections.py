@@ -113,9 +113,9 @@ def layout_for(joints: int, known: dict[int, Layout], options: Options, where: s
     layout = options.layout or known.get(joints)
     if layout is None:
         fits = ", ".join(f"{n} ({k.name})" for n, k in sorted(known.items()))
-        raise InputError(f"{where}: {joints} joints a person, expected {fits}; name the joints with --layout")
+        raise InputError(f"{where}: {joints} joints a person, expected {fits}; name the joints with --joints")
     if len(layout) != joints:
-        raise InputError(f"{where}: {joints} joints a person, but layout {layout.name!r} (--layout) has {len(layout)}")
+        raise InputError(f"{where}: {joints} joints a person, but layout {layout.name!r} (--joints) has {len(layout)}")
     return layout
 
 

@@ -150,7 +150,7 @@ def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
     column = table["joint"]
     if pa.types.is_integer(column.type):
         if wanted is None:
-            raise InputError(f"{where}: joints are numbers, which needs a layout; name it with --layout")
+            raise InputError(f"{where}: joints are numbers, which needs a layout; name it with --joints")
         joint, layout = _whole(table, "joint", where), wanted
         outside = joint[(joint < 0) | (joint >= len(layout))]
         if len(outside):
