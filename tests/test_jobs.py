@@ -269,6 +269,16 @@ def test_nothing_right_leaves_nothing_to_retain(store: str, tmp_path: Path, caps
     assert capsys.readouterr().out.count("  -\n") == 2
 
 
+def test_testing_on_training_clips_is_told(store: str, fine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(store, str(fine), "random:0.4", None, ["none"], device="cpu", threads=1)
+    assert "trained on" not in capsys.readouterr().err
+    evaluate(store, str(fine), "camera:v01", None, ["none"], device="cpu", threads=1)
+    opened = Store.open(store)
+    theirs, ours = (make_task(opened, p) for p in ("random:0.4", "camera:v01"))
+    both = len(set(theirs.train) & set(ours.test))
+    assert f"was trained on {both} of these {len(ours.test)} test clips" in capsys.readouterr().err
+
+
 def test_an_evaluation_prints_its_table(store: str, fine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluate(store, str(fine), "random:0.4", None, ["none", "hands"], device="cpu", threads=1)
     out = capsys.readouterr().out

@@ -81,6 +81,23 @@ def test_nobody_to_test(tmp_path: Path) -> None:
         make_task(store, "nucla")
 
 
+def test_an_existing_model_is_tested_without_training_clips(store: Store, tmp_path: Path) -> None:
+    whole, clips = make_task(store, "camera:v03"), list(store)
+    alone = write_store(tmp_path / "test.orvpe", [clips[i] for i in whole.test])
+    task = make_task(alone, "camera:v03", whole.classes)
+    assert task.test.tolist() == list(range(len(alone)))
+    assert task.target.tolist() == whole.target[whole.test].tolist()
+    with pytest.raises(InputError, match=r"finds no labelled train clip .*its labels are .*, its cameras v03"):
+        make_task(alone, "camera:v03")
+    # a training clip of a class that the model does not know is nothing to it
+    i = int(whole.train[0])
+    other = write_store(tmp_path / "other.orvpe", [*clips[:i], clips[i].with_(label="yodel"), *clips[i + 1 :]])
+    task = make_task(other, "camera:v03", whole.classes)
+    assert task.target[i] == -1
+    assert i not in task.train
+    assert task.test.tolist() == whole.test.tolist()
+
+
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5, 1.0])
 def test_few_labels_keep_a_share_of_every_class(store: Store, share: float) -> None:
     task = make_task(store, "camera:v03")

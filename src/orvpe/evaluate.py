@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from orvpe.device import open_fabric
 from orvpe.errors import InputError
 from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
-from orvpe.model import Model, load
+from orvpe.model import Model, load, read_card
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.run import environment, write_atomic
 from orvpe.scores import Scores
@@ -87,8 +88,25 @@ def evaluate(
     if model.classes is None:
         raise InputError(f"model {weights} has no classifier; fine-tune or probe it first")
     task = make_task(opened, protocol, model.classes)
+    if seen := trained_on(read_card(weights).get("trained"), opened, task):
+        print(
+            f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
+            f"{read_card(weights)['trained']['protocol']!r} of the same store)",
+            file=sys.stderr,
+        )
     data = ResidentStore(opened, fabric.device)
     return report(model_scorer(model, data, task, seed, batch_size), data.store, task, occlusions, out, seed)
+
+
+def trained_on(trained: Any, store: Store, task: Task) -> int:
+    """How many of a task's test clips a model has learned the labels of, as far as its card tells."""
+    if not isinstance(trained, dict) or trained.get("store_checksum") != store.checksum:
+        return 0
+    try:
+        theirs = make_task(store, str(trained.get("protocol")))
+    except InputError:  # a protocol of somebody's own, say
+        return 0
+    return len(np.intersect1d(theirs.train, task.test))
 
 
 def report(

@@ -43,7 +43,8 @@ def make_task(store: Store, protocol: str, classes: list[str] | None = None) -> 
         classes: the order of an existing model's classes; None takes the protocol's, or the training labels, sorted.
 
     Raises:
-        InputError: unknown protocol; no training or no test clip; a test label that is never trained.
+        InputError: unknown protocol; no test clip, or no training clip unless ``classes`` are given; a test label
+            that is never trained.
     """
     chosen = get_protocol(protocol)
     info = {
@@ -54,16 +55,18 @@ def make_task(store: Store, protocol: str, classes: list[str] | None = None) -> 
     part = np.where(store.labels == "", "", part)
     if chosen.classes is not None:
         part = np.where(np.isin(store.labels, chosen.classes), part, "")
-    for name in ("train", "test"):
+    for name in ("test",) if classes is not None else ("train", "test"):
         if not (part == name).any():
             raise InputError(
                 f"protocol {protocol!r} finds no labelled {name} clip among the {len(store)} of this store; "
-                f"its cameras are {_some(store.cameras)}, its subjects {_some(store.subjects)}, "
-                f"its splits {_some(store.splits)}"
+                f"its labels are {_some(store.labels)}, its cameras {_some(store.cameras)}, "
+                f"its subjects {_some(store.subjects)}, its splits {_some(store.splits)}"
             )
     if classes is None:
         present = {str(label) for label in np.unique(store.labels[part == "train"])}
         classes = [c for c in chosen.classes if c in present] if chosen.classes is not None else sorted(present)
+    else:
+        part = np.where((part != "test") & ~np.isin(store.labels, classes), "", part)  # what is only tested counts
     lookup = {label: i for i, label in enumerate(classes)}
     target = np.array([lookup.get(str(label), -1) for label in store.labels], dtype=np.int64)
     lost = (part != "") & (target < 0)
