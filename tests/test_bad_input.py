@@ -322,6 +322,7 @@ PRETRAIN = {
     "--contrast.temperature 0": "temperature", "--contrast.temperature nan": "temperature",
     "--contrast.momentum 1.5": "momentum", "--contrast.outputs 0": "outputs", "--contrast.loss hinge": "info_nce, nce",
     "--contrast.projection deep": "linear, mlp", "--device tpu": "device", "--precision 8": "precision",
+    "--precision 16": "a CPU does not",
     "--threads -1": "threads", "--epochs 0": "epochs", "--epochs -2": "epochs", "--save-every -1": "save_every",
     "--optim.lr -1": "optim.lr", "--optim.lr nan": "optim.lr", "--optim.momentum 1.5": "optim.momentum",
     "--optim.momentum 0 --optim.nesterov": "optim.nesterov", "--optim.weight-decay -1": "optim.weight_decay",

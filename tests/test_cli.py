@@ -221,3 +221,10 @@ def test_store_made_and_read_in_process(tmp_path: Path, capsys: pytest.CaptureFi
     path = make_store(tmp_path / "a.orvpe", count=4)
     assert main(["inspect", path]) == 0
     assert "clips" in capsys.readouterr().out
+
+
+def test_half_precision_says_nothing_of_itself() -> None:
+    code = "from orvpe.device import open_fabric; open_fabric('cpu', 'bf16')"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, env=surroundings(), timeout=100)
+    assert done.stdout + done.stderr == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,17 @@ def test_finetuning_starts_from_the_weights(store: str, pre: Path, tmp_path: Pat
     assert not torch.equal(
         load_file(scratch / "weights.safetensors")["encoder.stem.weight"], before["encoder.stem.weight"]
     )
+
+
+def test_weights_of_another_stream_are_told(
+    store: str, pre: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune(store, str(tmp_path / "same"), "random:0.4", str(pre), **{**SMALL, "epochs": 1})
+    assert "note" not in capsys.readouterr().err
+    more = {**SMALL, "epochs": 1, "view": replace(SMALL["view"], stream="bone", centre="none")}
+    finetune(store, str(tmp_path / "bone"), "random:0.4", str(pre), **more)
+    told = capsys.readouterr().err
+    assert "another kind of input: view.stream was joint, is bone, view.centre was frame, is none\n" in told
 
 
 def test_finetuning_moves_every_weight(fine: Path, pre: Path) -> None:

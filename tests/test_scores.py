@@ -159,7 +159,7 @@ def npz(path: Path, **arrays: np.ndarray) -> None:
         ({"scores": np.zeros((2, 3))}, r"shape \(2, 3\), expected \(2, 2\)"),
         ({"scores": np.array([[0, 1], [np.inf, 0]])}, "clip 'y' is not finite"),
         ({"scores": np.array([["a", "b"], ["c", "d"]])}, "not a readable npz"),
-        ({"names": np.array(["x", "x"])}, "a clip occurs twice"),
+        ({"names": np.array(["x", "x"])}, "clip 'x' occurs twice"),
         ({"classes": np.array(["a", "a"])}, "a class occurs twice"),
         ({"labels": np.array(["a"])}, r"labels have shape \(1,\), expected \(2,\)"),
         ({"names": np.array(["x", 3], dtype=object)}, "not a readable npz"),  # would need pickle
@@ -201,7 +201,7 @@ def test_damaged_npz(tmp_path: Path) -> None:
         ("name,a,b\nx,1\n", "line 2 has 2 columns, the header 3"),
         ("name,a\nx,one\n", "not a number"),
         ("name,a\nx,nan\n", "not finite"),
-        ("name,a\nx,1\nx,2\n", "a clip occurs twice"),
+        ("name,a\nx,1\nx,2\n", "clip 'x' occurs twice"),
         ("name,a,a\nx,1,2\n", "a class occurs twice"),
         ("name,label\nx,a\n", "1 clips and 0 classes"),
     ],

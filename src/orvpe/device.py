@@ -46,8 +46,9 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     from lightning.fabric import Fabric
     from lightning.fabric.strategies import DDPStrategy
 
-    for name in ("lightning.fabric", "lightning.fabric.utilities.rank_zero"):  # says what a user has just asked for
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):  # which of them speaks depends on what was imported first
+        for logger in (name, f"{name}.utilities.rank_zero"):  # says what a user has just asked for
+            logging.getLogger(logger).setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     world = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if world > 1 else 1
@@ -62,6 +63,8 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
             precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision],  # type: ignore[arg-type]
         )
         fabric.launch()
+    if precision == "16" and fabric.device.type == "cpu":  # Fabric would take bf16 and say nothing of it
+        raise InputError("precision is '16', which a CPU does not train in; give 32 or bf16")
     return fabric
 
 

@@ -43,7 +43,7 @@ def steps_per_epoch(clips: int, batch_size: int) -> int:
     if batch_size < 2:
         raise InputError(f"batch_size is {batch_size}, expected at least 2")
     if batch_size > clips:
-        raise InputError(f"batch_size is {batch_size}, but there are only {clips} training clips")
+        raise InputError(f"batch_size is {batch_size}, but there are only {clips} training clips; give at most that")
     return clips // batch_size
 
 

@@ -5,6 +5,7 @@ Run on a labelled corpus it is also the supervised pre-training of Table I: its 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,17 @@ def finetune(
 
     torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
     model = Model(encoder, opened.layout, opened.dims, view, classes=task.classes)
+    other = ""
     if weights is not None:
-        transfer_encoder(load(weights), model, f"weights {weights}")
+        source = load(weights)
+        other = other_input(source.view, view, opened.dims)
+        transfer_encoder(source, model, f"weights {weights}")
     if fabric.world_size > 1:
         model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
     optimizer = build_optimizer([model], optim, fabric.device.type)
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    if other and folder.main:
+        print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
     wrapped, optimizer_ = fabric.setup(Classifier(model, dropout), optimizer)
     data = ResidentStore(opened, fabric.device)
     target = torch.from_numpy(task.target).to(fabric.device)
@@ -128,14 +134,14 @@ def finetune(
         inputs = training_view(batch, view, draws)
         set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
         truth = target[batch.index]
-        share, other = 1.0, torch.arange(len(truth), device=fabric.device)
+        share, partner = 1.0, torch.arange(len(truth), device=fabric.device)
         if mixup:
-            share, other = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
-            inputs = mix_views(inputs, share, other)
+            share, partner = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
+            inputs = mix_views(inputs, share, partner)
         scores = wrapped(inputs).float()
         loss = share * F.cross_entropy(scores, truth, label_smoothing=label_smoothing)
         if mixup:
-            loss = loss + (1 - share) * F.cross_entropy(scores, truth[other], label_smoothing=label_smoothing)
+            loss = loss + (1 - share) * F.cross_entropy(scores, truth[partner], label_smoothing=label_smoothing)
         optimizer_.zero_grad()
         fabric.backward(loss)
         if optim.clip_norm:
@@ -170,6 +176,13 @@ def finetune(
         )  # fmt: skip
     fabric.barrier()
     return Path(run)
+
+
+def other_input(theirs: ViewConfig, ours: ViewConfig, dims: int) -> str:
+    """What an encoder will meet for the first time, e.g. "view.stream was joint, is bone"; "" for nothing."""
+    names = ("stream", "centre", "align", "upright", "scale") if dims == 3 else ("stream", "image")
+    both = [(name, getattr(theirs, name), getattr(ours, name)) for name in names]
+    return ", ".join(f"view.{name} was {was}, is {now}" for name, was, now in both if was != now)
 
 
 class Classifier(torch.nn.Module):

@@ -114,8 +114,11 @@ def _checked(path: Path, names: np.ndarray, classes: np.ndarray, scores: np.ndar
         raise InputError(
             f"score file {path}: a score of clip {str(names[~np.isfinite(scores).all(axis=1)][0])!r} is not finite"
         )
-    if len(np.unique(names)) != len(names):
-        raise InputError(f"score file {path}: a clip occurs twice")
+    found, count = np.unique(names, return_counts=True)
+    if len(found) != len(names):
+        raise InputError(
+            f"score file {path}: clip {str(found[count > 1][0])!r} occurs twice, so files cannot be matched"
+        )
     return Scores(names, classes, scores, labels)
 
 
