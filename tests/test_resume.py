@@ -235,3 +235,25 @@ def test_recipe_and_environment_are_written_down(whole: dict[str, Path]) -> None
     assert found["arguments"]["view"]["augment"]["flip"] == 0.5
     assert found["arguments"]["dropout"] == 0.5
     assert found["environment"]["torch"] == torch.__version__
+
+
+def test_two_processes_do_not_share_a_folder(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    command = words("pretrain", store, run)
+    assert main([*command, "--stop-after", "3"]) == 130
+    before = (run / "last.ckpt").read_bytes()
+    held = (
+        "from pathlib import Path; from orvpe.lock import alone\n"
+        f"with alone(Path(r'{run / '.lock'}')): print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        capsys.readouterr()
+        assert main(command) == 2
+        assert "in use by another process" in capsys.readouterr().err
+        other.kill()  # the system frees the lock
+    assert (run / "last.ckpt").read_bytes() == before
+    assert main([*command, "--stop-after", "3"]) == 130

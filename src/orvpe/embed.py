@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from orvpe.clip import Clip
 from orvpe.draws import ClipDraws
 from orvpe.errors import InputError
 from orvpe.features import batches
+from orvpe.formats.base import Options
 from orvpe.ingest import seen_people
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified
@@ -75,6 +77,9 @@ def embed(
     joints: str | None = None,
     fps: float | None = None,
     image_size: tuple[int, int] | None = None,
+    min_confidence: float = 0.1,
+    max_people: int = 2,
+    skip_bad: bool = False,
     occlusion: str = "none",
     seed: int = 0,
     batch_size: int = 64,
@@ -89,11 +94,14 @@ def embed(
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
-        out: the Parquet file.
+        out: the Parquet file, by convention ending in .parquet.
         format: name of the pose format, if it is not recognised.
         joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
         fps: frames per second, where the format does not say.
         image_size: width and height in pixels, where the format does not say.
+        min_confidence: a joint with a lower confidence is missing.
+        max_people: keep at most that many people a clip, those who move most.
+        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         occlusion: hide joints first, see `orvpe evaluate`.
         seed: places a random occlusion.
         batch_size: clips at a time.
@@ -119,8 +127,14 @@ def embed(
     target = Path(out)
     if target.is_dir():
         raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
+    if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
+        raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
     fabric = open_fabric(device, "32", threads)
     model = load(weights, fabric.device)
+    options = Options(
+        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
+        min_confidence=min_confidence, max_people=max_people,
+    )  # fmt: skip
     width = {"feature": model.feature_dim}
     if model.projection_config is not None:
         width["embedding"] = model.projection_config[1]
@@ -129,7 +143,7 @@ def embed(
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    total, parts = _batches(path, weights, model, batch_size, format, joints, fps, image_size)
+    total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
@@ -161,8 +175,7 @@ def _table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray
 
 
 def _batches(
-    path: str, weights: str, model: Model, size: int, format: str | None, joints: str | None, fps: float | None,
-    image_size: tuple[int, int] | None,
+    path: str, weights: str, model: Model, size: int, format: str | None, options: Options, skip_bad: bool
 ) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
     """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
     from orvpe.evaluate import check_fits
@@ -193,7 +206,7 @@ def _batches(
         return len(store), from_store()
 
     from orvpe.formats import FORMATS, detect
-    from orvpe.formats.base import NoSkeleton, Options
+    from orvpe.formats.base import NoSkeleton
     from orvpe.formats.source import Source
     from orvpe.skeleton import unknown
 
@@ -201,7 +214,6 @@ def _batches(
     if format is not None and format not in FORMATS:
         raise InputError(unknown("format", format, FORMATS))
     reader = detect(source) if format is None else FORMATS[format]
-    options = Options(layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims)
     items = reader.items(source)
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
@@ -211,6 +223,10 @@ def _batches(
                 waiting += [_fit(model, c) for c in reader.read(source, item, options)]
             except NoSkeleton:
                 continue
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
             while len(waiting) >= size:
                 yield collate(waiting[:size], device), _text(waiting[:size])
                 del waiting[:size]

@@ -98,7 +98,6 @@ def train(
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             what = f"{run.folder / CHECKPOINT} is not a checkpoint of this run ({type(error).__name__})"
             raise InputError(f"{what}; add --restart to begin anew") from None
-    run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
 
     def over_all(epoch: int) -> dict[str, float]:
         """The epoch's sums so far, averaged over the processes."""
@@ -113,7 +112,12 @@ def train(
         run.save({"state": held, "epoch": next_epoch, "step": next_step, "sums": so_far, "seconds": seconds})
 
     done = 0
-    with run.interruptible(), Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress:
+    with (
+        run.alone(),
+        run.interruptible(),
+        Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress,
+    ):
+        run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
         progress.advance((begin * steps + first) * batch_size, counts=False)
         for epoch in range(begin, epochs):
             for i in range(first, steps):

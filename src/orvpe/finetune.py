@@ -147,7 +147,9 @@ def finetune(
         if optim.clip_norm:
             fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm)
         optimizer_.step()
-        return {"loss": loss, "train_top1": 100 * (scores.argmax(dim=1) == truth).float().mean()}
+        best = scores.argmax(dim=1)
+        right = share * (best == truth).float().mean() + (1 - share) * (best == truth[partner]).float().mean()
+        return {"loss": loss, "train_top1": 100 * right}
 
     def end_epoch(epoch: int) -> dict[str, float]:
         if not eval_every or (epoch + 1) % eval_every or not folder.main:

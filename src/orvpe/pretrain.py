@@ -165,4 +165,6 @@ def pretrain(
         stop_after=stop_after,
     )  # fmt: skip
     fabric.barrier()
+    if folder.main:
+        print(f"weights and card: {run} (use them with -w {run}: orvpe probe, finetune, embed)")
     return Path(run)

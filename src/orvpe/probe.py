@@ -100,11 +100,12 @@ def ridge_probe(features: Tensor, target: Tensor, classes: int, strength: float 
 
 
 def knn_scores(train: Tensor, target: Tensor, classes: int, queries: Tensor, k: int) -> np.ndarray:
-    """(Q, classes): cosine-weighted votes of the k nearest training features."""
+    """(Q, classes) probabilities: cosine-weighted votes of the k nearest training features."""
     k = min(k, len(train))
     near, index = (F.normalize(queries, dim=1) @ F.normalize(train, dim=1).T).topk(k, dim=1)  # (Q, k)
     votes = torch.zeros(len(queries), classes, device=queries.device)
-    return votes.scatter_add_(1, target[index], (near / 0.07).exp()).cpu().numpy()
+    votes.scatter_add_(1, target[index], ((near - near[:, :1]) / 0.07).exp())
+    return (votes / votes.sum(dim=1, keepdim=True)).cpu().numpy()
 
 
 METHODS = ("sgd", "logistic", "ridge", "knn")

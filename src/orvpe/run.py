@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from orvpe.errors import InputError, Interrupted
+from orvpe.lock import alone
 
 CHECKPOINT = "last.ckpt"
 METRICS = "metrics.jsonl"
@@ -176,6 +177,23 @@ class Run:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     # --- interruption ---
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the folder while this one trains in it.
+
+        Raises:
+            InputError: another process trains there.
+        """
+        if not self.main:
+            yield
+            return
+        with alone(self.folder / ".lock") as free:
+            if not free:
+                raise InputError(
+                    f"run folder {self.folder} is in use by another process; wait, or choose another folder"
+                )
+            yield
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
