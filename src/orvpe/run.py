@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -57,6 +58,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=1)  # of the start: the source may change while a run goes on with what it has loaded
 def environment() -> dict[str, Any]:
     """Versions, commit, device and command, written beside every number."""
     import numpy
