@@ -15,7 +15,37 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("32", "bf16", "16")
+PRECISIONS = ("auto", "32", "bf16", "16")
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """What "auto" stands for on this machine: bf16 where the hardware multiplies it, else 32.
+
+    A CPU without bf16 instructions emulates them, ten times slower than float32.
+
+    Args:
+        precision: auto, 32, bf16 or 16; all but auto come back as they are.
+        device: auto, cpu, cuda or mps, as `open_fabric` takes it.
+
+    Raises:
+        InputError: unknown precision or device.
+    """
+    for name, value, known in (("device", device, DEVICES), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise InputError(unknown(name, value, known))
+    if precision != "auto":
+        return precision
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        return "bf16" if torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8 else "32"
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return "32"
+    return "bf16" if _cpu_multiplies_bf16() else "32"
+
+
+def _cpu_multiplies_bf16() -> bool:
+    # torch tells it only by private names, which differ from version to version: without them, no
+    asked = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
+    return any(bool(ask()) for ask in asked if callable(ask))
 
 
 def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -> Fabric:
@@ -23,7 +53,7 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
 
     Args:
         device: auto, cpu, cuda or mps.
-        precision: 32, bf16 (autocast) or 16 (autocast with gradient scaling).
+        precision: 32, bf16 (autocast), 16 (autocast with gradient scaling), or auto, see `resolve_precision`.
         threads: CPU threads of this process, 0 to leave them.
 
     Raises:
@@ -31,10 +61,7 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     """
     import warnings
 
-    if device not in DEVICES:
-        raise InputError(unknown("device", device, DEVICES))
-    if precision not in PRECISIONS:
-        raise InputError(unknown("precision", precision, PRECISIONS))
+    precision = resolve_precision(precision, device)
     if threads < 0:
         raise InputError(f"threads is {threads}, expected at least 0")
     if device == "cuda" and not torch.cuda.is_available():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
-from orvpe.device import local_rows, open_fabric
+from orvpe.device import local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
@@ -76,7 +76,7 @@ def finetune(
         eval_every: also log test accuracy every so many epochs, for a curve (never to choose an epoch); 0 for never.
         seed: of weights, order, views and few labels.
         device: auto, cpu, cuda or mps.
-        precision: 32, bf16 or 16.
+        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
         threads: CPU threads, 0 for all.
         save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
         restart: begin anew although the folder holds a run.
@@ -94,6 +94,7 @@ def finetune(
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
+    precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
     opened = Store.open(store)
     arguments: dict[str, Any] = {

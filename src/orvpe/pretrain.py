@@ -14,7 +14,7 @@ from orvpe.augment import Augment
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
 from orvpe.contrast import ContrastiveModule
-from orvpe.device import local_rows, open_fabric
+from orvpe.device import local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
@@ -94,7 +94,7 @@ def pretrain(
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
         device: auto, cpu, cuda or mps.
-        precision: 32, bf16 or 16.
+        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
         threads: CPU threads, 0 for all.
         save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
         restart: begin anew although the folder holds a run.
@@ -107,6 +107,7 @@ def pretrain(
         InputError: a store, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
+    precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
     opened = Store.open(store)
     arguments: dict[str, Any] = {

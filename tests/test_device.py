@@ -1,0 +1,46 @@
+"""Precision chosen by the hardware."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import LIGHT, make_store
+
+from orvpe import device
+from orvpe.cli import main
+from orvpe.device import resolve_precision
+from orvpe.errors import InputError
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_auto_takes_bf16_only_where_the_cpu_multiplies_it(has_bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert resolve_precision("auto", "cpu") == ("bf16" if has_bf16 else "32")
+    assert resolve_precision("32", "cpu") == "32"
+    assert resolve_precision("bf16", "cpu") == "bf16"
+
+
+def test_auto_asks_a_gpu_for_its_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, chosen in (((7, 5), "32"), ((8, 0), "bf16"), ((9, 0), "bf16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda c=capability: c)
+        assert resolve_precision("auto", "auto") == resolve_precision("auto", "cuda") == chosen
+
+
+def test_unknown_values_are_named() -> None:
+    with pytest.raises(InputError, match="precision"):
+        resolve_precision("8", "cpu")
+    with pytest.raises(InputError, match="device"):
+        resolve_precision("auto", "tpu")
+
+
+def test_a_run_notes_the_precision_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_cpu_multiplies_bf16", lambda: False)
+    store = make_store(tmp_path / "s.orvpe", count=8)
+    words = ["pretrain", store, "-r", str(tmp_path / "r"), *LIGHT, "--epochs", "1", "--batch-size", "4"]
+    assert main([*words, "--contrast.negatives", "4", "--precision", "auto"]) == 0
+    assert json.loads((tmp_path / "r" / "recipe.json").read_text())["arguments"]["precision"] == "32"
