@@ -130,7 +130,7 @@ def embed(
     if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
         raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
     fabric = open_fabric(device, "32", threads)
-    model = load(weights, fabric.device)
+    model = load(weights, fabric.device).for_inference()
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=min_confidence, max_people=max_people,

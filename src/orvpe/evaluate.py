@@ -95,7 +95,9 @@ def evaluate(
             file=sys.stderr,
         )
     data = ResidentStore(opened, fabric.device)
-    return report(model_scorer(model, data, task, seed, batch_size), data.store, task, occlusions, out, seed)
+    return report(
+        model_scorer(model.for_inference(), data, task, seed, batch_size), data.store, task, occlusions, out, seed
+    )
 
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:

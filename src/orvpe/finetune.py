@@ -170,8 +170,8 @@ def finetune(
     if folder.main:
         seconds = sum(m["seconds"] for m in folder.metrics())
         results = report(
-            model_scorer(model, data, task, seed), opened, task, occlusions, run, seed, arguments=plain(arguments),
-            train_seconds=seconds, train_clips=len(trained),
+            model_scorer(model.for_inference(), data, task, seed), opened, task, occlusions, run, seed,
+            arguments=plain(arguments), train_seconds=seconds, train_clips=len(trained),
         )  # fmt: skip
         model.save(
             run, trained={**plain(arguments), "clips": len(trained), "data": opened.meta.get("sources", [])},

@@ -6,6 +6,7 @@ Weights are safetensors beside a JSON card; never a pickle.
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from orvpe.augment import Augment
 from orvpe.config import EncoderConfig
 from orvpe.contrast import Projection
 from orvpe.encoders import build_encoder
+from orvpe.encoders.inference import prepare
 from orvpe.errors import InputError
 from orvpe.run import plain, write_atomic
 from orvpe.skeleton import Layout, layout_from_dict
@@ -70,6 +72,12 @@ class Model(nn.Module):
         if self.head is None:
             raise InputError("this model has no classifier; fine-tune or probe it first")
         return self.head(self.features(view))
+
+    def for_inference(self) -> Model:
+        """A copy that only embeds and classifies: the same numbers to rounding, faster, no gradients."""
+        ready = deepcopy(self).eval().requires_grad_(False)
+        ready.encoder = prepare(ready.encoder)
+        return ready
 
     def save(self, folder: str | Path, **card: Any) -> None:
         """Write weights and card into ``folder``; ``card`` adds what is known of data, recipe and numbers."""

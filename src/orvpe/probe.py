@@ -179,6 +179,7 @@ def probe(
     model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=task.classes)
     model.encoder = source.encoder
     model.to(fabric.device).eval().requires_grad_(False)
+    frozen = model.for_inference()
     data = ResidentStore(opened, fabric.device)
 
     arguments = plain({
@@ -188,7 +189,7 @@ def probe(
     })  # fmt: skip
     Run(run, arguments, main=fabric.global_rank == 0, restart=restart)  # refuses the folder of the weights, say
     began = time.perf_counter()
-    features = extract(model, data, trained, batch_size=batch_size)
+    features = extract(frozen, data, trained, batch_size=batch_size)
     target = torch.from_numpy(task.target[trained]).to(fabric.device)
     classes = len(task.classes)
     more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
@@ -196,7 +197,7 @@ def probe(
         print(f"{neighbours}-nearest-neighbour probe on {len(trained)} training clips")
 
         def nearest(occlusion: str) -> np.ndarray:  # neighbours are whole clips, queries are occluded
-            queries = extract(model, data, task.test, occlusion, seed, batch_size)
+            queries = extract(frozen, data, task.test, occlusion, seed, batch_size)
             return knn_scores(features, target, classes, queries, neighbours)
 
         return report(nearest, opened, task, occlusions, run, seed, **more)
@@ -211,7 +212,8 @@ def probe(
         "train_seconds": time.perf_counter() - began,
     }
     print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips")
-    scorer = model_scorer(model, data, task, seed, batch_size)
+    frozen.head = model.head
+    scorer = model_scorer(frozen, data, task, seed, batch_size)
     results = report(scorer, opened, task, occlusions, run, seed, **more)
     model.save(run, trained=arguments, results=results["occlusions"], environment=environment())
     return results

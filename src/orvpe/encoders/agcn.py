@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orvpe.encoders.temporal_conv import TemporalConv
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout, graph_subsets, layout_from_dict, unified
 
@@ -25,10 +26,51 @@ _WIDTH = (64,) * 4 + (128,) * 3 + (256,) * 3
 _STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
 
 
+class _JointProduct(torch.autograd.Function):
+    """(N, V, S) @ (N, T, S, C) -> (N, T, V, C): one matrix a clip for all its frames, without copies of it.
+
+    ``torch.matmul`` would write the matrix out once a frame.  On a GPU that costs less than a launch a clip does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, graph: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(graph, x)
+        return _per_clip(graph, x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        graph, x = ctx.saved_tensors
+        grad = grads[0].contiguous()
+        for_graph = torch.matmul(grad, x.transpose(2, 3)).sum(dim=1) if ctx.needs_input_grad[0] else None  # (N, V, S)
+        for_x = _per_clip(graph.transpose(1, 2), grad) if ctx.needs_input_grad[1] else None
+        return for_graph, for_x
+
+
+def _per_clip(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    """matrix (N, A, B) times each frame of x (N, T, B, C) -> (N, T, A, C); added to ``onto``, in place, if given."""
+    if x.device.type != "cpu":
+        product = torch.matmul(matrix[:, None], x)
+        return product if onto is None else onto.add_(product)
+    out = x.new_empty(*x.shape[:2], matrix.shape[1], x.shape[3]) if onto is None else onto
+    for m, frames, target in zip(matrix, x, out, strict=True):
+        every = m.expand(len(frames), -1, -1)
+        if onto is None:
+            torch.bmm(every, frames, out=target)
+        else:
+            torch.baddbmm(target, every, frames, out=target)
+    return out
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(N, C, T, V) -> (N, T, V, C), contiguous; of a channels-last tensor a view."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
 class GraphConv(nn.Module):
     """y = ReLU(BN(sum_k W_k x (A_k + B_k + C_k)) + residual), with C_k a softmax attention between joints.
 
-    The joints are mixed before the channels, because no block narrows: that is the cheaper order.
+    The channels are mixed before the joints, so that the sum over k belongs to the product with the joints, and
+    everything is a matrix product of rows (T, V) by channels, which is how a channels-last tensor lies in memory.
 
     Args:
         inputs, outputs: channels; outputs is a multiple of 4, the attention works on outputs / 4.
@@ -44,8 +86,7 @@ class GraphConv(nn.Module):
         self.learned = nn.Parameter(torch.full_like(subsets, 1e-6))
         # channels of `attend`: for each subset theta, then phi; so both are views a batched product takes
         self.attend = nn.Conv2d(inputs, _SUBSETS * 2 * self.inner, 1)
-        # all W_k side by side, so that the sum over k is the convolution's own
-        self.mix = nn.Conv2d(_SUBSETS * inputs, outputs, 1, bias=False)
+        self.mix = nn.Conv2d(_SUBSETS * inputs, outputs, 1, bias=False)  # all W_k side by side
         self.mix_bias = nn.Parameter(torch.zeros(_SUBSETS, outputs))  # one a W_k as in the backbone; only the sum acts
         self.norm = nn.BatchNorm2d(outputs)
         self.residual = nn.Identity() if inputs == outputs else _conv_norm(inputs, outputs)
@@ -57,8 +98,12 @@ class GraphConv(nn.Module):
 
     def graph(self, x: Tensor) -> Tensor:
         """A_k + B_k + C_k of each clip: (N, C, T, V) -> (N, 3, V, V); [i, j] carries joint i into joint j."""
-        n, _, t, v = x.shape
-        theta, phi = self.attend(x).view(n * _SUBSETS, 2, self.inner * t, v).unbind(1)  # 2 x (3N, inner*T, V)
+        n, c, t, v = x.shape
+        rows = _rows(x).view(n, t * v, c)
+        weight = self.attend.weight.view(1, -1, c).expand(n, -1, -1)  # (N, 6*inner, C)
+        # the product's other order gives channels before frames and joints, so theta and phi need no transposing
+        embedded = torch.baddbmm(self.attend.bias[:, None], weight, rows.transpose(1, 2))  # type: ignore[index]
+        theta, phi = embedded.view(n * _SUBSETS, 2, self.inner * t, v).unbind(1)  # 2 x (3N, inner*T, V)
         # The mean is taken inside the product: in half precision the sum over inner*T would overflow.
         scores = torch.baddbmm(
             theta.new_zeros(1), theta.transpose(1, 2), phi, beta=0, alpha=1.0 / (self.inner * t)
@@ -66,14 +111,44 @@ class GraphConv(nn.Module):
         scores = scores.to(self.learned.dtype)  # softmax in full precision
         return scores.softmax(dim=-2).view(n, _SUBSETS, v, v) + (self.fixed + self.learned)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, outputs, T, V)."""
+    def factors(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k W_k x (A_k + B_k + C_k) as a product with the joints, yet to be taken.
+
+        Args:
+            x: (N, C, T, V).
+
+        Returns:
+            the adjacencies side by side (N, V, 3V), and all W_k x (N, T, 3V, outputs).
+        """
         n, c, t, v = x.shape
-        graph = self.graph(x).transpose(1, 2).reshape(n, v, _SUBSETS * v)  # (N, V, 3V)
-        y = torch.bmm(x.reshape(n, c * t, v), graph)  # (N, C*T, 3V), all subsets in one product
-        y = y.view(n, c, t, _SUBSETS, v).permute(0, 3, 1, 2, 4).reshape(n, _SUBSETS * c, t, v)
-        y = F.conv2d(y, self.mix.weight, self.mix_bias.sum(dim=0))  # (N, outputs, T, V)
-        return F.relu(self.norm(y) + self.residual(x), inplace=True)
+        weight = self.mix.weight.view(-1, _SUBSETS, c).transpose(0, 1).reshape(-1, c)  # (3 * outputs, C)
+        z = F.linear(_rows(x), weight).view(n, t, v * _SUBSETS, -1)  # row v * 3 + k holds W_k x of joint v
+        graph = self.graph(x).permute(0, 3, 2, 1).reshape(n, v, v * _SUBSETS)  # [j, 3 * i + k]
+        return graph.to(z.dtype), z
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) -> (N, outputs, T, V), both channels-last in memory."""
+        graph, z = self.factors(x)
+        bias = self.mix_bias.sum(dim=0)
+        if isinstance(self.norm, nn.Identity):  # folded, for inference: the product is added to what it is added to
+            y = _per_clip(graph, z, onto=(_rows(self.residual(x)) + bias).to(z.dtype))
+            return y.relu_().permute(0, 3, 1, 2)
+        y = self.norm((_JointProduct.apply(graph, z) + bias).permute(0, 3, 1, 2))
+        return y.add_(self.residual(x)).relu_()  # in place: a fresh tensor costs a CPU as much as filling it
+
+    @torch.no_grad()
+    def fold_norm(self) -> None:
+        """Multiply the batch-norm, as it evaluates, into the weights W_k; for inference only."""
+        norm = self.norm
+        if not isinstance(norm, nn.BatchNorm2d):
+            return
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # (outputs,)
+        bias = (self.mix_bias.sum(dim=0) - norm.running_mean) * scale + norm.bias
+        self.mix.weight.mul_(scale[:, None, None, None])
+        self.mix_bias.zero_()[0].copy_(bias)
+        self.norm = nn.Identity()  # type: ignore[assignment]
 
 
 class Block(nn.Module):
@@ -102,13 +177,13 @@ class Block(nn.Module):
         """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
         y = self.dropout(self.temporal(self.spatial(x)))
         if self.residual is not None:
-            y = y + self.residual(x)
-        return F.relu(y, inplace=True)
+            y = y.add_(self.residual(x))
+        return y.relu_()
 
 
 def _conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
     """A convolution over ``kernel`` frames and its batch-norm."""
-    conv = nn.Conv2d(inputs, outputs, (kernel, 1), stride=(stride, 1), padding=(kernel // 2, 0))
+    conv = TemporalConv(inputs, outputs, kernel, stride)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
@@ -202,7 +277,7 @@ class AGCN(nn.Module):
             x = torch.cat((x, seen), dim=1)
             c += 1
         x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * c, t))
-        x = x.view(n, v, c, t).permute(0, 2, 3, 1).contiguous()  # (N, C, T, V)
+        x = x.view(n, v, c, t).permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)  # (N, C, T, V)
         return self.blocks(x).mean(dim=(2, 3))
 
     def config(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout, layout_from_dict, unified
@@ -71,6 +72,11 @@ class MultiScaleTime(nn.Module):
         parts.append(F.max_pool2d(highest, (3, 1), (self.stride, 1), (1, 0)))
         parts.append(same[:, :, :: self.stride])
         return self.norm(torch.cat(parts, dim=1))  # (N, C, ceil(T / stride), V)
+
+    def fold_norm(self) -> None:
+        """Multiply the first batch-norm, as it evaluates, into the convolution before it; for inference only."""
+        self.reduce = fuse_conv_bn_eval(self.reduce, self.reduce_norm)
+        self.reduce_norm = nn.Identity()  # type: ignore[assignment]
 
 
 class Shortcut(nn.Module):
