@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,11 @@ from orvpe.bench.literal_agcn import reference_of
 from orvpe.bench.settings import Settings
 from orvpe.config import Optim
 from orvpe.encoders import build_encoder
+from orvpe.encoders.agcn import AGCN
 from orvpe.optim import build_optimizer
 
 REFERENCE = "reference"
+Encoder = TypeVar("Encoder", bound=nn.Module)
 _AUTOCAST = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
@@ -37,10 +39,10 @@ class Candidate:
     family: str = "agcn"
 
 
-def scrambled_agcn(settings: Settings) -> nn.Module:
+def scrambled_agcn(settings: Settings) -> AGCN:
     """An AGCN in which every term matters: at initialisation the learned graph and the inner scales are 1e-6."""
     torch.manual_seed(settings.seed)
-    model = build_encoder("agcn")
+    model = AGCN()
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
@@ -61,7 +63,7 @@ def inference_form(encoder: nn.Module) -> nn.Module | None:
     return prepare(encoder)
 
 
-def settled(encoder: nn.Module, x: Tensor) -> nn.Module:
+def settled(encoder: Encoder, x: Tensor) -> Encoder:
     """Running statistics of batch-norm as after training on ``x``, so that features keep their size in evaluation."""
     norms = [m for m in encoder.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
     kept = [m.momentum for m in norms]

@@ -66,8 +66,8 @@ def _case(
             "times_reference": ratio, "max_difference": difference.get(name),
         }  # fmt: skip
     table.notes.append(
-        f"product rate in the same rounds: {ceiling / 1e9:,.0f} GFLOP/s; difference is the largest in the features, of "
-        "AGCN from the reference, of another form of an encoder from the encoder itself, relative to the largest feature"
+        f"product rate in the same rounds: {ceiling / 1e9:,.1f} GFLOP/s; difference: the largest in the features, of "
+        "AGCN from the reference, of another form of an encoder from itself, relative to the largest feature"
     )
     found.tables.append(table)
     found.values[f"{'train' if training else 'infer'}-{frames}-{size}"] = case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -45,11 +46,11 @@ def sizes(settings: Settings) -> list[int]:
 def products(settings: Settings, precision: str | None = None) -> dict[int, Callable[[], object]]:
     """A call of each size that multiplies two square matrices, in the precision that the encoders use."""
     dtype, device = DTYPE[precision or settings.precision], settings.device
-    calls = {}
+    calls: dict[int, Callable[[], object]] = {}
     for n in sizes(settings):
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
-        calls[n] = lambda a=a, b=b, out=out: torch.mm(a, b, out=out)
+        calls[n] = partial(torch.mm, a, b, out=out)
     return calls
 
 

@@ -1,4 +1,4 @@
-"""What a computation consists of: its operations by kind, their FLOPs (torch's own formulas) and the bytes they touch."""
+"""What a computation consists of: operations by kind, their FLOPs by torch's own formulas, the bytes they touch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ KINDS = (
 )
 _CONVOLUTIONS = ("convolution", "convolution_backward", "_convolution", "mkldnn_convolution", "cudnn_convolution")
 _PRODUCTS = ("bmm", "baddbmm", "mm", "addmm", "matmul", "_softmax", "_softmax_backward_data")
-_COPIES = ("clone", "copy_", "_to_copy", "cat", "contiguous", "stack", "_unsafe_view", "index_select", "select_backward",
-           "slice_backward", "constant_pad_nd", "zero_", "fill_", "zeros_like", "zeros", "new_zeros", "empty_like",
-           "split_with_sizes_copy", "_reshape_copy", "as_strided_copy")  # fmt: skip
+_COPIES = (
+    "clone", "copy_", "_to_copy", "cat", "stack", "index_select", "select_backward", "slice_backward",
+    "constant_pad_nd", "zero_", "fill_", "zeros_like", "zeros", "new_zeros", "_reshape_copy",
+)  # fmt: skip
 
 
 def flops(call: Callable[[], object]) -> int:
@@ -65,7 +66,7 @@ def kind_of(name: str, args: tuple[Any, ...]) -> str:
         return "graph products"
     if "batch_norm" in name:
         return "batch-norm"
-    if name.startswith("_foreach") or name.startswith("_fused"):
+    if name.startswith(("_foreach", "_fused")):
         return "update"
     return "copies" if name in _COPIES else "elementwise"
 

@@ -33,7 +33,7 @@ def run(settings: Settings) -> Found:
     ceilings = {"gflops": peak / 1e9, "gbytes": bytes_a_second / 1e9}
     agcn = settled(scrambled_agcn(settings), x.cpu()).to(settings.device)
     folded = inference_form(agcn.eval())
-    cases = [("training step", agcn, True), ("inference", agcn, False)]
+    cases: list[tuple[str, nn.Module, bool]] = [("training step", agcn, True), ("inference", agcn, False)]
     cases += [("inference (folded)", folded.to(settings.device), False)] if folded is not None else []
     for what, module, training in cases:
         steps = pieces(Candidate(module.train(training), settings.precision), x, settings.device, training)
@@ -115,7 +115,10 @@ def measure(step: Step, settings: Settings, kind: str | None = None) -> dict[str
     seconds: dict[str, list[float]] = {}
     work: dict[str, Work] = {}
     for _ in range(settings.repeats):
-        with profile(activities=activities) as profiler, Operations(lambda k: record_function(_LABEL + k), kind) as counted:
+        with (
+            profile(activities=activities) as profiler,
+            Operations(lambda k: record_function(_LABEL + k), kind) as counted,
+        ):
             step()
             sync()
         work = counted.work
@@ -165,8 +168,8 @@ def _kinds(title: str, measured: Measured, peak: float, bandwidth: float) -> Tab
         if seconds:
             table.rows.append([kind, 1e3 * seconds, percent(seconds / all_), *roof(seconds, work, peak, bandwidth)])
     table.notes.append(
-        f"ceilings in this run: {peak / 1e9:,.0f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s, so memory limits what does less "
-        f"than {peak / bandwidth:.0f} FLOP a byte; 'of ceiling' is the least time at the ceilings over the time taken"
+        f"ceilings in this run: {peak / 1e9:,.1f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s, so memory limits what "
+        f"does less than {peak / bandwidth:.0f} FLOP a byte; 'of ceiling': the least time at the ceilings over the time taken"
     )
     return table
 
