@@ -168,8 +168,8 @@ def _kinds(title: str, measured: Measured, peak: float, bandwidth: float) -> Tab
         if seconds:
             table.rows.append([kind, 1e3 * seconds, percent(seconds / all_), *roof(seconds, work, peak, bandwidth)])
     table.notes.append(
-        f"ceilings in this run: {peak / 1e9:,.1f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s, so memory limits what "
-        f"does less than {peak / bandwidth:.0f} FLOP a byte; 'of ceiling': the least time at the ceilings over the time taken"
+        f"ceilings in this run: {peak / 1e9:,.1f} GFLOP/s, {bandwidth / 1e9:,.1f} GB/s: below {peak / bandwidth:.0f} "
+        "FLOP a byte memory limits; 'of ceiling' is the least time at the ceilings over the time taken"
     )
     return table
 
