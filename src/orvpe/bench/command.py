@@ -61,9 +61,11 @@ def bench(
     Raises:
         InputError: an unknown part, a value out of its range, a folder that holds something else.
     """
+    import os
     import tempfile
     import time
 
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells of every start; read when torch is loaded
     from orvpe.bench.machine import processor
     from orvpe.bench.results import Table, keep, markdown, read
     from orvpe.bench.settings import Settings
