@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference_agcn import all_pairs, buffer_pairs, reference_of
 from torch import nn
 
+from orvpe.bench.literal_agcn import all_pairs, buffer_pairs, reference_of
 from orvpe.encoders import ENCODERS, build_encoder
 from orvpe.encoders.agcn import AGCN
 from orvpe.errors import InputError

@@ -7,12 +7,12 @@ import re
 import zipfile
 from pathlib import Path
 
-import ntu_files as ntu
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orvpe.bench import ntu_files as ntu
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import NoSkeleton, Options

@@ -42,6 +42,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
+    "bench": (
+        "orvpe.bench:bench",
+        "how fast it is here, beside references and the machine's limits",
+        ("parts",),
+    ),
     "demo": ("orvpe.demo:demo", "the whole method end to end, on N-UCLA or on generated clips", ()),
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
 }
@@ -111,7 +116,7 @@ def build_parser(command: str) -> Any:
     from jsonargparse import ActionConfigFile, ArgumentParser
 
     function, positional = _function(command), COMMANDS[command][2]
-    words = " ".join(f"{p.upper()}..." if p in ("paths", "files") else p.upper() for p in positional)
+    words = " ".join(f"{p.upper()}..." if p in ("paths", "files", "parts") else p.upper() for p in positional)
     parser = ArgumentParser(
         prog=f"orvpe {command}",
         usage=f"orvpe {command} {words} [options]",
