@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,3 +269,14 @@ def test_a_missing_package_is_named(package: str, light: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else true(name))
     with pytest.raises(InputError, match=rf"package {package}, .* pip install 'orvpe\[onnx\]'"):
         export(str(light / "model"), str(light / "x.onnx"))
+
+
+def test_the_example_of_the_docs_runs(light: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
+    monkeypatch.chdir(light)
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda name: session({"model.onnx": "new/half.onnx"}[name]))
+    place: dict[str, Any] = {}
+    exec(compile(code, "docs/deploy.md", "exec"), place)
+    clips = [Clip.from_array(c, unified) for c in place["clips"]]
+    np.testing.assert_allclose(place["found"]["feature"], embed_clips(load("model"), clips), rtol=0.02, atol=0.02)
