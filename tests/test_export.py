@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small_runs import OPTIONS, make_store, orvpe
+from small_runs import make_store, orvpe
+from torch import nn
 
-from orvpe.batch import collate
+from orvpe.batch import ResidentStore, collate
 from orvpe.cli import main
 from orvpe.clip import Clip
 from orvpe.config import EncoderConfig
 from orvpe.embed import embed_batch, embed_clips
 from orvpe.errors import InputError
-from orvpe.export import PACKAGES, check, export, random_clips, session
+from orvpe.export import PACKAGES, check, export, random_clips, session, to_onnx
 from orvpe.model import Model, load
 from orvpe.skeleton import LAYOUTS, Layout, unified
+from orvpe.store import Store
 from orvpe.views import ViewConfig
 
 for package in PACKAGES:
@@ -30,39 +33,43 @@ SHAPES = [(1, 1, 1), (1, 2, 30), (4, 1, 9), (3, 3, 17)]
 AGCN = EncoderConfig("agcn", {"width": [8, 16], "strides": [1, 2]})
 LIGHT = EncoderConfig("light", {"width": [16], "strides": [1], "groups": 4})
 MASKED = EncoderConfig("light", {**LIGHT.options, "mask_channel": True})
-COCO = LAYOUTS["coco"]
+# Preprocessing is most of a graph and of the time to export it, so the configurations are few and cover all of it.
+MODELS = {
+    "3D as in the paper": (AGCN, ViewConfig(tau=12, crop="run", align=True, scale="body"), 3, unified, True),
+    "2D image, another layout, bone motion, mask": (
+        MASKED, ViewConfig(tau=8, crop="resample", stream="bone-motion"), 2, LAYOUTS["coco"], False
+    ),
+    "2D body, bone": (LIGHT, ViewConfig(tau=10, image="body", centre="clip", stream="bone"), 2, unified, False),
+}  # fmt: skip
 
 
 def build(
     encoder: EncoderConfig, view: ViewConfig, dims: int = 3, layout: Layout = unified, heads: bool = False
 ) -> Model:
+    """A model with the statistics of a trained one; AGCN's own first values would silence it."""
     torch.manual_seed(0)
     model = Model(encoder, layout, dims, view, ("mlp", 6) if heads else None, ["sit", "wink é"] if heads else None)
-    for buffer in model.buffers():  # statistics of a trained one
-        if buffer.is_floating_point():
-            buffer.uniform_(0.5, 2)
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            for value in (module.weight.data, module.running_var):
+                value.uniform_(0.5, 2)  # type: ignore[union-attr]
+            for value in (module.bias.data, module.running_mean):
+                value.normal_(0, 0.1)  # type: ignore[union-attr]
     return model.eval()
 
 
-MODELS = {
-    "agcn as in the paper": (AGCN, ViewConfig(tau=12, crop="run", align=True), 3, unified, True),
-    "bone motion, mask, resample, body": (
-        MASKED, ViewConfig(tau=8, crop="resample", stream="bone-motion", centre="clip", scale="body", upright=True),
-        3, unified, False,
-    ),
-    "2D image, another layout": (LIGHT, ViewConfig(tau=10, crop="resample", image="image"), 2, COCO, False),
-    "2D body, bone": (LIGHT, ViewConfig(tau=10, image="body", stream="bone"), 2, unified, False),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
-    """A saved model, and its ONNX file beside it."""
-    encoder, view, dims, layout, heads = MODELS[request.param]
-    folder = tmp_path_factory.mktemp("export")
-    model = build(encoder, view, dims, layout, heads)
-    model.save(folder / "model", about="A test.", data_terms="Nobody's data.")
-    return load(folder / "model"), export(str(folder / "model"), str(folder / "model.onnx"))
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test, because an export takes seconds and pytest-xdist would repeat it."""
+    build(*MODELS[name]).save(tmp_path / "model", about="A test.", data_terms="Nobody's data.")
+    path = export(str(tmp_path / "model"), str(tmp_path / "model.onnx"))
+    assert [p.name for p in tmp_path.iterdir() if p.name != "model"] == ["model.onnx"]
+    model = load(tmp_path / "model")
+    same_as_torch_at_any_shape(model, path)
+    hidden_values_do_not_change_one_bit(model, path)
+    the_file_explains_itself(model, path)
+    if model.dims == 3:
+        the_example_of_the_docs_runs(model, monkeypatch, tmp_path)
 
 
 def as_clips(model: Model, given: dict[str, np.ndarray]) -> list[Clip]:
@@ -75,8 +82,7 @@ def as_clips(model: Model, given: dict[str, np.ndarray]) -> list[Clip]:
     return found
 
 
-def test_same_as_torch_at_any_shape(made: tuple[Model, Path]) -> None:
-    model, path = made
+def same_as_torch_at_any_shape(model: Model, path: Path) -> None:
     running = session(path)
     for seed, shape in enumerate(SHAPES):
         given = random_clips(model, shape, seed)
@@ -97,8 +103,7 @@ def test_same_as_torch_at_any_shape(made: tuple[Model, Path]) -> None:
                 np.testing.assert_allclose(found["scores"], model.head(torch.from_numpy(feature)).numpy(), **limit)
 
 
-def test_hidden_values_do_not_change_one_bit(made: tuple[Model, Path]) -> None:
-    model, path = made
+def hidden_values_do_not_change_one_bit(model: Model, path: Path) -> None:
     running = session(path)
     given = random_clips(model, (3, 2, 21), seed=5)
     before = running.run(None, given)
@@ -117,10 +122,9 @@ def test_hidden_values_do_not_change_one_bit(made: tuple[Model, Path]) -> None:
     assert not np.array_equal(before[0], moved[0])
 
 
-def test_the_file_explains_itself(made: tuple[Model, Path]) -> None:
+def the_file_explains_itself(model: Model, path: Path) -> None:
     import onnx
 
-    model, path = made
     told = {p.key: p.value for p in onnx.load(path).metadata_props}
     assert json.loads(told["joints"]) == list(model.layout.joints)
     assert json.loads(told["layout"]) == model.layout.to_dict()
@@ -139,77 +143,90 @@ def test_the_file_explains_itself(made: tuple[Model, Path]) -> None:
     assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()  # no stack traces
 
 
+def the_example_of_the_docs_runs(model: Model, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
+    monkeypatch.chdir(folder)
+    place: dict[str, Any] = {}
+    exec(compile(code, "docs/deploy.md", "exec"), place)
+    clips = [Clip.from_array(c, unified) for c in place["clips"]]
+    np.testing.assert_allclose(place["found"]["feature"], embed_clips(model, clips), rtol=1e-4, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model and stores."""
     folder = tmp_path_factory.mktemp("light")
-    view = ViewConfig(tau=8, crop="resample", align=False, centre="clip")
-    build(EncoderConfig("light", OPTIONS), view, heads=True).save(folder / "model")
-    make_store(folder / "s.orvpe", count=20)
-    make_store(folder / "flat.orvpe", count=4, dims=2)
+    build(LIGHT, ViewConfig(tau=8), 2, heads=True).save(folder / "model")
+    make_store(folder / "s.orvpe", count=20, dims=2)
+    make_store(folder / "solid.orvpe", count=4)
     return folder
 
 
-def test_half_precision(light: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@cache
+def graph_of(folder: Path) -> bytes:
+    return to_onnx(load(folder / "model")).SerializeToString()
+
+
+def test_half_precision_as_a_user_types_it(light: Path) -> None:
     import onnx
 
-    assert main(["export", str(light / "model"), "-o", str(light / "new" / "half.onnx"), "--precision", "fp16"]) == 0
-    assert "mean cosine distance" in capsys.readouterr().out
-    path = light / "new" / "half.onnx"
-    kinds = {t.name: t.data_type for t in onnx.load(path).graph.initializer if t.dims}
-    assert onnx.TensorProto.FLOAT16 in kinds.values()
-    running = session(path)
+    done = orvpe("export", "model", "-o", "new/half.onnx", "--precision", "fp16", cwd=light)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "mean cosine distance" in done.stdout
+    assert "MB -> new/half.onnx" in done.stdout
+    kinds = {t.data_type for t in onnx.load(light / "new" / "half.onnx").graph.initializer if t.dims}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    running = session(light / "new" / "half.onnx")
     assert {i.type for i in running.get_outputs()} == {"tensor(float)"}
-    assert running.get_inputs()[0].type == "tensor(float)"
     model = load(light / "model")
     given = random_clips(model, (2, 2, 30), seed=9)
-    given["visible"][:, 0, 0], given["joints"][:, 0, 0] = True, 0.5
     feature = embed_clips(model, as_clips(model, given))
     found = running.run(["feature"], given)[0]
     assert not np.array_equal(found, feature)
     np.testing.assert_allclose(found, feature, atol=5e-3 * np.abs(feature).max())
 
 
-def test_int8_as_a_user_types_it(light: Path) -> None:
+def test_int8(light: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import onnx
 
-    done = orvpe("export", "model", "-o", "small.onnx", "--precision", "int8", "--calibrate", "s.orvpe", cwd=light)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "mean cosine distance" in done.stdout
-    assert "MB -> small.onnx" in done.stdout
+    monkeypatch.setattr("orvpe.export.to_onnx", lambda *_: onnx.load_from_string(graph_of(light)))
+    monkeypatch.chdir(light)
+    assert main(["export", "model", "-o", "small.onnx", "--precision", "int8", "--calibrate", "s.orvpe"]) == 0
+    printed = capsys.readouterr()
+    assert "mean cosine distance" in printed.out
+    assert printed.err == ""
     graph = onnx.load(light / "small.onnx").graph
     made_by = {o: n for n in graph.node for o in n.output}
+    assert sum(n.op_type == "Conv" for n in graph.node) > 3
     for node in graph.node:
         if node.op_type == "Conv":
             assert all(made_by[i].op_type == "DequantizeLinear" for i in node.input[:2])
         if not node.name.startswith("encoder/") and node.op_type in ("MatMul", "Gemm", "Mul", "Sub", "Div"):
             assert all(made_by[i].op_type != "DequantizeLinear" for i in node.input if i in made_by), node.name
-    running = session(light / "small.onnx")
-    joints = np.random.default_rng(0).normal(size=(1, 1, 5, 17, 3)).astype(np.float32)
-    visible = np.ones((1, 1, 5, 17), bool)
-    given = {"joints": joints, "visible": visible, "frames": np.array([5])}
-    assert [o.shape for o in running.run(None, given)] == [(1, 16), (1, 6), (1, 2)]
-    assert not list(light.glob("*.tmp"))
+    model, opened = load(light / "model"), Store.open(light / "s.orvpe")
+    batch = ResidentStore(opened).batch(np.arange(len(opened)))
+    given = {n: getattr(batch, n).numpy() for n in ("joints", "visible", "frames", "image_size")}
+    found, feature = session(light / "small.onnx").run(["feature"], given)[0], embed_batch(model, batch)[0]
+    cosine = (found * feature).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(feature, axis=1)
+    assert 0.95 < cosine.mean() < 0.999999
 
 
 def test_a_graph_that_differs_leaves_no_file(light: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import orvpe.export as module
+    import onnx
 
-    true = module.to_onnx
-
-    def wrong(model: Model, precision: str) -> object:
-        made = true(model, precision)
-        for tensor in made.graph.initializer:  # the head's bias, a little off
-            if list(tensor.dims) == [2]:
-                value = np.frombuffer(tensor.raw_data, np.float32) + 1e-3
-                tensor.raw_data = value.astype(np.float32).tobytes()
+    def wrong(*_: object) -> onnx.ModelProto:
+        made = onnx.load_from_string(graph_of(light))
+        [bias] = [t for t in made.graph.initializer if list(t.dims) == [2] and t.data_type == onnx.TensorProto.FLOAT]
+        value = onnx.numpy_helper.to_array(bias) + np.float32(0.01)
+        bias.CopyFrom(onnx.numpy_helper.from_array(value, bias.name))  # of the classifier, a little off
         return made
 
-    monkeypatch.setattr(module, "to_onnx", wrong)
+    monkeypatch.setattr("orvpe.export.to_onnx", wrong)
     (tmp_path / "old.onnx").write_bytes(b"precious")
     for name in ("old.onnx", "new.onnx"):
-        with pytest.raises(InputError, match=r"self-check: largest difference to torch 0\.00\d+, expected at most"):
+        with pytest.raises(InputError, match=r"self-check: largest difference to torch .*, expected at most 0\.0001"):
             export(str(light / "model"), str(tmp_path / name))
     assert [p.name for p in tmp_path.iterdir()] == ["old.onnx"]
     assert (tmp_path / "old.onnx").read_bytes() == b"precious"
@@ -229,7 +246,7 @@ BAD = {
     "model -o x.onnx --precision fp8": "unknown precision 'fp8'",
     "model -o x.onnx --precision int8": "needs --calibrate STORE",
     "model -o x.onnx --calibrate s.orvpe": "calibrate is for precision int8, not 32",
-    "model -o x.onnx --precision int8 --calibrate flat.orvpe": "the store holds 2D",
+    "model -o x.onnx --precision int8 --calibrate solid.orvpe": "the store holds 3D",
     "model -o x.onnx --precision int8 --calibrate coco.orvpe": "the store holds 'coco'",
     "model -o x.onnx --precision int8 --calibrate none.orvpe": "none.orvpe",
     "model -o x.onnx --precision int8 --calibrate s.orvpe --calibration-clips 0": "calibration_clips is 0",
@@ -245,7 +262,7 @@ def test_bad_input(
 ) -> None:
     monkeypatch.chdir(light)
     if "coco" in words and not Path("coco.orvpe").exists():
-        joints = np.random.default_rng(0).normal(size=(6, 17, 3))
+        joints = 300 + 90 * np.random.default_rng(0).normal(size=(6, 17, 2))
         np.savez("coco.npz", joints=joints)
         assert (
             main(["ingest", "coco.npz", "-o", "coco.orvpe", "--joints", "coco", "--layout", "native", "--workers", "1"])
@@ -269,14 +286,3 @@ def test_a_missing_package_is_named(package: str, light: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == package else true(name))
     with pytest.raises(InputError, match=rf"package {package}, .* pip install 'orvpe\[onnx\]'"):
         export(str(light / "model"), str(light / "x.onnx"))
-
-
-def test_the_example_of_the_docs_runs(light: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
-    monkeypatch.chdir(light)
-    monkeypatch.setattr("onnxruntime.InferenceSession", lambda name: session({"model.onnx": "new/half.onnx"}[name]))
-    place: dict[str, Any] = {}
-    exec(compile(code, "docs/deploy.md", "exec"), place)
-    clips = [Clip.from_array(c, unified) for c in place["clips"]]
-    np.testing.assert_allclose(place["found"]["feature"], embed_clips(load("model"), clips), rtol=0.02, atol=0.02)
