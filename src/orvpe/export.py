@@ -38,7 +38,7 @@ PRECISIONS = ("32", "fp16", "int8")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # The largest difference to torch: for 32 of a value, as a share of the largest value (at least 1); for the others of
 # a feature's direction, as 1 - cosine, in the mean over the clips, because single values may differ without harm.
-TOLERANCE = {"32": 1e-4, "fp16": 1e-3, "int8": 2e-2}
+TOLERANCE = {"32": 1e-4, "fp16": 1e-3, "int8": 5e-3}
 _LEAST_CHANNELS = 16  # a convolution of fewer reads coordinates, which need more than 8 bits
 
 
@@ -250,16 +250,17 @@ def quantise(path: Path, clips: list[dict[str, np.ndarray]]) -> None:
     level = logger.level
     logger.setLevel(logging.ERROR)  # it recommends a preparation that the exporter has done
     try:
-        quantize_static(
-            path,
-            path,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt16,  # with 8 bits the accuracy falls by 5 points, and it was no quicker
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            nodes_to_quantize=chosen,
-        )
+        with np.errstate(invalid="ignore"):  # of an activation that is always zero
+            quantize_static(
+                path,
+                path,
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt16,  # with 8 bits the accuracy falls by 5 points, and it was no quicker
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                nodes_to_quantize=chosen,
+            )
     finally:
         logger.setLevel(level)
 
@@ -325,8 +326,8 @@ def check(path: Path, model: Model, precision: str, typical: list[dict[str, np.n
     clips = [random_clips(model, shape, seed) for seed, shape in enumerate(shapes, start=1)]
     for given in clips:
         spoiled = {**given, "joints": np.where(np.isnan(given["joints"]), np.float32(1e30), given["joints"])}
-        pairs = zip(running.run(None, given), running.run(None, spoiled), strict=True)
-        if any(not np.array_equal(a, b) for a, b in pairs):
+        both = zip(running.run(None, given), running.run(None, spoiled), strict=True)
+        if any(not np.array_equal(a, b) for a, b in both):
             raise InputError("self-check: the exported graph reads coordinates of hidden joints; no file was written")
     # ranges of values were measured on typical clips, so only those tell how well int8 does
     pairs = [(running.run(None, c), reference(model, c)) for c in (typical or clips)]
