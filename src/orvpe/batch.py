@@ -39,6 +39,11 @@ class Batch:
         return self.joints.shape[0]
 
     @property
+    def clips(self) -> int:
+        """N, as ``len`` gives it; but ``len`` makes a plain number, and in an exported graph N is none."""
+        return self.joints.shape[0]
+
+    @property
     def dims(self) -> int:
         return self.joints.shape[-1]
 

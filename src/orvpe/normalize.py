@@ -63,7 +63,7 @@ def normalize_3d(
     joints = batch.joints
     if centre != "none":
         joints = joints - _centre(batch, centre)[:, None, :, None]
-    rotation = _frame_of_body(batch, upright) if align else _Y_TO_Z.to(joints).expand(len(batch), 3, 3)
+    rotation = _frame_of_body(batch, upright) if align else _Y_TO_Z.to(joints).expand(batch.clips, 3, 3)
     joints = torch.einsum("nij,nmtvj->nmtvi", rotation, joints)
     if scale == "body":
         joints = joints / _stature(batch)[:, None, None, None, None]
@@ -139,13 +139,13 @@ def _centre(batch: Batch, centre: str) -> Tensor:
     if centre == "frame":
         return anchor
     first = have.to(torch.int8).argmax(dim=1)
-    return anchor[torch.arange(len(batch), device=first.device), first][:, None]
+    return anchor[torch.arange(batch.clips, device=first.device), first][:, None]
 
 
 def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: Tensor) -> Tensor:
     """(N, 3) unit vector along the first pair of points that is ever seen, in the first frame it is."""
-    result = default.to(batch.joints).expand(len(batch), 3)
-    n = torch.arange(len(batch), device=batch.joints.device)
+    result = default.to(batch.joints).expand(batch.clips, 3)
+    n = torch.arange(batch.clips, device=batch.joints.device)
     for start, end in reversed(pairs):
         a, b = _point(batch, start), _point(batch, end)
         if a is None or b is None:
@@ -174,7 +174,7 @@ def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
 
 def _stature(batch: Batch) -> Tensor:
     """(N,) estimated height of the first person, from those of its bones that are seen; 1 when none is."""
-    total = batch.joints.new_zeros(len(batch))
+    total = batch.joints.new_zeros(batch.clips)
     share = torch.zeros_like(total)
     for (child, parent), part in _BONES.items():
         a, b = _point(batch, (child,)), _point(batch, (parent,))

@@ -80,7 +80,7 @@ def _interpolate(batch: Batch, position: Tensor) -> Batch:
     seen_low, seen_high = _take(batch.visible, low), _take(batch.visible, high)
     near_high = (weight >= 0.5).expand_as(seen_low)
     weight = torch.where(seen_low & seen_high, weight, near_high.float())
-    visible = torch.where(near_high, seen_high, seen_low)
+    visible = (near_high & seen_high) | (~near_high & seen_low)  # not where(): onnxruntime chooses among no bools
     joints = torch.lerp(_take(batch.joints, low), _take(batch.joints, high), weight[..., None])
     return batch.with_(
         joints=hide(joints, visible), visible=visible, frames=torch.full_like(batch.frames, position.shape[1])

@@ -69,12 +69,14 @@ class View(NamedTuple):
         visible: (P, T, V) bool.
         owner: (P,) int64, the clip (0 .. clips-1) each person belongs to.
         clips: N.
+        present: (P,) bool, who counts; None for everybody.  Where it is given, P is N times M, in this order.
     """
 
     joints: Tensor
     visible: Tensor
     owner: Tensor
     clips: int
+    present: Tensor | None = None
 
 
 def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
@@ -85,8 +87,10 @@ def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
     return fold(batch, config.stream)
 
 
-def fixed_view(batch: Batch, config: ViewConfig, occlusion: str = "none", draws: Draws | None = None) -> View:
-    """The one fixed view used to evaluate and embed, optionally of a corrupted clip.
+def fixed_view(
+    batch: Batch, config: ViewConfig, occlusion: str = "none", draws: Draws | None = None, everyone: bool = False
+) -> View:
+    """The one fixed view used to evaluate and embed, optionally of a corrupted clip; ``everyone`` as in `fold`.
 
     Raises:
         InputError: an occlusion without ``draws`` to place it.
@@ -96,7 +100,7 @@ def fixed_view(batch: Batch, config: ViewConfig, occlusion: str = "none", draws:
             raise InputError(f"occlusion {occlusion!r} needs random draws")
         batch = corruption(occlusion)(batch, draws)
     batch = sample_frames(batch, config.tau, config.crop)
-    return fold(_normalized(batch, config), config.stream)
+    return fold(_normalized(batch, config), config.stream, everyone)
 
 
 def _normalized(batch: Batch, config: ViewConfig) -> Batch:
@@ -105,24 +109,41 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
     return normalize_2d(batch, config.image, config.centre)
 
 
-def fold(batch: Batch, kind: str = "joint") -> View:
-    """The stream of every person that is seen at all, (P, C, T, V); of a clip without anybody, the first person."""
+def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
+    """The stream of every person that is seen at all, (P, C, T, V); of a clip without anybody, the first person.
+
+    With ``everyone`` also of people who are never seen, for whom the encoder then works in vain; ``present`` tells
+    them apart.  In an exported graph P must not depend on what is visible.
+    """
     joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
     n, m = joints.shape[:2]
     joints = hide(joints, visible)
+    if everyone:
+        present = _present(batch.visible)
+        owner = torch.arange(n, device=joints.device)[:, None].expand(n, m).flatten()
+        return View(joints.flatten(0, 1).permute(0, 3, 1, 2), visible.flatten(0, 1), owner, n, present.flatten())
     if m == 1:  # nothing to select, and nothing to wait for on a GPU
         owner = torch.arange(n, device=joints.device)
         joints, visible = joints[:, 0], visible[:, 0]
     else:
-        present = batch.visible.flatten(2).any(dim=2)  # (N, M)
-        present[:, 0] |= ~present.any(dim=1)
-        owner, person = present.nonzero(as_tuple=True)
+        owner, person = _present(batch.visible).nonzero(as_tuple=True)
         joints, visible = joints[owner, person], visible[owner, person]
     return View(joints.permute(0, 3, 1, 2).contiguous(), visible, owner, n)
 
 
+def _present(visible: Tensor) -> Tensor:
+    """(N, M) people who are seen at all in (N, M, T, V); of a clip without anybody, the first."""
+    present = visible.flatten(2).any(dim=2)
+    present[:, 0] |= ~present.any(dim=1)
+    return present
+
+
 def pool_people(features: Tensor, view: View) -> Tensor:
     """(P, D) features of people -> (N, D) mean over the people of each clip."""
+    if view.present is not None:
+        present = view.present.view(view.clips, -1, 1)  # (N, M, 1)
+        total = torch.where(present, features.unflatten(0, (view.clips, -1)), 0.0).sum(dim=1)
+        return total / present.sum(dim=1)
     if features.shape[0] == view.clips:
         return features
     total = features.new_zeros(view.clips, features.shape[1]).index_add_(0, view.owner, features)
