@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
+    "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
     "demo": ("orvpe.demo:demo", "the whole method end to end, on N-UCLA or on generated clips", ()),
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
