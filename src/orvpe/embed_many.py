@@ -15,6 +15,7 @@ import logging
 import os
 import secrets
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -322,15 +323,18 @@ def _run(
         context.max_errored_blocks = -1  # a worker that dies takes its chunks along, and no others
         rows = [{"chunk": json.dumps(chunk)} for chunk in chunks]
         setting = (str(Path(weights).absolute()), options, batch_size, wanted)
-        notes = ray.data.from_items(rows, override_num_blocks=min(len(rows), _TASKS)).map_batches(
-            _Embedder,
-            fn_constructor_args=setting,
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(size, len(rows))),
-            num_cpus=1,
-            num_gpus=min(1.0, gpus / size) if wanted == "cuda" else None,
-            ray_remote_args_fn=lambda: {"max_restarts": 2, "max_task_retries": 1},
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray 2.60 asks for a name that it does not give max_task_retries yet
+            notes = ray.data.from_items(rows, override_num_blocks=min(len(rows), _TASKS)).map_batches(
+                _Embedder,
+                fn_constructor_args=setting,
+                batch_size=1,
+                # one task at a worker, so that its death takes no waiting ones along
+                compute=ray.data.ActorPoolStrategy(size=min(size, len(rows)), max_tasks_in_flight_per_actor=1),
+                num_cpus=1,
+                num_gpus=min(1.0, gpus / size) if wanted == "cuda" else None,
+                max_task_retries=1,  # Ray's own is for ever, which a file that kills its worker would use
+            )
         for row in notes.iter_rows():
             yield json.loads(row["note"])
 
