@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -66,27 +65,6 @@ def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
     """``torchrun --nproc-per-node=2 -m orvpe WORDS``."""
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "orvpe")
     return orvpe(*words, module=launcher)
-
-
-def two_nodes(*words: tuple[str, ...]) -> list[tuple[int, str]]:
-    """``orvpe WORDS`` by two torchruns with a process each, as on two machines -> exit code and stderr of each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    agent = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d"),
-        *(f"--rdzv-endpoint=127.0.0.1:{port}", "--local-addr=127.0.0.1", "--rdzv-id=test"),
-    ]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "env": surroundings()}
-    agents = [
-        subprocess.Popen([*agent, f"--node-rank={node}", "-m", "orvpe", *these], **quiet)
-        for node, these in enumerate(words)
-    ]
-    try:
-        return [(a.returncode, errors) for a in agents for _, errors in [a.communicate(timeout=240)]]
-    finally:
-        for a in agents:  # an agent that waits for another that failed
-            a.kill()
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:

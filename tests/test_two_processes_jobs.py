@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import LIGHT, checkpoint, make_store, metrics, results, torchrun, two_nodes
+from small_runs import LIGHT, checkpoint, make_store, metrics, results, torchrun
 
 from orvpe.cli import main
 from orvpe.device import local_rows
@@ -53,22 +53,6 @@ def test_pretraining_for_a_few_steps(store: str, tmp_path: Path) -> None:
     torch.testing.assert_close(two["loss"]["log_z"], one["loss"]["log_z"], rtol=1e-6, atol=1e-6)
     names = [sorted(p.name for p in (tmp_path / run).iterdir()) for run in ("one", "two")]
     assert names[0] == names[1]  # no temporary file of the other process
-
-
-def test_pretraining_on_two_nodes(store: str, tmp_path: Path) -> None:
-    words = ["pretrain", store, *PRETRAIN, "--epochs", "1", "--batch-size", "16"]
-    assert main([*words, "-r", str(tmp_path / "one")]) == 0
-    for code, errors in two_nodes(*[(*words, "-r", str(tmp_path / "two"))] * 2):
-        assert code == 0, errors
-    compare(tmp_path / "one", tmp_path / "two", 1e-4)
-
-
-def test_nodes_that_see_different_stores_are_told(store: str, tmp_path: Path) -> None:
-    other = make_store(tmp_path / "clips.orvpe", count=80, seed=1)
-    words = [*PRETRAIN, "--epochs", "1", "--batch-size", "16", "-r", str(tmp_path / "run")]
-    ended = two_nodes(("pretrain", store, *words), ("pretrain", other, *words))
-    assert all(code != 0 for code, _ in ended)
-    assert any("do not see the same store" in errors for _, errors in ended)
 
 
 def test_pretraining_stopped_and_resumed(store: str, tmp_path: Path) -> None:
