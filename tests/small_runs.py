@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import torch
 
 from orvpe.config import EncoderConfig
@@ -28,6 +30,23 @@ LIGHT = [
 def make_store(path: Path, count: int = 40, seed: int = 0, people: int = 1, dims: int = 3) -> str:
     write_generated(str(path), count=count, seed=seed, people=people, dims=dims)
     return str(path)
+
+
+def read_vectors(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a table of vectors; a folder's parts are read as one."""
+    table = pq.read_table(path)
+    vectors = {c: np.array(table.column(c).to_pylist(), np.float32) for c in ("feature", "embedding")}
+    return {c: np.array(table.column(c).to_pylist(), object) for c in table.column_names if c not in vectors} | vectors
+
+
+def write_nucla(folder: Path, count: int) -> None:
+    """N-UCLA's format, coordinates in whole millimetres so that a store keeps them as they are."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        walk = rng.normal(0, 0.02, (20 + 3 * i, 20, 3)).cumsum(axis=0) + rng.normal(0, 1, (20, 3))
+        name = f"a{i % 6 + 1:02d}_s{i % 3 + 1:02d}_e{i // 6:02d}_v{i % 3 + 1:02d}.json"
+        (folder / name).write_text(json.dumps({"skeletons": walk.round(3).tolist()}))
 
 
 def surroundings() -> dict[str, str]:

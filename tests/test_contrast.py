@@ -19,6 +19,7 @@ from orvpe.contrast import (
     InfoNCE,
     MemoryBank,
     Projection,
+    _draw_distinct,
     _RowProducts,
     all_gather_rows,
     info_nce,
@@ -152,6 +153,52 @@ def test_negatives_do_not_depend_on_how_a_batch_is_divided() -> None:
     halves = [bank.sample_negatives(part, 20, generator(5)) for part in indices.split(2)]
     assert torch.equal(whole, torch.cat(halves))
     assert not torch.equal(whole, bank.sample_negatives(indices, 20, generator(6)))
+
+
+def test_distinct_draws_are_every_row_of_numbers_alike() -> None:
+    draw, rounds = generator(), 6000
+    rows = torch.stack([_draw_distinct(12, 3, draw, torch.device("cpu")) for _ in range(rounds)])
+    counts = torch.bincount(rows @ torch.tensor([144, 12, 1]), minlength=1728).double()
+    possible = [a * 144 + b * 12 + c for a in range(12) for b in range(12) for c in range(12) if len({a, b, c}) == 3]
+    assert counts[possible].sum() == rounds  # none has a number twice
+    expected = rounds / len(possible)
+    assert float(((counts[possible] - expected) ** 2 / expected).sum()) < 1520  # 1,319 degrees, p about 1e-4
+
+
+@pytest.mark.parametrize(("n", "m"), [(4, 1), (400, 100), (16_388, 4097), (10_000_000, 65_537)])
+def test_distinct_draws_are_there_at_any_size(n: int, m: int) -> None:
+    found = _draw_distinct(n, m, generator(m), torch.device("cpu"))
+    assert len(found.unique()) == m == len(found)
+    assert 0 <= int(found.min()) <= int(found.max()) < n
+    if m > 100:  # spread evenly, in position as in number: 4 standard deviations
+        assert float(found.double().mean()) / n == pytest.approx(0.5, abs=4 / math.sqrt(12 * m))
+        assert float(found[: m // 2].double().mean()) / n == pytest.approx(0.5, abs=4 / math.sqrt(6 * m))
+
+
+def test_negatives_of_a_large_bank() -> None:
+    """The properties above where the pool is smaller than the bank."""
+    size, k = 40_000, 50
+    bank, indices = MemoryBank(size, 1), torch.tensor([0, 39_999, 17, 18, 20_000, 17])
+    whole = bank.sample_negatives(indices, k, generator(5))
+    assert torch.equal(whole, torch.cat([bank.sample_negatives(p, k, generator(5)) for p in indices.split(2)]))
+    assert not torch.equal(whole, bank.sample_negatives(indices, k, generator(6)))
+    assert torch.equal(whole[2], whole[5])  # one clip, one set
+    for own, row in zip(indices.tolist(), whole.tolist(), strict=True):
+        assert own not in row
+        assert len(set(row)) == k
+        assert 0 <= min(row) <= max(row) < size
+    draw = generator()
+    own, counts = 20_000, torch.zeros(40)
+    for _ in range(800):
+        counts += torch.bincount(bank.sample_negatives(torch.tensor([own]), k, draw)[0] // 1000, minlength=40)
+    expected = 800 * k / 40
+    assert float(((counts - expected) ** 2 / expected).sum()) < 80  # 39 degrees, p about 1e-4
+
+
+def test_the_draw_does_not_grow_with_the_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randperm", None)
+    for size in (300_000, 3_000_000):
+        assert MemoryBank(size, 1).sample_negatives(torch.tensor([5]), 4096, generator()).shape == (1, 4096)
 
 
 @pytest.mark.parametrize("k", [0, 10, 4096])

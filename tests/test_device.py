@@ -44,3 +44,26 @@ def test_a_run_notes_the_precision_it_took(tmp_path: Path, monkeypatch: pytest.M
     words = ["pretrain", store, "-r", str(tmp_path / "r"), *LIGHT, "--epochs", "1", "--batch-size", "4"]
     assert main([*words, "--contrast.negatives", "4", "--precision", "auto"]) == 0
     assert json.loads((tmp_path / "r" / "recipe.json").read_text())["arguments"]["precision"] == "32"
+
+
+@pytest.mark.parametrize(("name", "launcher"), [("SLURM_STEP_NUM_TASKS", "srun"), ("OMPI_COMM_WORLD_SIZE", "mpirun")])
+def test_tasks_that_know_nothing_of_each_other_are_refused(
+    name: str, launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "4")
+    with pytest.raises(InputError, match=f"{launcher} started 4 tasks.*torchrun"):
+        device.open_fabric("cpu")
+
+
+def test_one_process_in_an_allocation_of_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch script's own shell: SLURM tells the allocation's tasks, but nothing has started them."""
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert device.open_fabric("cpu").world_size == 1
+
+
+def test_nodes_of_different_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LOCAL_RANK": "0", "WORLD_SIZE": "3", "GROUP_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="3 processes on 2 nodes"):
+        device.open_fabric("cpu")

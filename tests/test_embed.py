@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from small_runs import ENCODER, VIEW, make_store
+from small_runs import ENCODER, VIEW, make_store, read_vectors, write_nucla
 
 import orvpe
 from orvpe.batch import collate
@@ -34,28 +33,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    table = pq.read_table(path)
-    vectors = {c: np.array(table.column(c).to_pylist(), np.float32) for c in ("feature", "embedding")}
-    return {c: np.array(table.column(c).to_pylist(), object) for c in table.column_names if c not in vectors} | vectors
-
-
-def write_files(folder: Path, count: int) -> None:
-    """N-UCLA's format, coordinates in whole millimetres so that a store keeps them as they are."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        walk = rng.normal(0, 0.02, (20 + 3 * i, 20, 3)).cumsum(axis=0) + rng.normal(0, 1, (20, 3))
-        name = f"a{i % 6 + 1:02d}_s{i % 3 + 1:02d}_e00_v{i % 3 + 1:02d}.json"
-        (folder / name).write_text(json.dumps({"skeletons": walk.round(3).tolist()}))
-
-
 def test_store_and_files_give_the_same_vectors(weights: str, tmp_path: Path) -> None:
-    write_files(tmp_path / "clips", 6)
+    write_nucla(tmp_path / "clips", 6)
     ingest([str(tmp_path / "clips")], str(tmp_path / "s.orvpe"), workers=1)
     embed(str(tmp_path / "s.orvpe"), weights, str(tmp_path / "a.parquet"), device="cpu")
     embed(str(tmp_path / "clips"), weights, str(tmp_path / "b.parquet"), device="cpu", batch_size=4)
-    a, b = read(tmp_path / "a.parquet"), read(tmp_path / "b.parquet")
+    a, b = read_vectors(tmp_path / "a.parquet"), read_vectors(tmp_path / "b.parquet")
     assert list(a) == ["id", "label", "subject", "camera", "split", "feature", "embedding"]
     for column in ("id", "label", "subject", "camera"):
         assert a[column].tolist() == b[column].tolist()
@@ -74,9 +57,9 @@ def test_batch_size_and_clips_in_memory(weights: str, tmp_path: Path) -> None:
     hidden = []  # joints drawn at random are hidden alike in any batch
     for size in (1, 4, 64):
         embed(store, weights, str(tmp_path / f"{size}.parquet"), batch_size=size, device="cpu")
-        found.append(read(tmp_path / f"{size}.parquet")["feature"])
+        found.append(read_vectors(tmp_path / f"{size}.parquet")["feature"])
         embed(store, weights, str(tmp_path / "h.parquet"), batch_size=size, device="cpu", occlusion="joints:0.5")
-        hidden.append(read(tmp_path / "h.parquet")["feature"])
+        hidden.append(read_vectors(tmp_path / "h.parquet")["feature"])
     for vectors in (found, hidden):
         np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-5)
         np.testing.assert_allclose(vectors[2], vectors[0], atol=1e-5)
@@ -137,7 +120,7 @@ def test_a_hidden_part_cannot_matter(weights: str, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s.orvpe", count=4)
     for occlusion in ("none", "upper"):
         embed(store, weights, str(tmp_path / f"{occlusion}.parquet"), occlusion=occlusion, device="cpu")
-    clean, hidden = (read(tmp_path / f"{o}.parquet")["feature"] for o in ("none", "upper"))
+    clean, hidden = (read_vectors(tmp_path / f"{o}.parquet")["feature"] for o in ("none", "upper"))
     assert np.abs(clean - hidden).max() > 1e-3
     assert pq.read_schema(tmp_path / "upper.parquet").metadata[b"orvpe_occlusion"] == b"upper"
 

@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
     "export": ("orvpe.export:export", "a model -> an ONNX file that takes raw joints and a mask", ("weights",)),
+    "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
     "bench": (
         "orvpe.bench:bench",

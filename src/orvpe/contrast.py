@@ -65,6 +65,9 @@ class Projection(nn.Module):
 
 # --- the memory bank ------------------------------------------------------------------------------------
 
+POOL = 16  # rows a step's negatives are taken from, for each that a clip wants
+_LEAST_POOL = 4096
+
 
 class MemoryBank(nn.Module):
     """One unit row a sequence, the momentum average of its past embeddings (eq. 5).
@@ -120,19 +123,26 @@ class MemoryBank(nn.Module):
     def sample_negatives(self, indices: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
         """K rows of other sequences for each clip, none twice: indices (B,) -> (B, K).
 
-        Every set of K other rows is equally likely.  All clips read one random permutation, each from a place
-        of its own, so that the draw costs N + B*K, takes the same numbers from the generator at any B, and,
-        given generators in the same state, is the same however the batch is divided among processes.
+        Every set of K other rows is equally likely.  All clips read one random pool of rows in random order, each from
+        a place of its own, so that the draw takes the same numbers from the generator at any B and, given generators
+        in the same state, is the same however the batch is divided among processes.  The pool is all other rows where
+        they are few, else `POOL` times as many rows as are wanted: then the cost does not grow with the bank.  The
+        sets of two clips overlap as the pool makes them; those of two steps are independent.
 
         Raises:
             InputError: K larger than the number of other sequences.
         """
-        others = len(self) - 1
         check_negatives(k, len(self))
+        others = len(self) - 1
         device = generator.device if generator is not None else indices.device
-        order = torch.randperm(others, generator=generator, device=device).to(indices.device)  # (N - 1,)
-        start = indices * k % others  # (B,)
-        place = (start[:, None] + torch.arange(k, device=indices.device)) % others  # (B, K)
+        pool = max(POOL * k, _LEAST_POOL) + 1  # one more, as k and 16 k + 1 have no common divisor: starts all differ
+        if others < 4 * pool:
+            order = torch.randperm(others, generator=generator, device=device)  # (N - 1,)
+        else:
+            order = _draw_distinct(others, pool, generator, device)  # (pool,)
+        order = order.to(indices.device)
+        start = indices * k % len(order)  # (B,)
+        place = (start[:, None] + torch.arange(k, device=indices.device)) % len(order)  # (B, K)
         return _skip_own(order[place], indices)
 
     def others(self, indices: Tensor) -> Tensor:
@@ -155,6 +165,22 @@ def check_negatives(k: int, size: int) -> None:
         raise InputError(
             f"negatives: K = {k}, expected 1 to {size - 1}, the other sequences of a memory bank of {size}"
         )
+
+
+def _draw_distinct(n: int, m: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """m different numbers of 0..n-1 in random order, every such row of numbers equally likely; needs n >= 4 m -> (m,).
+
+    The first m different ones of 2 m + 256 draws with replacement.  By symmetry in the numbers that is exact, given
+    that there are m.  At most a quarter of the numbers is taken at any time, so that by Hoeffding's inequality there
+    are fewer with a probability below e^-250, and nothing has to wait for the device to be told.
+    """
+    # 62 bits: the remainder of 32 would favour small numbers by n / 2^32
+    drawn = torch.randint(1 << 62, (2 * m + 256,), generator=generator, device=device) % n
+    ordered, back = torch.sort(drawn, stable=True)
+    new = torch.ones_like(drawn, dtype=torch.bool)
+    new[back[1:]] = ordered[1:] != ordered[:-1]  # whether a draw is its number's first
+    place = torch.where(new, new.cumsum(0) - 1, m).clamp(max=m)
+    return drawn.new_zeros(m + 1).scatter_(0, place, drawn)[:m]  # what is not wanted fell into the last place
 
 
 def _skip_own(draw: Tensor, indices: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -71,14 +72,14 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     if threads:
         torch.set_num_threads(threads)
     from lightning.fabric import Fabric
+    from lightning.fabric.plugins.environments import LightningEnvironment
     from lightning.fabric.strategies import DDPStrategy
 
     for name in ("lightning.fabric", "lightning.pytorch"):  # which of them speaks depends on what was imported first
         for logger in (name, f"{name}.utilities.rank_zero"):  # says what a user has just asked for
             logging.getLogger(logger).setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
-    world = int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
-    nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if world > 1 else 1
+    world, nodes = _started()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = Fabric(
@@ -87,12 +88,55 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
             num_nodes=nodes,
             # buffers agree by themselves: batch-norm is synchronised, the bank gets every process's rows
             strategy=DDPStrategy(broadcast_buffers=False) if world > 1 else "auto",
+            # alone, whatever a cluster's environment says: an allocation of many tasks is no sign of many processes
+            plugins=[LightningEnvironment()] if world == 1 else None,
             precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision],  # type: ignore[arg-type]
         )
         fabric.launch()
     if precision == "16" and fabric.device.type == "cpu":  # Fabric would take bf16 and say nothing of it
         raise InputError("precision is '16', which a CPU does not train in; give 32 or bf16")
     return fabric
+
+
+def _started() -> tuple[int, int]:
+    """Processes and nodes, as torchrun tells each process."""
+    if "LOCAL_RANK" not in os.environ:
+        for name, launcher in (("SLURM_STEP_NUM_TASKS", "srun"), ("OMPI_COMM_WORLD_SIZE", "mpirun")):
+            if (tasks := int(os.environ.get(name, "1"))) > 1:  # each would train alone, in one folder
+                advice = "start one task a node, and in it torchrun (docs/scaling.md)"
+                raise InputError(f"{launcher} started {tasks} tasks, which would know nothing of each other; {advice}")
+        return 1, 1
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) if world > 1 else 1
+    if world % nodes:
+        raise InputError(
+            f"{world} processes on {nodes} nodes, expected as many on each; give all the same --nproc-per-node"
+        )
+    return world, nodes
+
+
+def check_shared(fabric: Fabric, **what: str | int) -> None:
+    """See that all processes found the same, before they train for hours on what differs.
+
+    Args:
+        fabric: launched; with one process there is nothing to do.
+        what: named facts of this process, e.g. ``store="a1b2c3d4"``.
+
+    Raises:
+        InputError: on every process, if a fact differs between any two.
+    """
+    if fabric.world_size == 1:
+        return
+    digests = [int.from_bytes(hashlib.blake2b(repr(v).encode(), digest_size=7).digest(), "big") for v in what.values()]
+    mine = torch.tensor(digests, dtype=torch.int64, device=fabric.device)
+    every = fabric.all_gather(mine)
+    assert isinstance(every, torch.Tensor)
+    for name, alike in zip(what, (every == every[0]).all(dim=0).tolist(), strict=True):
+        if not alike:
+            raise InputError(
+                f"the {fabric.world_size} processes do not see the same {name} (here {what[name]}); "
+                f"all nodes need the same store and one shared run folder"
+            )
 
 
 def local_rows(global_batch: int, rank: int, world: int) -> slice:

@@ -16,10 +16,12 @@ from orvpe.clip import Clip
 from orvpe.draws import ClipDraws
 from orvpe.errors import InputError
 from orvpe.features import batches
-from orvpe.formats.base import Options
+from orvpe.formats import FORMATS, detect
+from orvpe.formats.base import Format, Item, NoSkeleton, Options
+from orvpe.formats.source import Source
 from orvpe.ingest import seen_people
 from orvpe.model import Model, load
-from orvpe.skeleton import get_layout, to_unified, unified
+from orvpe.skeleton import get_layout, to_unified, unified, unknown
 from orvpe.views import fixed_view
 
 if TYPE_CHECKING:
@@ -114,7 +116,6 @@ def embed(
     Raises:
         InputError: a path, model or value that does not fit.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from orvpe.device import open_fabric
@@ -135,13 +136,7 @@ def embed(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=min_confidence, max_people=max_people,
     )  # fmt: skip
-    width = {"feature": model.feature_dim}
-    if model.projection_config is not None:
-        width["embedding"] = model.projection_config[1]
-    schema = pa.schema(
-        [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
-        metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
-    )
+    schema = table_schema(model, weights, occlusion)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +144,7 @@ def embed(
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
             for batch, text in parts:
                 vectors = embed_batch(model, batch, occlusion, seed, first=progress.done)
-                writer.write_table(_table(schema, text, vectors))
+                writer.write_table(to_table(schema, text, vectors))
                 progress.advance(len(batch))
         if not progress.done:
             raise InputError(f"{path}: no clip in {total} items")
@@ -164,7 +159,21 @@ _TEXT = ("id", "label", "subject", "camera", "split")
 _Text = dict[str, list[str | None]]
 
 
-def _table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
+def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
+    """The columns of a model's vectors: text, feature (256 numbers), and embedding (128) if it has a projection."""
+    import pyarrow as pa
+
+    width = {"feature": model.feature_dim}
+    if model.projection_config is not None:
+        width["embedding"] = model.projection_config[1]
+    return pa.schema(
+        [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
+        metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
+    )
+
+
+def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
+    """Text and vectors of N clips as N rows of ``schema``."""
     import pyarrow as pa
 
     columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]
@@ -205,22 +214,15 @@ def _batches(
 
         return len(store), from_store()
 
-    from orvpe.formats import FORMATS, detect
-    from orvpe.formats.base import NoSkeleton
-    from orvpe.formats.source import Source
-    from orvpe.skeleton import unknown
-
     source = Source(path)
-    if format is not None and format not in FORMATS:
-        raise InputError(unknown("format", format, FORMATS))
-    reader = detect(source) if format is None else FORMATS[format]
+    reader = choose_reader(source, format)
     items = reader.items(source)
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
         for item in items:
             try:
-                waiting += [_fit(model, c) for c in reader.read(source, item, options)]
+                waiting += read_item(model, source, reader, item, options)
             except NoSkeleton:
                 continue
             except InputError as error:
@@ -228,13 +230,35 @@ def _batches(
                     raise
                 print(f"left out: {error}", file=sys.stderr)
             while len(waiting) >= size:
-                yield collate(waiting[:size], device), _text(waiting[:size])
+                yield collate(waiting[:size], device), clip_text(waiting[:size])
                 del waiting[:size]
         if waiting:
-            yield collate(waiting, device), _text(waiting)
+            yield collate(waiting, device), clip_text(waiting)
 
     return len(items), from_files()
 
 
-def _text(clips: list[Clip]) -> _Text:
+def choose_reader(source: Source, format: str | None) -> Format:
+    """The reader of that name, or the one that recognises the source.
+
+    Raises:
+        InputError: an unknown name, or nothing that is known in the source.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(unknown("format", format, FORMATS))
+    return detect(source) if format is None else FORMATS[format]
+
+
+def read_item(model: Model, source: Source, reader: Format, item: Item, options: Options) -> list[Clip]:
+    """An item's clips, mapped onto the model's layout.
+
+    Raises:
+        InputError: it cannot be read, or does not fit the model.
+        NoSkeleton: nobody is in it.
+    """
+    return [_fit(model, c) for c in reader.read(source, item, options)]
+
+
+def clip_text(clips: list[Clip]) -> _Text:
+    """The text columns of clips."""
     return {"id": [c.name for c in clips]} | {k: [getattr(c, k) for c in clips] for k in _TEXT[1:]}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
-from orvpe.device import local_rows, open_fabric, resolve_precision
+from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
@@ -123,6 +123,7 @@ def finetune(
     if other and folder.main:
         print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
     wrapped, optimizer_ = fabric.setup(Classifier(model, dropout), optimizer)
+    check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)
     target = torch.from_numpy(task.target).to(fabric.device)
     order = trained

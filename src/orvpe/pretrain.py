@@ -14,7 +14,7 @@ from orvpe.augment import Augment
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
 from orvpe.contrast import ContrastiveModule
-from orvpe.device import local_rows, open_fabric, resolve_precision
+from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
@@ -132,6 +132,7 @@ def pretrain(
     optimizer = build_optimizer([model], optim, fabric.device.type)
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
     wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
+    check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)
     everything = np.arange(len(opened))
     order = everything

@@ -143,6 +143,11 @@ class Run:
             os.fsync(file.fileno())
         os.replace(temporary, target)
 
+    def checkpoint_bytes(self) -> int:
+        """Size of the last checkpoint, 0 without one."""
+        path = self.folder / CHECKPOINT
+        return path.stat().st_size if path.exists() else 0
+
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
         """The last checkpoint, or None on a fresh start.
 
