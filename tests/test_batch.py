@@ -16,7 +16,7 @@ from orvpe.draws import Draws, seeded
 from orvpe.errors import InputError
 from orvpe.generated import generate
 from orvpe.skeleton import LAYOUTS
-from orvpe.store import write_store
+from orvpe.store import Store, write_store
 
 
 def check_against_clips(got: Batch, clips: list[Clip], tolerance: float) -> None:
@@ -37,13 +37,17 @@ def check_against_clips(got: Batch, clips: list[Clip], tolerance: float) -> None
     assert same_bits(hidden, torch.zeros_like(hidden))
 
 
+@pytest.mark.parametrize("resident", [False, True])  # from the file, and as a GPU holds it
 @pytest.mark.parametrize("dims", [2, 3])
-def test_batches_of_a_store_are_its_clips(tmp_path: Path, dims: int) -> None:
+def test_batches_of_a_store_are_its_clips(tmp_path: Path, dims: int, resident: bool) -> None:
     size = (640, 480) if dims == 2 else None
     clips = [clip(t, m, dims, 0.3, i, image_size=size) for i, (t, m) in enumerate([(5, 1), (1, 2), (9, 1), (4, 3)])]
     clips[2] = clips[2].with_(joints=clips[2].joints + 1500, image_size=None)
     store = write_store(tmp_path / "s.orvpe", clips)
-    resident = ResidentStore(store)
+    check_store(store, clips, ResidentStore(store, resident=resident), dims)
+
+
+def check_store(store: Store, clips: list[Clip], resident: ResidentStore, dims: int) -> None:
     assert len(resident) == 4
     half_step = 0.0501 if dims == 2 else 0.000501
     for chosen in ([0, 1, 2, 3], [3, 0], [1], [2, 2, 0]):
@@ -52,6 +56,20 @@ def test_batches_of_a_store_are_its_clips(tmp_path: Path, dims: int) -> None:
         check_against_clips(got, [store.clip(i) for i in chosen], 3e-4 if dims == 3 else 1e-3)
         assert got.index.tolist() == chosen
         assert got.dims == dims
+
+
+def test_a_store_of_several_parts_is_cut_alike_from_file_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orvpe.store._BATCH_CLIPS", 7)
+    store = write_store(tmp_path / "s.orvpe", generate(40, seed=1))
+    assert store.table.column("joints").num_chunks > 1
+    file, memory = ResidentStore(store), ResidentStore(store, resident=True)
+    assert file.values is None
+    chosen = np.array([39, 0, 6, 7, 20, 20, 13])
+    a, b = file.batch(chosen), memory.batch(chosen)
+    for field in ("joints", "visible", "frames", "image_size", "index"):
+        assert same_bits(getattr(a, field), getattr(b, field))
 
 
 def test_collated_clips() -> None:

@@ -399,6 +399,11 @@ class Store:
             **{k: str(v[i]) or None for k, v in texts.items()},
         )
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all coordinates."""
+        return sum(chunk.nbytes for chunk in self._chunks)
+
     def flat(self) -> tuple[np.ndarray, np.ndarray]:
         """Every clip's coordinates in one array, for a device to hold.
 
