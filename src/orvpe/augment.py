@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import Batch, hide
+from orvpe.constants import constant
 from orvpe.draws import Draws
 from orvpe.errors import InputError
 
@@ -55,9 +56,8 @@ def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
         joints = torch.einsum("nij,nmtvj->nmtvi", matrix, joints)
     if strength.flip:
         mirrored = draws.uniform() < strength.flip
-        order = torch.tensor(batch.layout.mirror, device=joints.device)
-        sign = torch.ones(batch.dims, device=joints.device)
-        sign[0] = -1
+        order = constant(tuple(batch.layout.mirror), joints.device)
+        sign = constant((-1.0, *(1.0,) * (batch.dims - 1)), joints.device)
         joints = torch.where(mirrored[:, None, None, None, None], joints[..., order, :] * sign, joints)
         visible = torch.where(mirrored[:, None, None, None], visible[..., order], visible)
     if strength.noise:

@@ -106,14 +106,18 @@ class MemoryBank(nn.Module):
         return self.rows[indices]
 
     @torch.no_grad()
-    def update(self, indices: Tensor, embeddings: Tensor) -> None:
+    def update(self, indices: Tensor, embeddings: Tensor, distinct: bool = False) -> None:
         """Eq. 5, then unit length.  An index given twice is updated twice, in the order of the batch.
 
         Args:
             indices: (B,) rows to move.
             embeddings: (B, D) of unit length.
+            distinct: no index is given twice, as in a batch of an epoch's order; then nothing waits for a GPU.
         """
         embeddings = embeddings.detach().to(self.rows.dtype)
+        if distinct:
+            self.rows[indices] = _unit(self.momentum * self.rows[indices] + (1 - self.momentum) * embeddings)
+            return
         turns = _occurrence(indices)  # (B,): 0 for an index's first appearance, 1 for its second ...
         for turn in range(int(turns.max()) + 1 if len(turns) else 0):
             now = turns == turn
@@ -262,12 +266,15 @@ class NCE(nn.Module):
         self.temperature = _checked_temperature(temperature)
         self.size = size
         self.register_buffer("log_z", torch.tensor(math.nan))  # NaN until the first batch
+        self._estimated = False  # what the host knows of it, so that a GPU is asked once
 
     def forward(self, positive: Tensor, negative: Tensor) -> Tensor:
         """Cosines with the positive (B,) and the negatives (B, K) -> loss of each clip (B,)."""
         logits = torch.cat((positive[:, None], negative), dim=1) / self.temperature  # (B, K + 1)
-        if bool(torch.isnan(self.log_z)):
-            self._estimate(logits.detach())
+        if not self._estimated:
+            if bool(torch.isnan(self.log_z)):  # not from a checkpoint either
+                self._estimate(logits.detach())
+            self._estimated = True
         noise = math.log(negative.shape[1] / self.size)  # log(K / N)
         odds = logits - (self.log_z + noise).to(logits.dtype)  # log of P / (K/N); h is its sigmoid
         return F.softplus(-odds[:, 0]) + F.softplus(odds[:, 1:]).sum(dim=1)
@@ -301,7 +308,7 @@ def _from_all(tensor: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def all_gather_rows(indices: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+def all_gather_rows(indices: Tensor, embeddings: Tensor, alike: bool = False) -> tuple[Tensor, Tensor]:
     """The batches of all processes, one after the other in rank order; they may differ in size.
 
     Every process gets the same, so that applying it keeps their banks equal.  One process gets its own back.
@@ -309,6 +316,7 @@ def all_gather_rows(indices: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor
     Args:
         indices: (B,) int64.
         embeddings: (B, D); no gradient passes.
+        alike: B is the same in every process, so that the sizes need not be asked for.
 
     Returns:
         (sum of B,), (sum of B, D).
@@ -316,6 +324,8 @@ def all_gather_rows(indices: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor
     embeddings = embeddings.detach()
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return indices, embeddings
+    if alike:
+        return torch.cat(_from_all(indices)), torch.cat(_from_all(embeddings))
     sizes = [int(s) for s in _from_all(indices.new_tensor(len(indices)))]
     longest = max(sizes)
     pad = longest - len(indices)
@@ -395,6 +405,9 @@ class ContrastiveModule(nn.Module):
             loss = self.loss(positive, self.bank.similarity(query, negatives))
         return loss, query
 
-    def update(self, indices: Tensor, embedding: Tensor) -> None:
-        """Moves the bank's rows of the batches of all processes: indices (B,), embedding (B, outputs)."""
-        self.bank.update(*all_gather_rows(indices, embedding))
+    def update(self, indices: Tensor, embedding: Tensor, distinct: bool = False) -> None:
+        """Moves the bank's rows of the batches of all processes: indices (B,), embedding (B, outputs).
+
+        ``distinct`` promises that all these batches have one size and that no index is in them twice.
+        """
+        self.bank.update(*all_gather_rows(indices, embedding, alike=distinct), distinct=distinct)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import Batch, hide
+from orvpe.constants import constant
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout, unified, unified_sources, unknown
 
@@ -63,7 +64,11 @@ def normalize_3d(
     joints = batch.joints
     if centre != "none":
         joints = joints - _centre(batch, centre)[:, None, :, None]
-    rotation = _frame_of_body(batch, upright) if align else _Y_TO_Z.to(joints).expand(batch.clips, 3, 3)
+    rotation = (
+        _frame_of_body(batch, upright)
+        if align
+        else constant(_Y_TO_Z, joints.device, joints.dtype).expand(batch.clips, 3, 3)
+    )
     joints = torch.einsum("nij,nmtvj->nmtvi", rotation, joints)
     if scale == "body":
         joints = joints / _stature(batch)[:, None, None, None, None]
@@ -105,7 +110,7 @@ def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Ba
     return batch.with_(joints=hide(joints, batch.visible))
 
 
-_Y_TO_Z = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+_Y_TO_Z = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -118,7 +123,7 @@ def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
     sources = unified_sources(batch.layout)
     if any(name not in sources for name in names):
         return None
-    index = [batch.layout.index(s) for name in names for s in sources[name]]
+    index = constant(tuple(batch.layout.index(s) for name in names for s in sources[name]), batch.joints.device)
     return batch.joints[:, 0, :, index].mean(dim=2), batch.visible[:, 0, :, index].all(dim=2)
 
 
@@ -142,9 +147,9 @@ def _centre(batch: Batch, centre: str) -> Tensor:
     return anchor[torch.arange(batch.clips, device=first.device), first][:, None]
 
 
-def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: Tensor) -> Tensor:
+def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: tuple[float, ...]) -> Tensor:
     """(N, 3) unit vector along the first pair of points that is ever seen, in the first frame it is."""
-    result = default.to(batch.joints).expand(batch.clips, 3)
+    result = constant(default, batch.joints.device, batch.joints.dtype).expand(batch.clips, 3)
     n = torch.arange(batch.clips, device=batch.joints.device)
     for start, end in reversed(pairs):
         a, b = _point(batch, start), _point(batch, end)
@@ -161,11 +166,12 @@ def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: 
 
 def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
     """(N, 3, 3) rotation whose rows are the body's right, front-back and up axes; up is the world's if ``upright``."""
-    z = _direction(batch, () if upright else _UP, torch.tensor([0.0, 1.0, 0.0]))
-    right = _direction(batch, _RIGHT, torch.tensor([1.0, 0.0, 0.0]))
+    z = _direction(batch, () if upright else _UP, (0.0, 1.0, 0.0))
+    right = _direction(batch, _RIGHT, (1.0, 0.0, 0.0))
     x = right - (right * z).sum(dim=-1, keepdim=True) * z
     # shoulders along the spine leave no direction: take the world axis that is farthest from the spine
-    far = torch.nn.functional.one_hot(z.abs().argmin(dim=1), 3).to(z)
+    axes = torch.arange(3, device=z.device)
+    far = (axes == z.abs().argmin(dim=1, keepdim=True)).to(z)
     far = far - (far * z).sum(dim=-1, keepdim=True) * z
     x = torch.where(x.norm(dim=-1, keepdim=True) > 1e-3, x, far)
     x = torch.nn.functional.normalize(x, dim=-1)
@@ -188,7 +194,7 @@ def _stature(batch: Batch) -> Tensor:
 
 def bones(joints: Tensor, visible: Tensor, layout: Layout = unified) -> tuple[Tensor, Tensor]:
     """Joint minus parent (..., V, C); a bone is visible when both its ends are.  A root's bone is zero."""
-    parent = list(layout.parent_index)
+    parent = constant(layout.parent_index, joints.device)
     seen = visible & visible[..., parent]
     return hide(joints - joints[..., parent, :], seen), seen
 

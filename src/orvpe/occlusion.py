@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import Batch, hide
+from orvpe.constants import constant
 from orvpe.draws import Draws
 from orvpe.errors import InputError
 from orvpe.skeleton import PARTS, Layout, part_indices, unknown
@@ -35,10 +36,8 @@ def keep(batch: Batch, mask: Tensor) -> Batch:
 
 def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> Tensor:
     """(len(parts), V) bool: True where the joint stays visible when that part is hidden."""
-    mask = torch.ones(len(parts), len(layout), dtype=torch.bool)
-    for row, part in zip(mask, parts, strict=True):
-        row[part_indices(part, layout)] = False
-    return mask.to(device)
+    hidden = [set(part_indices(part, layout)) for part in parts]
+    return constant(tuple(tuple(v not in h for v in range(len(layout))) for h in hidden), device)
 
 
 def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:

@@ -48,7 +48,7 @@ class _JointProduct(torch.autograd.Function):
 
 def _per_clip(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """matrix (N, A, B) times each frame of x (N, T, B, C) -> (N, T, A, C); added to ``onto``, in place, if given."""
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         product = torch.matmul(matrix[:, None], x)
         return product if onto is None else onto.add_(product)
     out = x.new_empty(*x.shape[:2], matrix.shape[1], x.shape[3]) if onto is None else onto

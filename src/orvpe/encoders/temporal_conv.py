@@ -29,8 +29,9 @@ class TemporalConv(nn.Conv2d):
         super().__init__(inputs, outputs, (kernel, 1), stride=(stride, 1), padding=(kernel // 2, 0))
 
     def forward(self, input: Tensor) -> Tensor:
-        half = torch.is_autocast_enabled(input.device.type)  # there oneDNN's own is the faster
-        if input.device.type == "cpu" and not half and self.weight.requires_grad and torch.is_grad_enabled():
+        ours = input.device.type == "cpu" and self.weight.requires_grad and torch.is_grad_enabled()
+        # in half precision oneDNN's own is the faster; a compiler has its own ways
+        if ours and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling():
             x = input.contiguous(memory_format=torch.channels_last)
             return _Convolution.apply(x, self.weight, self.bias, self.stride[0])
         return super().forward(input)
