@@ -57,3 +57,18 @@ def test_random_encoder_is_of_the_same_kind() -> None:
     assert trained["encoder"] == random["encoder"]
     for name in ("tau", "crop", "centre", "align", "upright", "scale", "image", "stream"):
         assert getattr(trained["view"], name) == getattr(random["view"], name), name
+
+
+def test_epochs_follow_the_machine_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tmp_path / "plan.json"
+    monkeypatch.setattr(home, "clips_a_minute", lambda: 3000.0)
+    assert home._planned(plan, 3.0, 1000, restart=False) == 9
+    monkeypatch.setattr(home, "clips_a_minute", lambda: 1e6)
+    assert home._planned(plan, 3.0, 1000, restart=False) == 9  # a demo that goes on
+    assert home._planned(plan, 4.0, 1000, restart=False) == home.MOST_EPOCHS
+    monkeypatch.setattr(home, "clips_a_minute", lambda: 1.0)
+    assert home._planned(plan, 4.0, 1000, restart=True) == 2
+
+
+def test_the_machine_is_measured_in_clips_a_minute() -> None:
+    assert 10 < home.clips_a_minute() < 1e7

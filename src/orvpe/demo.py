@@ -22,7 +22,7 @@ from orvpe.store import Store
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA
-CLIPS_A_MINUTE = 12_000  # what one idle core trains, light encoder on 32 frames
+MOST_EPOCHS = 35  # a fast machine need not go on for longer
 BATCH = 64
 PROBES = {
     "random": "random encoder, frozen",
@@ -136,7 +136,7 @@ def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, resta
     Args:
         out: folder for everything that is made.
         data: folder with nw-ucla-skeletons.zip; else ORVPE_DATA and ../shared/data are looked into.
-        minutes: of pre-training on two idle cores; sets the number of epochs.
+        minutes: of pre-training on two idle cores; sets the number of epochs, at most 35.
         restart: begin anew although the folder holds an earlier demo.
 
     Returns:
@@ -169,7 +169,7 @@ def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, resta
     steps.run("select", "Set the training clips apart: pre-training never sees a test clip", words, train)
 
     clips = len(Store.open(train))
-    epochs = max(2, round(minutes * CLIPS_A_MINUTE / clips))
+    epochs = _planned(folder / "plan.json", minutes, clips, restart)
     pretrainings = {}
     for kind, hidden in (("subgraph", "subgraph"), ("temporal", "none")):
         run = folder / f"pretrained-{kind}"
@@ -197,6 +197,49 @@ def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, resta
         print(f"  {what:<30}{path}")
     print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
     return page
+
+
+def _planned(plan: Path, minutes: float, clips: int, restart: bool) -> int:
+    """Epochs that this machine gets through in ``minutes``; a demo that goes on keeps what it began with."""
+    if plan.exists() and not restart:
+        before = json.loads(plan.read_text(encoding="utf-8"))
+        if before["minutes"] == minutes:
+            return int(before["epochs"])
+    rate = clips_a_minute()
+    epochs = min(MOST_EPOCHS, max(2, round(minutes * rate / clips)))
+    print(f"\none core trains on about {rate:,.0f} clips a minute here: {epochs} epochs in {minutes:g} minutes")
+    write_atomic(plan, json.dumps({"minutes": minutes, "epochs": epochs, "clips_a_minute": rate}) + "\n")
+    return epochs
+
+
+def clips_a_minute() -> float:
+    """Clips that one thread pre-trains on in a minute by the demo's recipe, from a few seconds of doing it."""
+    import torch
+
+    from orvpe.cli import parse
+    from orvpe.device import resolve_precision
+    from orvpe.encoders import build_encoder
+
+    recipe = parse("pretrain", ["s", "-r", "r", "--recipe", "quick-pretrain"])
+    encoder = build_encoder(recipe["encoder"].name, **recipe["encoder"].options)
+    x = torch.randn(BATCH, 3, recipe["view"].tau, 17)
+    half = resolve_precision(recipe["precision"], "cpu") == "bf16"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def step() -> float:
+        began = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss = encoder(x).float().square().mean()
+        loss.backward()
+        return time.perf_counter() - began
+
+    try:
+        step()
+        # data, loss and optimiser take a tenth; the second process shares caches and memory with this one
+        return 0.8 * 60 * BATCH / min(step() for _ in range(3))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _present(folder: Path, source: Data, results: dict[str, dict[str, Any]], epochs: int, clips: int) -> Path:
