@@ -46,14 +46,17 @@ def test_flops_of_a_product_and_a_convolution() -> None:
     assert flops(lambda: conv(y).sum().backward()) == 3 * forward
 
 
-def agcn_by_hand(t: int, v: int = 17, channels: int = 3) -> int:
-    """FLOPs of one clip of t frames, block by block from the formulas of the paper's encoder."""
+def agcn_by_hand(t: int, v: int = 17, channels: int = 3, channels_first: bool = False) -> int:
+    """FLOPs of one clip of t frames, block by block from the formulas of the paper's encoder.
+
+    The joints are mixed at the input's width, or, with ``channels_first``, after W_k at the output's.
+    """
     total, inputs = 0, channels
     for outputs, stride in zip((64,) * 4 + (128,) * 3 + (256,) * 3, (1, 1, 1, 1, 2, 1, 1, 2, 1, 1), strict=True):
         inner, place = outputs // 4, t * v
         macs = 3 * 2 * inner * inputs * place  # theta and phi of three subsets
         macs += 3 * v * v * inner * t  # their product
-        macs += 3 * v * place * inputs  # the joints mixed
+        macs += 3 * v * place * (outputs if channels_first else inputs)  # the joints mixed
         macs += 3 * inputs * outputs * place  # W_k
         macs += inputs * outputs * place if inputs != outputs else 0  # the residual of the graph convolution
         first = inputs == channels
@@ -69,7 +72,7 @@ def test_flops_of_agcn_by_hand(frames: int) -> None:
     model = AGCN().eval()
     x = torch.zeros(2, 3, frames, 17)
     with torch.no_grad():
-        assert flops(lambda: model(x)) == 2 * agcn_by_hand(frames)
+        assert flops(lambda: model(x)) == 2 * agcn_by_hand(frames, channels_first=True)
         assert flops(lambda: reference_of(model)(x)) == 2 * agcn_by_hand(frames)
 
 

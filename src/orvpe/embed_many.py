@@ -43,7 +43,8 @@ from orvpe.store import is_store
 if TYPE_CHECKING:
     import pyarrow as pa
 
-JOB, FAILED = "job.json", "failed.jsonl"
+# readers of a folder of Parquet files pass over names with a line in front
+JOB, FAILED = "_job.json", "_failed.jsonl"
 _ITEMS = b"orvpe_items"
 _SMALLEST, _LARGEST, _PARTS = 16, 2048, 256  # items a part: at least, at most; parts that are aimed at between
 _TASKS = 1000  # Ray keeps books on each task, so that one gets several chunks of a large job
@@ -94,7 +95,7 @@ def embed_many(
     """Embed many pose files into a folder of Parquet parts, with Ray Data.
 
     The parts have the columns of `orvpe embed`.  An item that cannot be read or embedded is listed with its reason in
-    failed.jsonl and never stops the job.  The same command again embeds what is not in the folder yet: the items that
+    _failed.jsonl and never stops the job.  The same command again embeds what is not in the folder yet: the items that
     failed, new ones, and those that an interruption left; it goes by names, and does not see that a file has changed.
 
     Args:
