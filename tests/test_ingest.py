@@ -17,6 +17,7 @@ from small_runs import surroundings
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.ingest import ingest, windows
+from orvpe.select import select
 from orvpe.skeleton import LAYOUTS, to_unified, unified
 from orvpe.store import Store
 
@@ -263,3 +264,19 @@ def test_every_argument_has_its_help() -> None:
     documented = {p.arg_name: p.description for p in docstring_parser.parse(ingest.__doc__ or "").params}
     assert list(documented) == list(signature(ingest).parameters)
     assert all(documented.values())
+
+
+def test_means_are_remembered_over_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinect measures all 17 joints, COCO has no neck: the store of both treats the neck as a mean."""
+    monkeypatch.setattr(module, "CHUNK_ITEMS", 2)
+    kinect = write_folder(tmp_path / "kinect", 3)
+    (tmp_path / "coco").mkdir()
+    joints = np.random.default_rng(0).normal(size=(6, 17, 3))
+    np.savez(tmp_path / "coco" / "a.npz", joints=joints, joint_names=LAYOUTS["coco"].joints)
+    ingest([str(kinect)], str(tmp_path / "kinect.orvpe"), workers=1)
+    assert Store.open(tmp_path / "kinect.orvpe").layout.derived == {}
+    ingest([str(kinect), str(tmp_path / "coco")], str(tmp_path / "both.orvpe"), workers=1)
+    both = Store.open(tmp_path / "both.orvpe")
+    assert set(both.layout.derived) == {"neck", "chest", "mid_hip"}
+    part = select(str(tmp_path / "both.orvpe"), str(tmp_path / "part.orvpe"), "random:0.5,by=clip")
+    assert part.layout.derived == both.layout.derived

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orvpe import store as store_module
+from orvpe.batch import ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.generated import generate
-from orvpe.skeleton import LAYOUTS, unified
+from orvpe.skeleton import LAYOUTS, to_unified, unified
 from orvpe.store import Store, StoreWriter, is_store, write_store
 
 
@@ -254,3 +255,28 @@ def test_ntu_120_fits_in_two_gigabytes(tmp_path: Path) -> None:
     assert frames * people * 17 * 3 * 2 + clips * a_clip < 2 * 10**9  # 0.98 GB + 0.02 GB
     # and against what padding to 300 frames of 2 people takes: 77 GB as published for 25 joints in float32
     assert size * 10 < len(store) * 300 * 2 * 25 * 3 * 4
+
+
+# --- joints that are means of others -----------------------------------------------------------------------------
+
+
+def test_a_store_remembers_which_joints_are_means(tmp_path: Path) -> None:
+    def mapped(name: str) -> Clip:
+        joints = np.random.default_rng(0).normal(size=(4, len(LAYOUTS[name]), 3))
+        return to_unified(Clip.from_array(joints, LAYOUTS[name], name=name))
+
+    clips = [mapped(n) for n in ("kinect_v1", "penn", "openpose_25")]
+    assert write_store(tmp_path / "kinect.orvpe", clips[:1]).layout.derived == {}
+    mixed = write_store(tmp_path / "mixed.orvpe", clips)  # the first clip has no means
+    assert set(mixed.layout.derived) == {"neck", "chest", "mid_hip"}
+    assert {"neck", "mid_hip", "left_hip"} < set(mixed.layout.derived["chest"])
+    mixed.verify()
+    assert mixed.names.tolist() == ["kinect_v1", "penn", "openpose_25"]
+    assert mixed.clip(0).layout.derived == mixed.layout.derived
+    assert ResidentStore(mixed).batch(np.array([0])).layout.derived == mixed.layout.derived
+    with StoreWriter(tmp_path / "added.orvpe", unified, 3) as writer:
+        writer.add_store(Store.open(tmp_path / "kinect.orvpe"))
+        writer.add_store(mixed)
+    assert Store.open(tmp_path / "added.orvpe").layout.derived == mixed.layout.derived
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["added.orvpe", "kinect.orvpe", "mixed.orvpe"]
+    assert collate(clips).layout.derived == mixed.layout.derived

@@ -29,9 +29,10 @@ from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.source import Source
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown
+from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
 from orvpe.store import Store, StoreWriter, check_alike, grid, orvpe_version
 
+_PARTS = 2  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
 _KEEP_BAD = 100
 
@@ -286,7 +287,7 @@ def _plan(
 def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: int) -> str:
     """Changes when a source's files, their sizes or times, an option or this program's version does."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([orvpe_version(), CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
+    digest.update(json.dumps([orvpe_version(), _PARTS, CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
     for source in sources:
         digest.update(str(source.path.resolve()).encode())
         files = [source.path / n for n in source.names] if source.path.is_dir() else [source.path]
@@ -399,7 +400,8 @@ def _read_chunk(job: _Job) -> None:
             "layout": first.layout.to_dict(),
             "dims": first.dims,
         }
-        with StoreWriter(job.part.with_suffix(".orvpe"), first.layout, first.dims) as writer:
+        layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
+        with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims) as writer:
             for clip in clips:
                 writer.add(clip)
     _write_text(job.part.with_suffix(".json"), json.dumps(note))
@@ -439,7 +441,9 @@ def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip
 
 
 def _merge(target: Path, parts: Sequence[Path], meta: dict[str, Any]) -> None:
-    first = Store.open(parts[0].with_suffix(".orvpe"))
-    with StoreWriter(target, first.layout, first.dims, meta) as writer:
-        for part in parts:
-            writer.add_store(Store.open(part.with_suffix(".orvpe")))
+    stores = [part.with_suffix(".orvpe") for part in parts]
+    first = Store.open(stores[0])
+    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
+    with StoreWriter(target, layout, first.dims, meta) as writer:
+        for store in stores:
+            writer.add_store(Store.open(store))

@@ -29,7 +29,7 @@ import pyarrow as pa
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.skeleton import Layout, layout_from_dict
+from orvpe.skeleton import Layout, layout_from_dict, with_derived
 
 VERSION = 1
 MISSING = -32768
@@ -120,7 +120,7 @@ class StoreWriter:
 
     Args:
         path: where; an existing file is replaced at the end.
-        layout: every clip's layout.
+        layout: every clip's layout; the store's gets the derived joints of all clips.
         dims: every clip's coordinates, 2 or 3.
         meta: what else to remember, JSON data (sources, options, counts of what was skipped, ``generated``).
 
@@ -139,16 +139,13 @@ class StoreWriter:
         self._values = 0
         self._batches: list[pa.RecordBatch] = []
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        meta = {"orvpe": orvpe_version(), **(meta or {})}
-        self._schema = _schema(
-            dims,
-            {
-                "orvpe_store": str(VERSION),
-                "dims": str(dims),
-                "layout": json.dumps(layout.to_dict()),
-                "meta": json.dumps(meta),
-            },
-        )
+        self._meta = json.dumps({"orvpe": orvpe_version(), **(meta or {})})
+        self._schema = self._schema_now()
+
+    def _schema_now(self) -> pa.Schema:
+        layout = json.dumps(self.layout.to_dict())
+        metadata = {"orvpe_store": str(VERSION), "dims": str(self.dims), "layout": layout, "meta": self._meta}
+        return _schema(self.dims, metadata)
 
     def __enter__(self) -> StoreWriter:
         self._file = self._temporary.open("wb")
@@ -167,12 +164,29 @@ class StoreWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
+                if not self._schema.equals(self._schema_now(), check_metadata=True):
+                    self._rewrite()
                 os.replace(self._temporary, self.path)
         finally:
             try:
                 self._file.close()  # fails too where the disk is full
             finally:
                 self._temporary.unlink(missing_ok=True)
+
+    def _rewrite(self) -> None:
+        """A later clip had derived joints that the first had not: the schema stands at the head of the file."""
+        second = self._temporary.with_suffix(".2.tmp")
+        try:
+            with pa.memory_map(str(self._temporary)) as source, second.open("wb") as file:
+                reader, schema = pa.ipc.open_file(source), self._schema_now()
+                with pa.ipc.new_file(file, schema) as writer:
+                    for i in range(reader.num_record_batches):
+                        writer.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(i).columns, schema=schema))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(second, self._temporary)
+        finally:
+            second.unlink(missing_ok=True)
 
     def add(self, clip: Clip) -> None:
         """Append a clip.
@@ -181,6 +195,7 @@ class StoreWriter:
             InputError: another layout or dimension than the store's; coordinates that span too much.
         """
         check_alike(clip.name, clip.layout, clip.dims, self.layout, self.dims)
+        self.layout = with_derived(self.layout, clip.layout)
         q, origin, step = quantise(clip)
         width, height = clip.image_size or (0, 0)
         self._rows.append(
@@ -210,6 +225,7 @@ class StoreWriter:
             InputError: another layout or dimension than this store's.
         """
         check_alike(str(store.path), store.layout, store.dims, self.layout, self.dims)
+        self.layout = with_derived(self.layout, store.layout)
         self._rows_to_batch()
         for batch in store.table.to_batches():
             self._batches.append(batch)
