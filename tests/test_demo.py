@@ -57,3 +57,9 @@ def test_random_encoder_is_of_the_same_kind() -> None:
     assert trained["encoder"] == random["encoder"]
     for name in ("tau", "crop", "centre", "align", "upright", "scale", "image", "stream"):
         assert getattr(trained["view"], name) == getattr(random["view"], name), name
+
+
+def test_data_folder_of_the_environment_without_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORVPE_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"ORVPE_DATA is .*: no nw-ucla-skeletons.zip in it"):
+        home.find_data(None)

@@ -152,7 +152,7 @@ def test_a_bad_file_stops_at_the_end_or_is_left_out(folder: Path, tmp_path: Path
     far[1] = 500.0
     (folder / "a03_s01_e90_v01.json").write_text(json.dumps({"skeletons": (far + 1).tolist()}))
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*skip_bad"):
+    with pytest.raises(InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*--skip-bad to"):
         ingest([str(folder)], str(out), workers=1)
     assert left(tmp_path) == ["out.parts"]
     report = ingest([str(folder)], str(out), workers=1, skip_bad=True)
