@@ -228,3 +228,25 @@ def test_half_precision_says_nothing_of_itself() -> None:
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, env=surroundings(), timeout=100)
     assert done.stdout + done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["pretrain", "s", "-r", "r", "--recipe", "quick-probe"], "recipe quick-probe is for 'orvpe probe'"),
+        (["pretrain", "s", "-r", "r", "--batch-size", "many"], "--batch-size is 'many', expected a whole number"),
+        (
+            ["ingest", "p", "-o", "s", "--image-size", "640by480"],
+            "--image-size is '640by480', expected width and height",
+        ),
+        (["ingest", "p", "-o", "s", "--up"], "--up needs a value"),
+    ],
+)
+def test_messages_in_our_words(words: list[str], found: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert found in capsys.readouterr().err
+
+
+def test_generate_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", str(tmp_path / "g.orvpe"), "--count", "10"]) == 0
+    assert "10 generated clips of 1 person, 3D -> " in capsys.readouterr().out

@@ -211,3 +211,9 @@ def test_wrong_specifications(spec: str, message: str) -> None:
 def test_random_by_subject_needs_two() -> None:
     with pytest.raises(InputError, match="1 subjects known, expected at least 2"):
         get_protocol("random:0.5,by=subject").split(people(subjects=1))
+
+
+def test_a_protocol_of_what_no_clip_says() -> None:
+    info = {"name": np.array(["a", "b"]), "subject": np.array(["", ""])}
+    with pytest.raises(InputError, match="protocol 'subject:3': no clip names its subject"):
+        get_protocol("subject:3").split(info)

@@ -72,3 +72,9 @@ def test_epochs_follow_the_machine_and_stay(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_machine_is_measured_in_clips_a_minute() -> None:
     assert 10 < home.clips_a_minute() < 1e7
+
+
+def test_data_folder_of_the_environment_without_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORVPE_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"ORVPE_DATA is .*: no nw-ucla-skeletons.zip in it"):
+        home.find_data(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -51,6 +52,29 @@ def test_store_and_files_give_the_same_vectors(weights: str, tmp_path: Path) -> 
     assert schema.field("embedding").type.list_size == 8
 
 
+def test_what_exists_is_not_written_over(weights: str, tmp_path: Path) -> None:
+    store, out = make_store(tmp_path / "s.orvpe", count=10), tmp_path / "a.parquet"
+    out.write_text("mine")
+    with pytest.raises(InputError, match=r"a.parquet: exists already; give --overwrite to replace it"):
+        embed(store, weights, str(out), device="cpu")
+    assert out.read_text() == "mine"
+    assert len(read_vectors(embed(store, weights, str(out), device="cpu", overwrite=True))["id"]) == 10
+    table = tmp_path / "poses.parquet"
+    rows = {"frame": [0], "joint": ["head"], "x": [1.0], "y": [2.0], "z": [3.0]}
+    pq.write_table(pa.table(rows), table)
+    before = table.read_bytes()
+    for path in (table, tmp_path):
+        with pytest.raises(InputError, match="is what would be read"):
+            embed(str(path), weights, str(table), device="cpu", overwrite=True)
+    assert table.read_bytes() == before
+
+
+def test_a_store_is_turned_when_it_is_made(weights: str, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s.orvpe", count=10)
+    with pytest.raises(InputError, match="its clips were turned when it was made"):
+        embed(store, weights, str(tmp_path / "a.parquet"), up="z", device="cpu")
+
+
 def test_batch_size_and_clips_in_memory(weights: str, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s.orvpe", count=11, people=2)
     found = []
@@ -58,7 +82,8 @@ def test_batch_size_and_clips_in_memory(weights: str, tmp_path: Path) -> None:
     for size in (1, 4, 64):
         embed(store, weights, str(tmp_path / f"{size}.parquet"), batch_size=size, device="cpu")
         found.append(read_vectors(tmp_path / f"{size}.parquet")["feature"])
-        embed(store, weights, str(tmp_path / "h.parquet"), batch_size=size, device="cpu", occlusion="joints:0.5")
+        embed(store, weights, str(tmp_path / "h.parquet"), batch_size=size, device="cpu", occlusion="joints:0.5",
+              overwrite=True)  # fmt: skip
         hidden.append(read_vectors(tmp_path / "h.parquet")["feature"])
     for vectors in (found, hidden):
         np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-5)

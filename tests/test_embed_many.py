@@ -198,7 +198,7 @@ def test_an_output_of_another_job_is_refused(weights: str, tmp_path: Path, monke
         embed_many([str(tmp_path / "clips")], weights, str(out), max_people=1)
     (out / JOB).unlink()
     (out / "mine.txt").write_text("")
-    with pytest.raises(InputError, match=r"not empty and holds no job\.json"):
+    with pytest.raises(InputError, match=r"not empty and holds no _job\.json"):
         embed_many([str(tmp_path / "clips")], weights, str(out))
 
 

@@ -17,6 +17,7 @@ from small_runs import surroundings
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.ingest import ingest, windows
+from orvpe.select import select
 from orvpe.skeleton import LAYOUTS, to_unified, unified
 from orvpe.store import Store
 
@@ -151,7 +152,7 @@ def test_a_bad_file_stops_at_the_end_or_is_left_out(folder: Path, tmp_path: Path
     far[1] = 500.0
     (folder / "a03_s01_e90_v01.json").write_text(json.dumps({"skeletons": (far + 1).tolist()}))
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*skip_bad"):
+    with pytest.raises(InputError, match=r"a01_s01_e90_v01\.json.*\(and 2 more that cannot be read\).*--skip-bad to"):
         ingest([str(folder)], str(out), workers=1)
     assert left(tmp_path) == ["out.parts"]
     report = ingest([str(folder)], str(out), workers=1, skip_bad=True)
@@ -263,3 +264,19 @@ def test_every_argument_has_its_help() -> None:
     documented = {p.arg_name: p.description for p in docstring_parser.parse(ingest.__doc__ or "").params}
     assert list(documented) == list(signature(ingest).parameters)
     assert all(documented.values())
+
+
+def test_means_are_remembered_over_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinect measures all 17 joints, COCO has no neck: the store of both treats the neck as a mean."""
+    monkeypatch.setattr(module, "CHUNK_ITEMS", 2)
+    kinect = write_folder(tmp_path / "kinect", 3)
+    (tmp_path / "coco").mkdir()
+    joints = np.random.default_rng(0).normal(size=(6, 17, 3))
+    np.savez(tmp_path / "coco" / "a.npz", joints=joints, joint_names=LAYOUTS["coco"].joints)
+    ingest([str(kinect)], str(tmp_path / "kinect.orvpe"), workers=1)
+    assert Store.open(tmp_path / "kinect.orvpe").layout.derived == {}
+    ingest([str(kinect), str(tmp_path / "coco")], str(tmp_path / "both.orvpe"), workers=1)
+    both = Store.open(tmp_path / "both.orvpe")
+    assert set(both.layout.derived) == {"neck", "chest", "mid_hip"}
+    part = select(str(tmp_path / "both.orvpe"), str(tmp_path / "part.orvpe"), "random:0.5,by=clip")
+    assert part.layout.derived == both.layout.derived

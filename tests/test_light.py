@@ -142,3 +142,8 @@ def test_input_of_another_shape() -> None:
         build_encoder("light", widht=3)
     with pytest.raises(InputError, match="unknown encoder 'lite'"):
         build_encoder("lite", layout=unified)
+
+
+def test_a_number_for_a_list() -> None:
+    with pytest.raises(InputError, match="encoder 'light': width is 24, expected a list of numbers"):
+        build_encoder("light", in_channels=3, width=24)

@@ -266,3 +266,38 @@ def test_order_in_the_text_does_not_matter_to_what_reads_coordinates() -> None:
 def test_bad_texts(spec: str, found: str) -> None:
     with pytest.raises(InputError, match=found):
         corruption(spec)
+
+
+# --- joints that are means of others -----------------------------------------------------------------------------
+
+
+def test_a_mean_goes_with_what_it_was_computed_from() -> None:
+    mapped = LAYOUTS["coco"].on_unified
+    raw = collate([clip(6, layout=mapped)] * 40)
+
+    def hidden(spec: str) -> set[str]:
+        gone = (raw.visible & ~corruption(spec)(raw, drawn(40)).visible)[0, 0, 0]
+        return {UNIFIED_JOINTS[v] for v in torch.nonzero(gone).flatten().tolist()}
+
+    assert hidden("left_leg") == {*PARTS["left_leg"], "mid_hip", "chest"}
+    assert hidden("left_arm") == {*PARTS["left_arm"], "neck", "chest"}
+    assert hidden("hands") == set(PARTS["hands"])
+    assert hidden("trunk") == set(PARTS["trunk"])  # hiding a mean hides nothing else
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("spec", ["subgraph", "joints:0.2", "flicker:0.2", "tubes:0.5", "block:0.3", "joints+block"])
+def test_no_pattern_leaves_a_mean_of_what_it_hides(spec: str, dims: int) -> None:
+    mapped = LAYOUTS["penn"].on_unified
+    raw = collate([clip(9, 2, dims, layout=mapped, seed=i) for i in range(30)])
+    got = corruption(spec)(raw, drawn(30))
+    plain = corruption(spec)(raw.with_(layout=unified), drawn(30))  # what is hidden for itself
+    seen = 0
+    for d, s in mapped.derived_index:
+        assert not (got.visible[..., d] & ~got.visible[..., s]).any()
+        seen += int((plain.visible[..., d] & ~plain.visible[..., s]).sum())
+    assert seen  # there was something to do
+    if "+" in spec:  # the block that comes second sees a smaller body
+        return
+    measured = [v for v in range(17) if v not in {d for d, _ in mapped.derived_index}]
+    assert torch.equal(got.visible[..., measured], plain.visible[..., measured])

@@ -25,6 +25,7 @@ from orvpe.skeleton import (
     to_unified,
     unified,
     unified_sources,
+    with_derived,
 )
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -195,7 +196,7 @@ def test_unified_is_the_mean_of_joints_that_are_all_seen(layout: Layout) -> None
     visible = draw.random((2, 9, len(layout))) < 0.7
     joints[~visible] = np.nan
     got, sources = to_unified(Clip(joints, visible, layout)), unified_sources(layout)
-    assert got.layout is unified
+    assert got.layout == unified
     for m in range(2):
         for t in range(9):
             for v, target in enumerate(UNIFIED_JOINTS):
@@ -396,3 +397,48 @@ def test_columns_carry_means() -> None:
     x = np.arange(17.0)
     hips = [unified.index(j) for j in ("chest", "left_hip", "right_hip")]
     assert (x @ a[1])[unified.index("mid_hip")] == pytest.approx(x[hips].mean(), abs=1e-5)
+
+
+# --- joints that are means of others -----------------------------------------------------------------------------
+
+
+def test_what_is_derived_of_each_layout() -> None:
+    hips, shoulders = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+    four = {*hips, *shoulders}
+    for name in ("coco", "penn", "lcrnet", "mediapipe"):
+        derived = LAYOUTS[name].on_unified.derived
+        assert {d: set(s) for d, s in derived.items()} == {"neck": {*shoulders}, "chest": four, "mid_hip": {*hips}}
+    assert dict(LAYOUTS["openpose_25"].on_unified.derived) == {"chest": ("neck", "mid_hip")}
+    for name in ("unified", "kinect_v1", "kinect_v2", "h36m"):
+        assert LAYOUTS[name].on_unified is unified
+
+
+def test_derived_joints_travel_and_do_not_make_another_layout() -> None:
+    mapped = LAYOUTS["penn"].on_unified
+    assert mapped == unified
+    assert hash(mapped) == hash(unified)
+    assert layout_from_dict(mapped.to_dict()).derived == mapped.derived
+    assert "derived" not in unified.to_dict()
+    with pytest.raises(InputError, match="unknown key 'derivd' in layout; did you mean 'derived'"):
+        layout_from_dict({"joints": {"neck": None}, "derivd": {}})
+    with pytest.raises(InputError, match="unknown joint 'nek'"):
+        layout_from_dict({"joints": {"neck": None, "head": "neck"}, "derived": {"head": ["nek"]}})
+
+
+def test_a_mean_of_a_mean_comes_from_the_joints_below() -> None:
+    own = layout_from_dict({
+        "joints": {"mid_hip": None, "left_hip": "mid_hip", "right_hip": "mid_hip", "neck": "mid_hip"},
+        "derived": {"mid_hip": ["left_hip", "right_hip"]},
+    })  # fmt: skip
+    derived = {d: set(s) for d, s in own.on_unified.derived.items()}
+    assert derived == {"mid_hip": {"left_hip", "right_hip"}, "chest": {"neck", "left_hip", "right_hip"}}
+
+
+def test_the_union_hides_more() -> None:
+    coco, openpose = LAYOUTS["coco"].on_unified, LAYOUTS["openpose_25"].on_unified
+    both = with_derived(openpose, coco, unified)
+    four = {f"{s}_{j}" for s in ("left", "right") for j in ("hip", "shoulder")}
+    assert set(both.derived["chest"]) == {"neck", "mid_hip", *four}
+    assert both.derived == with_derived(unified, coco, openpose).derived
+    assert list(both.derived) == [j for j in unified.joints if j in both.derived]
+    assert with_derived(both, coco) is both

@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orvpe import store as store_module
+from orvpe.batch import ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.generated import generate
-from orvpe.skeleton import LAYOUTS, unified
-from orvpe.store import Store, StoreWriter, is_store, write_store
+from orvpe.skeleton import LAYOUTS, to_unified, unified
+from orvpe.store import Store, StoreWriter, dequantise, grid, is_store, quantise, write_store
 
 
 def random_clip(seed: int, dims: int = 3, name: str = "c", scale: float = 1.0, **info: object) -> Clip:
@@ -254,3 +255,73 @@ def test_ntu_120_fits_in_two_gigabytes(tmp_path: Path) -> None:
     assert frames * people * 17 * 3 * 2 + clips * a_clip < 2 * 10**9  # 0.98 GB + 0.02 GB
     # and against what padding to 300 frames of 2 people takes: 77 GB as published for 25 joints in float32
     assert size * 10 < len(store) * 300 * 2 * 25 * 3 * 4
+
+
+# --- small clips, damaged clips ---
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("size", [1e-6, 0.003, 0.09, 0.8, 5.0])
+def test_a_small_clip_keeps_its_shape(dims: int, size: float) -> None:
+    """Coordinates of 0 to 1, as MediaPipe gives them, would be ten steps of 0.1 px."""
+    joints = (0.5 + size * np.random.default_rng(0).random((6, 17, dims))).astype(np.float32)
+    clip = Clip.from_array(joints, unified)
+    q, origin, step = quantise(clip)
+    back, _ = dequantise(q, origin, step)
+    assert np.abs(back[0] - joints).max() <= step / 2 + np.spacing(np.float32(1)) * (1 + size)
+    assert step <= store_module.STEP[dims]
+    assert step < size / 90 or size < 1e-5
+
+
+def test_one_point_has_no_finer_step() -> None:
+    joints = np.full((1, 17, 2), np.nan, np.float32)
+    joints[0, 3] = 0.25
+    assert grid(Clip.from_array(joints, unified))[1] == 0.1
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    values = Store.open(path).quantised(1).tobytes()
+    data[data.find(values) + 8] ^= 0xFF
+    path.write_bytes(data)
+
+
+def test_damage_is_not_laundered(tmp_path: Path) -> None:
+    write_store(tmp_path / "a.orvpe", list(generate(12, seed=1)))
+    flip_a_byte(tmp_path / "a.orvpe")
+    with pytest.raises(InputError, match=r"clip 1 .* is damaged"):
+        Store.open_whole(tmp_path / "a.orvpe")
+    damaged = Store.open(tmp_path / "a.orvpe")
+    with pytest.raises(InputError, match="is damaged"), StoreWriter(tmp_path / "b.orvpe", unified, 3) as writer:
+        writer.add_store(damaged)
+    with StoreWriter(tmp_path / "b.orvpe", unified, 3) as writer:
+        writer.add_store(damaged, np.array([0, 5, 11]))  # the others are whole
+    part = Store.open(tmp_path / "b.orvpe")
+    part.verify()
+    assert part.names.tolist() == damaged.names[[0, 5, 11]].tolist()
+    assert np.array_equal(part.quantised(2), damaged.quantised(11))
+
+
+# --- joints that are means of others -----------------------------------------------------------------------------
+
+
+def test_a_store_remembers_which_joints_are_means(tmp_path: Path) -> None:
+    def mapped(name: str) -> Clip:
+        joints = np.random.default_rng(0).normal(size=(4, len(LAYOUTS[name]), 3))
+        return to_unified(Clip.from_array(joints, LAYOUTS[name], name=name))
+
+    clips = [mapped(n) for n in ("kinect_v1", "penn", "openpose_25")]
+    assert write_store(tmp_path / "kinect.orvpe", clips[:1]).layout.derived == {}
+    mixed = write_store(tmp_path / "mixed.orvpe", clips)  # the first clip has no means
+    assert set(mixed.layout.derived) == {"neck", "chest", "mid_hip"}
+    assert {"neck", "mid_hip", "left_hip"} < set(mixed.layout.derived["chest"])
+    mixed.verify()
+    assert mixed.names.tolist() == ["kinect_v1", "penn", "openpose_25"]
+    assert mixed.clip(0).layout.derived == mixed.layout.derived
+    assert ResidentStore(mixed).batch(np.array([0])).layout.derived == mixed.layout.derived
+    with StoreWriter(tmp_path / "added.orvpe", unified, 3) as writer:
+        writer.add_store(Store.open(tmp_path / "kinect.orvpe"))
+        writer.add_store(mixed)
+    assert Store.open(tmp_path / "added.orvpe").layout.derived == mixed.layout.derived
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["added.orvpe", "kinect.orvpe", "mixed.orvpe"]
+    assert collate(clips).layout.derived == mixed.layout.derived

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.skeleton import Layout
+from orvpe.skeleton import Layout, with_derived
 from orvpe.store import Store
 
 
@@ -181,6 +181,6 @@ def collate(clips: list[Clip], device: torch.device | str = "cpu") -> Batch:
         torch.from_numpy(visible).to(device),
         torch.tensor([c.frames for c in clips], device=device),
         torch.tensor(size, dtype=torch.float32, device=device),
-        layout,
+        with_derived(layout, *(c.layout for c in clips if c.layout.derived)),
         torch.arange(len(clips), device=device),
     )

@@ -42,6 +42,10 @@ def curve_chart(
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.set_title(title)
+    if x == "epoch":
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
@@ -58,7 +62,7 @@ def occlusion_chart(rows: dict[str, dict[str, float]], path: str | Path, y: str,
     for i, (name, values) in enumerate(rows.items()):
         place = np.arange(len(occlusions)) + (i - (len(rows) - 1) / 2) * width
         bars = axes.bar(place, [values.get(o, np.nan) for o in occlusions], width, label=name)
-        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+        axes.bar_label(bars, fmt="%.1f", fontsize=7, padding=1)
     axes.set_xticks(range(len(occlusions)), ["clean" if o == "none" else o for o in occlusions])
     axes.set_ylabel(y)
     axes.set_title(title)

@@ -6,6 +6,7 @@ Only the chosen command's module is imported, so that ``orvpe --help`` is quick.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
@@ -86,6 +87,19 @@ def recipe_path(name: str) -> Path:
     path = RECIPES / f"{name}.yaml"
     if not path.exists():
         raise _unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml")))
+    return path
+
+
+def _recipe_for(command: str, name: str) -> Path:
+    """The recipe's file, which says in a comment what command it is for.
+
+    Raises:
+        InputError: no such recipe, or one for another command.
+    """
+    path = recipe_path(name)
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
+            raise InputError(f"recipe {name} is for 'orvpe {meant}'")
     return path
 
 
@@ -177,12 +191,14 @@ def canonical(command: str, argv: list[str]) -> list[str]:
         elif hint is bool and (i == len(argv) or argv[i].lower() not in ("true", "false")):
             values = ["true"]
         else:
-            values = [w for w in argv[i : i + 1] if not _is_flag(w)]
+            values = [w for w in argv[i : i + 1] if not _is_flag(w) or w in ("-x", "-y", "-z")]  # of --up
             i += len(values)
+        if not values and name == "image_size" and argv[i : i + 1] and not _is_flag(argv[i]):
+            raise InputError(f"{flag} is {argv[i]!r}, expected width and height in pixels, as in 640x480")
         if not values:
             raise InputError(f"{flag} needs a value")
         if name == "recipe":
-            filled_in.append(f"--recipe={recipe_path(values[0])}")
+            filled_in.append(f"--recipe={_recipe_for(command, values[0])}")
         else:
             out.append(f"--{name}={_joined(values, hint)}")
     return filled_in + out + [f"--{p}={_joined(v, hints[p])}" for p, v in given.items()]
@@ -277,7 +293,7 @@ def _run(command: str, argv: list[str]) -> int:
     try:
         arguments = parse(command, argv)
     except ArgumentError as error:
-        raise InputError(_one_line(str(error))) from None
+        raise InputError(_in_our_words(_one_line(str(error)))) from None
     except SystemExit as done:  # --help and --print_config have printed
         return int(done.code or 0)
     try:
@@ -288,6 +304,18 @@ def _run(command: str, argv: list[str]) -> int:
     if is_dataclass(result):  # a report that knows how to read as text
         print(result)
     return 0
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _in_our_words(text: str) -> str:
+    """'Parser key "batch_size": Expected a <class 'int'>. Got value: many' as people would say it."""
+    found = re.search(r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool)'>\. Got value: (\S+)""", text)
+    if found is None:
+        return text
+    name, kind, value = found.groups()
+    return f"--{name.replace('_', '-')} is {value!r}, expected {_KINDS[kind]}"
 
 
 def _one_line(text: str) -> str:

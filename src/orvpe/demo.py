@@ -52,15 +52,18 @@ def find_data(given: str | None) -> Data:
     """N-UCLA in the folder given, in ``ORVPE_DATA`` or in ../shared/data, else the generated set.
 
     Raises:
-        InputError: a folder was given and N-UCLA is not in it.
+        InputError: a folder was given, here or by ``ORVPE_DATA``, and N-UCLA is not in it.
     """
-    for folder in (given, os.environ.get("ORVPE_DATA"), Path("..", "shared", "data")):
+    named = os.environ.get("ORVPE_DATA")
+    for folder in (given, named, Path("..", "shared", "data")):
         path = Path(folder) / NUCLA if folder else None
         if path is not None and path.is_file():
             about = "N-UCLA, real: 10 actions, 10 people, 3 cameras; cameras 1 and 2 train, 3 tests"
             return Data("nucla", path, about, "nucla-cv")
         if folder and folder == given:
             raise InputError(f"data folder {given}: no {NUCLA} in it")
+        if folder and folder == named:
+            raise InputError(f"ORVPE_DATA is {named!r}: no {NUCLA} in it; unset it to run on generated clips")
     about = "GENERATED clips, nobody real: 10 actions, 10 bodies, 3 cameras; cameras 1 and 2 train, 3 tests"
     return Data("generated", None, about, "camera:v03")
 

@@ -18,7 +18,8 @@ from orvpe.errors import InputError
 from orvpe.features import batches
 from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.formats.source import Source
+from orvpe.formats.reading import UP, check_pixels, misspelt, read_clips
+from orvpe.formats.source import Source, not_a_source
 from orvpe.ingest import seen_people
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified, unknown
@@ -64,6 +65,7 @@ def embed_clips(model: Model, clips: list[Clip], batch_size: int = 64) -> np.nda
 def _fit(model: Model, clip: Clip) -> Clip:
     if clip.dims != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
+    check_pixels(clip)
     if clip.layout.joints == model.layout.joints:
         return seen_people(clip)
     if model.layout.joints != unified.joints:
@@ -81,7 +83,9 @@ def embed(
     image_size: tuple[int, int] | None = None,
     min_confidence: float = 0.1,
     max_people: int = 2,
+    up: str = "y",
     skip_bad: bool = False,
+    overwrite: bool = False,
     occlusion: str = "none",
     seed: int = 0,
     batch_size: int = 64,
@@ -103,7 +107,9 @@ def embed(
         image_size: width and height in pixels, where the format does not say.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
         seed: places a random occlusion.
         batch_size: clips at a time.
@@ -114,7 +120,7 @@ def embed(
         The Parquet file.
 
     Raises:
-        InputError: a path, model or value that does not fit.
+        InputError: a path, model or value that does not fit; a file that exists (unless ``overwrite``).
     """
     import pyarrow.parquet as pq
 
@@ -130,11 +136,16 @@ def embed(
         raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
     if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
         raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
+    if up not in UP:
+        raise InputError(unknown("up", up, UP))
+    not_a_source(out, [path])
+    if target.exists() and not overwrite:
+        raise InputError(f"{out}: exists already; give --overwrite to replace it")
     fabric = open_fabric(device, "32", threads)
     model = load(weights, fabric.device).for_inference()
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=min_confidence, max_people=max_people,
+        min_confidence=min_confidence, max_people=max_people, up=up,
     )  # fmt: skip
     schema = table_schema(model, weights, occlusion)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -193,6 +204,8 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
+        if options.up != "y":
+            raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
 
@@ -220,9 +233,15 @@ def _batches(
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
+        said: set[str] = set()
         for item in items:
             try:
-                waiting += read_item(model, source, reader, item, options)
+                found = read_clips(reader, source, item, options)
+                waiting += [_fit(model, c) for c in found]
+                for doubt in (d for c in found for d in misspelt(c.layout)):
+                    if doubt not in said:
+                        said.add(doubt)
+                        print(f"note: {doubt}", file=sys.stderr)
             except NoSkeleton:
                 continue
             except InputError as error:
@@ -256,7 +275,7 @@ def read_item(model: Model, source: Source, reader: Format, item: Item, options:
         InputError: it cannot be read, or does not fit the model.
         NoSkeleton: nobody is in it.
     """
-    return [_fit(model, c) for c in reader.read(source, item, options)]
+    return [_fit(model, c) for c in read_clips(reader, source, item, options)]
 
 
 def clip_text(clips: list[Clip]) -> _Text:

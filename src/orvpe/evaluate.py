@@ -82,7 +82,7 @@ def evaluate(
         InputError: a model without a classifier or for other data, an unknown occlusion or protocol.
     """
     fabric = open_fabric(device, "32", threads)
-    opened = Store.open(store)
+    opened = Store.open_whole(store)
     model = load(weights, fabric.device)
     check_fits(model, opened, weights)
     if model.classes is None:

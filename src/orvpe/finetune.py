@@ -98,7 +98,7 @@ def finetune(
         raise InputError(f"mixup is {mixup}, expected at least 0")
     precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
-    opened = Store.open(store)
+    opened = Store.open_whole(store)
     arguments: dict[str, Any] = {
         "job": "finetune", "store": Path(store).name, "store_checksum": opened.checksum,
         "protocol": protocol, "weights": weights, "view": view,

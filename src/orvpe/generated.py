@@ -365,7 +365,7 @@ def write_generated(
         InputError: a value out of range; the store exists.
     """
     if Path(out).exists() and not overwrite:
-        raise InputError(f"{out}: exists already; give --overwrite true to replace it")
+        raise InputError(f"{out}: exists already; give --overwrite to replace it")
     clips = generate(count, seed, people, noise, missing, dims)
     options = {
         "count": count,
@@ -378,4 +378,5 @@ def write_generated(
     with StoreWriter(out, unified, dims, {"generated": True, "sources": [], "options": options}) as writer:
         for clip in clips:
             writer.add(clip)
+    print(f"{count:,} generated clips of {people} {'person' if people == 1 else 'people'}, {dims}D -> {out}")
     return Store.open(out)

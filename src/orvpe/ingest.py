@@ -14,10 +14,12 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +29,13 @@ from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Item, NoSkeleton, Options
-from orvpe.formats.source import Source
+from orvpe.formats.reading import UP, misspelt, read_clips
+from orvpe.formats.source import Source, not_a_source
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown
+from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
 from orvpe.store import Store, StoreWriter, check_alike, grid, orvpe_version
 
+_PARTS = 2  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
 _KEEP_BAD = 100
 
@@ -103,6 +107,7 @@ def ingest(
     window: int | None = None,
     stride: int | None = None,
     min_frames: int = 1,
+    up: str = "y",
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -127,6 +132,7 @@ def ingest(
         window: cut recordings longer than that many frames into windows of that length.
         stride: frames from one window to the next; half a window when not given.
         min_frames: leave out clips with fewer frames.
+        up: the axis that points up in 3D sources: y, -y, z, -z, x or -x; clips are turned so that y is up.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -144,8 +150,11 @@ def ingest(
     target = Path(out)
     if target.is_dir():
         raise InputError(f"{out}: is a folder, expected the name of the store to write")
+    if up not in UP:
+        raise InputError(unknown("up", up, UP))
+    not_a_source(out, paths)
     if target.exists() and not overwrite:
-        raise InputError(f"{out}: exists already; give --overwrite true to replace it")
+        raise InputError(f"{out}: exists already; give --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{out}: folder {target.parent} does not exist")
     options = Options(
@@ -155,6 +164,7 @@ def ingest(
         dims=dims,
         min_confidence=min_confidence,
         max_people=max_people,
+        up=up,
     )
     settings = {
         "layout": layout,
@@ -168,6 +178,7 @@ def ingest(
         "window": window,
         "stride": stride,
         "min_frames": min_frames,
+        "up": up,
     }
     parts = target.with_name(target.name + ".parts")
     jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
@@ -181,10 +192,12 @@ def ingest(
         for job in _run(todo, workers or os.cpu_count() or 1):
             progress.advance(len(job.items))
     notes = [json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8")) for job in jobs]
+    for doubt in dict.fromkeys(d for note in notes for d in note["doubts"]):
+        print(f"note: {doubt}", file=sys.stderr)
     bad = [line for note in notes for line in note["bad"]]
     if bad and not skip_bad:
         rest = f" (and {len(bad) - 1} more that cannot be read)" if len(bad) > 1 else ""
-        raise InputError(f"{bad[0]}{rest}; give --skip_bad true to leave such items out")
+        raise InputError(f"{bad[0]}{rest}; give --skip-bad to leave such items out")
     kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short")
     total = {kind: sum(note[kind] for note in notes) for kind in kinds}
     meta = {
@@ -286,7 +299,7 @@ def _plan(
 def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: int) -> str:
     """Changes when a source's files, their sizes or times, an option or this program's version does."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([orvpe_version(), CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
+    digest.update(json.dumps([orvpe_version(), _PARTS, CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
     for source in sources:
         digest.update(str(source.path.resolve()).encode())
         files = [source.path / n for n in source.names] if source.path.is_dir() else [source.path]
@@ -339,6 +352,11 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
                 following = next(waiting, None)
                 if following is not None:
                     running[pool.submit(_read_chunk, following)] = following
+    except BrokenProcessPool:
+        raise InputError(
+            "a reader was ended by the system, most likely for want of memory; the same command goes on from here, "
+            "with --workers 1 in the least memory"
+        ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -367,10 +385,12 @@ def _read_chunk(job: _Job) -> None:
     """Read a chunk's items into its part store, then note that it is done."""
     source, reader = _opened(job.source), FORMATS[job.format]
     note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
+    note["doubts"] = []
     clips: list[Clip] = []
     for item in job.items:
         try:
-            found = reader.read(source, item, job.options)
+            found = read_clips(reader, source, item, job.options)
+            note["doubts"] += [d for c in found for d in misspelt(c.layout) if d not in note["doubts"]]
             ready = [seen_people(to_unified(clip) if job.unified else clip) for clip in found]
             pieces = [piece for clip in ready for piece in windows(clip, job.window, job.stride)]
             for piece in pieces:
@@ -399,7 +419,8 @@ def _read_chunk(job: _Job) -> None:
             "layout": first.layout.to_dict(),
             "dims": first.dims,
         }
-        with StoreWriter(job.part.with_suffix(".orvpe"), first.layout, first.dims) as writer:
+        layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
+        with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims) as writer:
             for clip in clips:
                 writer.add(clip)
     _write_text(job.part.with_suffix(".json"), json.dumps(note))
@@ -439,7 +460,9 @@ def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip
 
 
 def _merge(target: Path, parts: Sequence[Path], meta: dict[str, Any]) -> None:
-    first = Store.open(parts[0].with_suffix(".orvpe"))
-    with StoreWriter(target, first.layout, first.dims, meta) as writer:
-        for part in parts:
-            writer.add_store(Store.open(part.with_suffix(".orvpe")))
+    stores = [part.with_suffix(".orvpe") for part in parts]
+    first = Store.open(stores[0])
+    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
+    with StoreWriter(target, layout, first.dims, meta) as writer:
+        for store in stores:
+            writer.add_store(Store.open(store))

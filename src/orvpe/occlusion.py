@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,9 +30,24 @@ SUBGRAPHS = ("upper", "lower", "right", "left", "centre")
 
 
 def keep(batch: Batch, mask: Tensor) -> Batch:
-    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False."""
+    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False, and every joint there that is a
+    mean of a joint so hidden (`Layout.derived`): from the mean and the others the hidden one could be computed.
+    """
     visible = batch.visible & mask
+    if batch.layout.derived:
+        hidden = batch.visible & ~mask
+        reach = _reach(batch.layout.derived_index, len(batch.layout), batch.joints.device)
+        visible = visible & ~(hidden.float() @ reach).bool()
     return batch.with_(joints=hide(batch.joints, visible), visible=visible)
+
+
+@lru_cache(maxsize=64)
+def _reach(pairs: tuple[tuple[int, int], ...], joints: int, device: torch.device) -> Tensor:
+    """(V, V) float32: 1 at [source, derived].  Kept, so that nothing is copied to the device at each batch."""
+    reach = torch.zeros(joints, joints)
+    for derived, source in pairs:
+        reach[source, derived] = 1.0
+    return reach.to(device)
 
 
 def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> Tensor:

@@ -111,7 +111,7 @@ def pretrain(
     """
     precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
-    opened = Store.open(store)
+    opened = Store.open_whole(store)
     arguments: dict[str, Any] = {
         "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
         "view": view, "encoder": encoder, "contrast": contrast,

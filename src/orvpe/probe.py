@@ -167,7 +167,7 @@ def probe(
         if not value > 0:
             raise InputError(f"{name} is {value}, expected above 0")
     fabric = open_fabric(device, "32", threads)
-    opened = Store.open(store)
+    opened = Store.open_whole(store)
     task = make_task(opened, protocol)
     trained = few_labels(task, labels, seed)
     if weights is None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from orvpe.datasets import get_protocol
 from orvpe.errors import InputError
+from orvpe.formats.source import not_a_source
 from orvpe.skeleton import unknown
 from orvpe.store import Store, StoreWriter
 
@@ -28,12 +29,14 @@ def select(store: str, out: str, protocol: str, part: str = "train", overwrite: 
         The new store.
 
     Raises:
-        InputError: no such store, protocol or part; a part without a clip; the store to write exists.
+        InputError: no such store, protocol or part; a part without a clip; a damaged clip in it; the store to write
+            exists, or is the one that is read.
     """
     if part not in PARTS:
         raise InputError(unknown("part", part, PARTS))
+    not_a_source(out, [store])
     if Path(out).exists() and not overwrite:
-        raise InputError(f"{out}: exists already; give --overwrite true to replace it")
+        raise InputError(f"{out}: exists already; give --overwrite to replace it")
     opened = Store.open(store)
     info = {
         "name": opened.names, "label": opened.labels, "subject": opened.subjects,
@@ -44,7 +47,6 @@ def select(store: str, out: str, protocol: str, part: str = "train", overwrite: 
         raise InputError(f"protocol {protocol!r} finds no {part} clip among the {len(opened)} of {store}")
     meta = {k: v for k, v in opened.meta.items() if k != "clips"}
     with StoreWriter(out, opened.layout, opened.dims, {**meta, "selected": f"{part} of {protocol}"}) as writer:
-        for i in chosen:
-            writer.add(opened.clip(int(i)))
+        writer.add_store(opened, chosen)
     print(f"{len(chosen):,} of {len(opened):,} clips ({part} of {protocol}) -> {out}")
     return Store.open(out)

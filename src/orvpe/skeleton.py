@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class Layout:
         joints: names, in the order of the data.
         parents: for each joint the name of its parent, or None for a root.
         unified: optional overrides of the mapping onto the unified layout: unified joint -> names to average.
+        derived: joints that were not measured but are means of others -> the joints of this layout that they come
+            from.  What hides one of those hides the mean too, else it could be computed back.  Says where data came
+            from, not what the joints are, so layouts that differ in it alone are equal.
 
     Raises:
         InputError: a parent that is no joint, a name twice, a cycle.
@@ -38,6 +41,7 @@ class Layout:
     joints: tuple[str, ...]
     parents: tuple[str | None, ...]
     unified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.joints):
@@ -53,6 +57,9 @@ class Layout:
                 raise InputError(unknown("unified joint", target, UNIFIED_JOINTS, f"layout {self.name!r}"))
             for source in sources:
                 self.index(source)
+        for joint, sources in self.derived.items():
+            for name in (joint, *sources):
+                self.index(name)
         _ = self.depth_order  # raises on a cycle
 
     def __eq__(self, other: object) -> bool:
@@ -94,6 +101,24 @@ class Layout:
         return tuple(order)
 
     @cached_property
+    def derived_index(self) -> tuple[tuple[int, int], ...]:
+        """(derived joint, joint it comes from) index pairs."""
+        pairs = ((self.index(d), self.index(s)) for d, sources in self.derived.items() for s in sources)
+        return tuple(sorted(pairs))
+
+    @cached_property
+    def on_unified(self) -> Layout:
+        """`unified`, with the joints that are derived when data of this layout is mapped onto it."""
+        if self.joints == unified.joints:
+            return with_derived(unified, self)
+        found = unified_sources(self)
+        # a mean of means comes from what those were computed from, too
+        sources = {u: {*s, *(p for j in s for p in self.derived.get(j, ()))} for u, s in found.items()}
+        measured = [(s[0], u) for u, s in found.items() if len(s) == 1 and s[0] not in self.derived]
+        derived = ((u, tuple(m for j, m in measured if m != u and j in sources[u])) for u in found)
+        return _unified_with(tuple((u, s) for u, s in derived if s))
+
+    @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
         """(child, parent) index pairs."""
         return tuple((i, p) for i, p in enumerate(self.parent_index) if i != p)
@@ -113,6 +138,8 @@ class Layout:
         }
         if self.unified:
             data["unified"] = {k: list(v) for k, v in self.unified.items()}
+        if self.derived:
+            data["derived"] = {k: list(v) for k, v in self.derived.items()}
         return data
 
 
@@ -163,6 +190,28 @@ def _layout(name: str, joints: str | Sequence[str], parents: Mapping[str, str | 
 _TREE: dict[str, str | None] = {**_TRUNK, **_LIMBS}
 unified = _layout("unified", UNIFIED_JOINTS, _TREE)
 
+
+@lru_cache(maxsize=64)
+def _unified_with(derived: tuple[tuple[str, tuple[str, ...]], ...]) -> Layout:
+    """`unified` with these derived joints, the same object for the same ones."""
+    return replace(unified, derived=dict(derived)) if derived else unified
+
+
+def with_derived(layout: Layout, *others: Layout) -> Layout:
+    """``layout`` with the derived joints of all: where data of several origins lie together, what is a mean in one
+    of them counts as a mean in all, which hides more, never less.
+
+    Args:
+        layout: comes back as it is when the others add nothing.
+        others: layouts of the same joints.
+    """
+    pairs = {(d, s) for one in (layout, *others) for d, sources in one.derived.items() for s in sources}
+    if len(pairs) == len(layout.derived_index):
+        return layout
+    derived = {d: tuple(s for s in layout.joints if (d, s) in pairs) for d in layout.joints}
+    return replace(layout, derived={d: s for d, s in derived.items() if s})
+
+
 # How a unified joint is found in a layout that does not name it so: the first rule whose joints all exist is taken,
 # and their mean is used.  A derived joint is missing when any of its parents is (FACTS, preprocessing).
 _RULES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -194,11 +243,13 @@ def unified_sources(layout: Layout) -> dict[str, tuple[str, ...]]:
 def to_unified(clip: Clip) -> Clip:
     """The clip on the 17 unified joints; what the layout does not have is never visible.
 
+    Its layout is `unified` and remembers which joints are means of others (`Layout.derived`).
+
     Raises:
         InputError: when no unified joint is ever visible.
     """
     if clip.layout.joints == unified.joints:
-        return clip if clip.layout is unified else clip.with_(layout=unified)
+        return clip if clip.layout == unified else clip.with_(layout=clip.layout.on_unified)
     people, frames, _, dims = clip.joints.shape
     joints = np.zeros((people, frames, len(unified), dims), dtype=np.float32)
     visible = np.zeros((people, frames, len(unified)), dtype=bool)
@@ -208,7 +259,7 @@ def to_unified(clip: Clip) -> Clip:
         visible[:, :, v] = clip.visible[:, :, index].all(axis=2)
         joints[:, :, v] = clip.joints[:, :, index].mean(axis=2) if len(index) > 1 else clip.joints[:, :, index[0]]
     joints[~visible] = 0.0
-    return clip.with_(joints=joints, visible=visible, layout=unified)
+    return clip.with_(joints=joints, visible=visible, layout=clip.layout.on_unified)
 
 
 # --- layouts of the sensors and estimators people use -----------------------------------------------------------
@@ -325,24 +376,29 @@ def layout_from_dict(data: Mapping[str, Any], where: str = "layout") -> Layout:
     joints = data.get("joints")
     if not isinstance(joints, Mapping) or not joints:
         raise InputError(f"{where}: 'joints' must map each joint to its parent (null for the root), in data order")
-    extra = set(data) - {"name", "joints", "unified"}
+    extra = set(data) - {"name", "joints", "unified", "derived"}
     if extra:
-        raise InputError(unknown("key", sorted(extra)[0], ("name", "joints", "unified"), where))
-    rules = data.get("unified") or {}
-    if not isinstance(rules, Mapping):
-        raise InputError(f"{where}: 'unified' is a {type(rules).__name__}, expected unified joint -> names to average")
-    for target, sources in rules.items():
-        if not isinstance(sources, (str, list, tuple)):
-            raise InputError(f"{where}: unified joint {target!r} is {sources!r}, expected a name or a list of names")
+        raise InputError(unknown("key", sorted(extra)[0], ("name", "joints", "unified", "derived"), where))
     try:
         return Layout(
             str(data.get("name", "own")),
             tuple(str(j) for j in joints),
             tuple(None if p is None else str(p) for p in joints.values()),
-            {str(k): (v,) if isinstance(v, str) else tuple(map(str, v)) for k, v in rules.items()},
+            _names_by_joint(data, "unified", where),
+            _names_by_joint(data, "derived", where),
         )
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _names_by_joint(data: Mapping[str, Any], key: str, where: str) -> dict[str, tuple[str, ...]]:
+    rules = data.get(key) or {}
+    if not isinstance(rules, Mapping):
+        raise InputError(f"{where}: {key!r} is a {type(rules).__name__}, expected {key} joint -> names to average")
+    for target, sources in rules.items():
+        if not isinstance(sources, (str, list, tuple)):
+            raise InputError(f"{where}: {key} joint {target!r} is {sources!r}, expected a name or a list of names")
+    return {str(k): (v,) if isinstance(v, str) else tuple(map(str, v)) for k, v in rules.items()}
 
 
 # Motion-capture rigs name a joint after the segment that starts there: "LeftArm" begins at the left shoulder.

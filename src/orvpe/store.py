@@ -7,13 +7,15 @@ are
 
 with q an int16, origin one point a clip and step 1 mm (3D) or 0.1 px (2D), so at most 0.5 mm or 0.05 px is
 lost; float16 would lose 0.5 px at 1,500 px.  Where a clip spans more than 65.5 m or 6,553 px its step grows,
-to at most twice that (1 mm or 0.1 px lost).  q = -32768 in all coordinates of a joint means that it is
-missing.
+to at most twice that (1 mm or 0.1 px lost); where it spans less than 100 steps (10 cm, 10 px) it holds
+something else than metres or pixels, and its step is finer, so that at least 5,000 of them span it.
+q = -32768 in all coordinates of a joint means that it is missing.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -29,13 +31,15 @@ import pyarrow as pa
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.skeleton import Layout, layout_from_dict
+from orvpe.skeleton import Layout, layout_from_dict, with_derived
 
 VERSION = 1
 MISSING = -32768
 STEP = {2: 0.1, 3: 0.001}  # pixels, metres
+_FEW_STEPS, _MANY_STEPS = 100, 5000
 _BATCH_CLIPS = 1024
 _BATCH_VALUES = 1 << 26  # a batch of very long recordings is closed earlier, at 128 MiB
+_VERIFIED_BYTES = 4 << 30
 _TEXT = ("label", "subject", "camera", "split")
 _MAGIC = b"ARROW1"
 
@@ -58,6 +62,10 @@ def grid(clip: Clip) -> tuple[np.ndarray, float]:
     most = 2 * 32766  # units from -32767 to 32767, less one at either end because the origin is rounded too
     span = float((high - low).max())
     step = max(STEP[clip.dims], span / most)
+    if 0 < span < _FEW_STEPS * step:
+        # a tenth, a hundredth ... of the step, so that it seldom depends on one joint; float32 resolves no more
+        finest = max(float(np.spacing(np.abs(clip.joints[clip.visible]).max())), 1e-12)
+        step *= 10.0 ** -math.ceil(math.log10(_MANY_STEPS * step / max(span, finest)))
     if step > 2 * STEP[clip.dims]:
         unit = "m" if clip.dims == 3 else "px"
         raise InputError(
@@ -120,7 +128,7 @@ class StoreWriter:
 
     Args:
         path: where; an existing file is replaced at the end.
-        layout: every clip's layout.
+        layout: every clip's layout; the store's gets the derived joints of all clips.
         dims: every clip's coordinates, 2 or 3.
         meta: what else to remember, JSON data (sources, options, counts of what was skipped, ``generated``).
 
@@ -139,16 +147,13 @@ class StoreWriter:
         self._values = 0
         self._batches: list[pa.RecordBatch] = []
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        meta = {"orvpe": orvpe_version(), **(meta or {})}
-        self._schema = _schema(
-            dims,
-            {
-                "orvpe_store": str(VERSION),
-                "dims": str(dims),
-                "layout": json.dumps(layout.to_dict()),
-                "meta": json.dumps(meta),
-            },
-        )
+        self._meta = json.dumps({"orvpe": orvpe_version(), **(meta or {})})
+        self._schema = self._schema_now()
+
+    def _schema_now(self) -> pa.Schema:
+        layout = json.dumps(self.layout.to_dict())
+        metadata = {"orvpe_store": str(VERSION), "dims": str(self.dims), "layout": layout, "meta": self._meta}
+        return _schema(self.dims, metadata)
 
     def __enter__(self) -> StoreWriter:
         self._file = self._temporary.open("wb")
@@ -167,12 +172,29 @@ class StoreWriter:
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
+                if not self._schema.equals(self._schema_now(), check_metadata=True):
+                    self._rewrite()
                 os.replace(self._temporary, self.path)
         finally:
             try:
                 self._file.close()  # fails too where the disk is full
             finally:
                 self._temporary.unlink(missing_ok=True)
+
+    def _rewrite(self) -> None:
+        """A later clip had derived joints that the first had not: the schema stands at the head of the file."""
+        second = self._temporary.with_suffix(".2.tmp")
+        try:
+            with pa.memory_map(str(self._temporary)) as source, second.open("wb") as file:
+                reader, schema = pa.ipc.open_file(source), self._schema_now()
+                with pa.ipc.new_file(file, schema) as writer:
+                    for i in range(reader.num_record_batches):
+                        writer.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(i).columns, schema=schema))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(second, self._temporary)
+        finally:
+            second.unlink(missing_ok=True)
 
     def add(self, clip: Clip) -> None:
         """Append a clip.
@@ -181,6 +203,7 @@ class StoreWriter:
             InputError: another layout or dimension than the store's; coordinates that span too much.
         """
         check_alike(clip.name, clip.layout, clip.dims, self.layout, self.dims)
+        self.layout = with_derived(self.layout, clip.layout)
         q, origin, step = quantise(clip)
         width, height = clip.image_size or (0, 0)
         self._rows.append(
@@ -203,15 +226,26 @@ class StoreWriter:
         if len(self._rows) >= _BATCH_CLIPS or self._values >= _BATCH_VALUES:
             self._flush()
 
-    def add_store(self, store: Store) -> None:
-        """Append every clip of another store as it is, without quantising again.
+    def add_store(self, store: Store, chosen: np.ndarray | None = None) -> None:
+        """Append clips of another store as they are, without quantising again.
+
+        Args:
+            store: the other store.
+            chosen: (n,) positions of the clips in it, ascending; all when None.
 
         Raises:
-            InputError: another layout or dimension than this store's.
+            InputError: another layout or dimension than this store's; a clip that is damaged.
         """
         check_alike(str(store.path), store.layout, store.dims, self.layout, self.dims)
+        self.layout = with_derived(self.layout, store.layout)
+        store.verify(chosen)
         self._rows_to_batch()
+        first = 0
         for batch in store.table.to_batches():
+            if chosen is not None:
+                inside = chosen[(chosen >= first) & (chosen < first + len(batch))] - first
+                first += len(batch)
+                batch = batch.take(pa.array(inside))
             self._batches.append(batch)
             self._values += len(batch.column("joints").flatten())
             self.count += len(batch)
@@ -326,6 +360,18 @@ class Store:
             )
 
     @classmethod
+    def open_whole(cls, path: str | Path) -> Store:
+        """Open a store for training or testing, and verify it where that takes seconds (up to 4 GB).
+
+        Raises:
+            InputError: as `open` and `verify`.
+        """
+        store = cls.open(path)
+        if store.path.stat().st_size <= _VERIFIED_BYTES:
+            store.verify()
+        return store
+
+    @classmethod
     def open(cls, path: str | Path) -> Store:
         """Open a store without reading its coordinates.
 
@@ -426,14 +472,17 @@ class Store:
         hidden = sum((chunk[..., 0] == MISSING).sum(axis=0) for chunk in self._chunks)
         return np.asarray(hidden) / self._start[-1]
 
-    def verify(self) -> None:
-        """Read everything and compare it with the checksums.
+    def verify(self, chosen: np.ndarray | None = None) -> None:
+        """Read everything and compare it with the checksums; about a second a gigabyte.
+
+        Args:
+            chosen: (n,) positions of clips; all when None.
 
         Raises:
             InputError: names the first clip that differs.
         """
-        for i in range(len(self)):
-            found = zlib.crc32(self.quantised(i).tobytes())
+        for i in range(len(self)) if chosen is None else chosen:
+            found = zlib.crc32(self.quantised(int(i)).data)
             if found != self._crc[i]:
                 raise InputError(
                     f"{self.path}: clip {i} ({str(self.names[i])!r}) is damaged, checksum {found:08x}, "

@@ -42,7 +42,7 @@ def lines(work: Path, settings: Settings) -> dict[str, list[str]]:
             "--restart",
         ],
         "evaluate": [*orvpe, "evaluate", store, "-w", str(work / "ft"), *test],
-        "embed": [*orvpe, "embed", store, "-w", str(work / "pre"), "-o", str(work / "vectors.parquet")],
+        "embed": [*orvpe, "embed", store, "-w", str(work / "pre"), "-o", str(work / "vectors.parquet"), "--overwrite"],
     }  # fmt: skip
     if settings.quick:  # those that do not import torch
         return {name: found[name] for name in ("python -c pass", "import orvpe", "orvpe --help")}

@@ -37,7 +37,8 @@ def run(settings: Settings) -> Found:
     def command(path: str) -> list[str]:
         threads = ["--threads", str(settings.threads)] if settings.threads else []
         out = str(settings.work / "vectors.parquet")
-        return ["-m", "orvpe", "embed", path, "-w", str(weights), "-o", out, "--device", settings.device, *threads]
+        words = ["-m", "orvpe", "embed", path, "-w", str(weights), "-o", out, "--overwrite"]
+        return [*words, "--device", settings.device, *threads]
 
     rounds = 1 if settings.quick else min(settings.repeats, 3)
     used: dict[str, list[Usage]] = {name: [] for name in stores}

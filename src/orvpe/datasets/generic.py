@@ -56,6 +56,8 @@ def by_values(column: str, wanted: Sequence[str]) -> Protocol:
                 hit = hit | (number == int(value))
             if not hit.any():
                 known = [str(v) for v in np.unique(values) if v]
+                if not known:
+                    raise InputError(f"protocol {name!r}: no clip names its {column}")
                 raise InputError(unknown(column, value, known, f"protocol {name!r}"))
             test |= hit
         return parts(~test & (values != ""), test)

@@ -27,6 +27,8 @@ def build_encoder(name: str, **config: Any) -> nn.Module:
     for argument in config:
         if argument not in known:
             raise InputError(unknown("argument", argument, known, f"encoder {name!r}"))
+        if "Sequence" in str(known[argument].annotation) and not isinstance(config[argument], (list, tuple)):
+            raise InputError(f"encoder {name!r}: {argument} is {config[argument]!r}, expected a list of numbers")
     try:
         return ENCODERS[name](**config)
     except (TypeError, RuntimeError) as error:  # "width": "wide", say

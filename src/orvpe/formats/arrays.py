@@ -69,11 +69,11 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [
         people_clip(
             placed, layout, options, where,
-            name=_text(arrays, "name") or stem(name),
+            name=_text(arrays, "name", where) or stem(name),
             fps=float(fps[0]) if fps is not None and len(fps) else None,
             image_size=(int(size[0]), int(size[1])) if size is not None else None,
-            label=_text(arrays, "label"), subject=_text(arrays, "subject"),
-            camera=_text(arrays, "camera"), split=_text(arrays, "split"),
+            label=_text(arrays, "label", where), subject=_text(arrays, "subject", where),
+            camera=_text(arrays, "camera", where), split=_text(arrays, "split", where),
         )
     ]  # fmt: skip
 
@@ -101,14 +101,20 @@ def _layout(arrays: dict[str, np.ndarray], count: int, options: Options, where: 
 
 
 def _floats(values: np.ndarray, key: str, where: str) -> np.ndarray:
-    try:
+    # complex numbers and texts that read as numbers are a mistake; truth values are meant only for visibility
+    if values.dtype.kind not in ("biuf" if key == "visible" else "iuf"):
+        raise InputError(f"{where}: {key!r} holds {values.dtype}, expected numbers")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
         return np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: {key!r} holds {values.dtype}, expected numbers") from None
 
 
-def _text(arrays: dict[str, np.ndarray], key: str) -> str | None:
-    return str(arrays[key].ravel()[0]) if key in arrays and arrays[key].size else None
+def _text(arrays: dict[str, np.ndarray], key: str, where: str) -> str | None:
+    if key not in arrays or not arrays[key].size:
+        return None
+    found = list(dict.fromkeys(str(v) for v in arrays[key].ravel()))
+    if len(found) > 1:
+        raise InputError(f"{where}: {key!r} is {found[0]!r} and {found[1]!r}, expected one a clip")
+    return found[0]
 
 
 FORMAT = Format("arrays", "an npz of one's own: joints (people, frames, joints, 2 or 3), NaN for missing", items, read)

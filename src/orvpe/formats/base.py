@@ -33,6 +33,7 @@ class Options:
         dims: 2 or 3, for formats that hold both (NTU ``.skeleton``: 3 metres, 2 colour-image pixels).
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, the most energetic ones.
+        up: the axis that points up in 3D sources, one of `orvpe.formats.reading.UP`.
     """
 
     layout: Layout | None = None
@@ -41,6 +42,7 @@ class Options:
     dims: int = 3
     min_confidence: float = 0.1
     max_people: int = 2
+    up: str = "y"
 
 
 Item = tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,7 +85,7 @@ def people_clip(
 
     Args:
         joints: (M, T, V, C) with NaN where a joint is missing.
-        fps, image_size: what the file says; the options fill in what it does not.
+        fps, image_size: what the file says; the options fill in what it does not (an fps of 0 says nothing).
 
     Raises:
         NoSkeleton: nobody has a joint in any frame.
@@ -101,7 +102,7 @@ def people_clip(
             label=label, subject=subject, camera=camera, split=split,
         )  # fmt: skip
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{where}: {str(error).removeprefix(f'clip {name!r}: ')}") from None
 
 
 def layout_for(joints: int, known: dict[int, Layout], options: Options, where: str) -> Layout:
@@ -133,6 +134,10 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise InputError(f"{where}: joint {twice!r} is named twice")
+    if wanted is None:
+        # MediaPipe itself says MOUTH_LEFT, and everywhere else LEFT_; only a whole known layout is recognised so
+        ours = [re.sub(r"^(.+)_(left|right)$", r"\2_\1", n.lower()) for n in names]
+        names = ours if any(set(k.joints) == set(ours) for k in LAYOUTS.values()) else names
     layout = wanted or next((k for k in LAYOUTS.values() if set(k.joints) == set(names)), None)
     if layout is not None:
         for n in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -93,3 +94,24 @@ class Source:
 
 def _no_pose_file(part: str) -> bool:
     return part.startswith((".", "__MACOSX")) or part.endswith((".orvpe", ".orvpe.parts"))
+
+
+def not_a_source(out: str | Path, paths: Sequence[str]) -> None:
+    """Refuse to write over what is about to be read.
+
+    Args:
+        out: the file to write.
+        paths: files, zips and folders that are read.
+
+    Raises:
+        InputError: ``out`` is one of them, or a file that would be read in one of the folders.
+    """
+    target = Path(out)
+    if not target.exists():
+        return
+    for path in map(Path, paths):
+        if not path.exists():
+            continue
+        files = [path / n for n in Source(path).names if n.endswith(target.name)] if path.is_dir() else [path]
+        if any(target.samefile(f) for f in files):
+            raise InputError(f"{out}: is what would be read, give another --out")

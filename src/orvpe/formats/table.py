@@ -60,7 +60,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     else:
         missing = [c for c in ("frame", "joint", "x", "y") if c not in columns]
         raise InputError(
-            f"{where}: columns {', '.join(columns[:8])} ...; expected frame, joint, x, y (missing: "
+            f"{where}: columns {', '.join(columns[:8])[:200]} ...; expected frame, joint, x, y (missing: "
             f"{', '.join(missing)}) or <joint>_x, <joint>_y"
         )
     return _clips(table, entries, layout, options, name, where)
@@ -81,7 +81,7 @@ class _Entries:
 
 
 def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, where: str) -> list[Clip]:
-    infinite = np.isinf(entries.values).any(axis=1)
+    infinite = (np.abs(entries.values) > np.finfo(np.float32).max).any(axis=1)  # too large for it becomes infinite
     if infinite.any():
         first = int(np.argmax(infinite))
         raise InputError(
@@ -195,6 +195,7 @@ def _load(source: Source, name: str) -> pa.Table:
     data = pa.py_buffer(source.read(name))
     try:
         if name.lower().endswith(".csv"):
+            _check_text(bytes(data), source.where(name))
             table = pa.csv.read_csv(pa.BufferReader(data))
         else:
             table = pa.parquet.read_table(pa.BufferReader(data))
@@ -204,6 +205,22 @@ def _load(source: Source, name: str) -> pa.Table:
             f"{source.where(name)}: not readable as {kind} ({' '.join(str(error).split())[:200]})"
         ) from None
     return _renamed(table, source.where(name))
+
+
+def _check_text(data: bytes, where: str) -> None:
+    """Tells an encoding and a separator that a spreadsheet may have chosen; pyarrow would speak of binary and columns.
+
+    Raises:
+        InputError: text that is not UTF-8, or whose first line has semicolons or tabs and no comma.
+    """
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{where}: byte {data[error.start]:#04x} in line {line}, expected text in UTF-8") from None
+    first = data[:100_000].split(b"\n", 1)[0]
+    if b"," not in first and (other := next((c for c in (";", "\t") if c.encode() in first), None)):
+        raise InputError(f"{where}: no ',' in the first line; is the separator {other!r}? expected ','")
 
 
 def _columns(source: Source, name: str) -> list[str]:
