@@ -143,7 +143,8 @@ def test_pose_files(name: str, tmp_path: Path, refused: Refused) -> None:
 def test_pose_files_to_embed(name: str, here: Path, refused: Refused) -> None:
     source, more = spoiled(name, here)
     (here / "out.parquet").write_bytes(b"precious")
-    assert SPOILED[name] in refused("embed", source, "-w", here / "fine", "-o", here / "out.parquet", *more)
+    words = ("embed", source, "-w", here / "fine", "-o", here / "out.parquet", *more)
+    assert SPOILED[name] in refused(*words, "--overwrite")
     assert (here / "out.parquet").read_bytes() == b"precious"
 
 
