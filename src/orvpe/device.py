@@ -49,6 +49,32 @@ def _cpu_multiplies_bf16() -> bool:
     return any(bool(ask()) for ask in asked if callable(ask))
 
 
+def pick_device(device: str = "auto", threads: int = 0) -> torch.device:
+    """The device for work of one process that trains nothing, without the seconds that importing Lightning takes.
+
+    Args:
+        device: auto (CUDA, else Apple's GPU, else the CPU), cpu, cuda or mps.
+        threads: CPU threads of this process, 0 to leave them.
+
+    Raises:
+        InputError: unknown device, or one that is not there; fewer than 0 threads.
+    """
+    if device not in DEVICES:
+        raise InputError(unknown("device", device, DEVICES))
+    if threads < 0:
+        raise InputError(f"threads is {threads}, expected at least 0")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is 'cuda', but torch sees no CUDA GPU here")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise InputError("device is 'mps', but torch sees no Apple GPU here")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("high")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return torch.device(device)
+
+
 def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -> Fabric:
     """A launched Fabric: one process, or the ones `torchrun` (or a cluster's launcher) started.
 
@@ -63,14 +89,7 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     import warnings
 
     precision = resolve_precision(precision, device)
-    if threads < 0:
-        raise InputError(f"threads is {threads}, expected at least 0")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device is 'cuda', but torch sees no CUDA GPU here")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise InputError("device is 'mps', but torch sees no Apple GPU here")
-    if threads:
-        torch.set_num_threads(threads)
+    pick_device(device, threads)
     from lightning.fabric import Fabric
     from lightning.fabric.plugins.environments import LightningEnvironment
     from lightning.fabric.strategies import DDPStrategy
@@ -78,7 +97,6 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
     for name in ("lightning.fabric", "lightning.pytorch"):  # which of them speaks depends on what was imported first
         for logger in (name, f"{name}.utilities.rank_zero"):  # says what a user has just asked for
             logging.getLogger(logger).setLevel(logging.WARNING)
-    torch.set_float32_matmul_precision("high")
     world, nodes = _started()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

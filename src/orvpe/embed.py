@@ -124,7 +124,7 @@ def embed(
     """
     import pyarrow.parquet as pq
 
-    from orvpe.device import open_fabric
+    from orvpe.device import pick_device
     from orvpe.occlusion import corruption
     from orvpe.progress import Progress
 
@@ -141,8 +141,8 @@ def embed(
     not_a_source(out, [path])
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
-    fabric = open_fabric(device, "32", threads)
-    model = load(weights, fabric.device).for_inference()
+    where = pick_device(device, threads)
+    model = load(weights, where).for_inference()
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=min_confidence, max_people=max_people, up=up,

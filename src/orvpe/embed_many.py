@@ -345,7 +345,7 @@ class _Embedder:
 
     def __init__(self, weights: str, options: Options, batch_size: int, device: str) -> None:
         torch.set_num_threads(1)  # a core each
-        self.model = load(weights, device)
+        self.model = load(weights, device).for_inference()
         self.schema = table_schema(self.model, weights)
         self.options, self.batch_size, self.device = options, batch_size, device
 

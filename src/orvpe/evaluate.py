@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from orvpe.batch import ResidentStore
-from orvpe.device import open_fabric
+from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
@@ -81,9 +81,9 @@ def evaluate(
     Raises:
         InputError: a model without a classifier or for other data, an unknown occlusion or protocol.
     """
-    fabric = open_fabric(device, "32", threads)
+    where = pick_device(device, threads)
     opened = Store.open_whole(store)
-    model = load(weights, fabric.device)
+    model = load(weights, where)
     check_fits(model, opened, weights)
     if model.classes is None:
         raise InputError(f"model {weights} has no classifier; fine-tune or probe it first")
@@ -94,7 +94,7 @@ def evaluate(
             f"{read_card(weights)['trained']['protocol']!r} of the same store)",
             file=sys.stderr,
         )
-    data = ResidentStore(opened, fabric.device)
+    data = ResidentStore(opened, where)
     return report(
         model_scorer(model.for_inference(), data, task, seed, batch_size), data.store, task, occlusions, out, seed
     )

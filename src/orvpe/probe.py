@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
-from orvpe.device import open_fabric
+from orvpe.device import pick_device
 from orvpe.draws import seeded
 from orvpe.errors import InputError
 from orvpe.evaluate import FIVE, check_fits, model_scorer, report
@@ -166,7 +166,7 @@ def probe(
     for name, value in (("strength", strength), ("epochs", epochs)):
         if not value > 0:
             raise InputError(f"{name} is {value}, expected above 0")
-    fabric = open_fabric(device, "32", threads)
+    where = pick_device(device, threads)
     opened = Store.open_whole(store)
     task = make_task(opened, protocol)
     trained = few_labels(task, labels, seed)
@@ -178,19 +178,19 @@ def probe(
         check_fits(source, opened, weights)
     model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=task.classes)
     model.encoder = source.encoder
-    model.to(fabric.device).eval().requires_grad_(False)
+    model.to(where).eval().requires_grad_(False)
     frozen = model.for_inference()
-    data = ResidentStore(opened, fabric.device)
+    data = ResidentStore(opened, where)
 
     arguments = plain({
         "job": "probe", "store": Path(store).name, "store_checksum": opened.checksum, "protocol": protocol,
         "weights": weights, "method": method, "view": model.view, "encoder": model.encoder_config, "labels": labels,
         "strength": strength, "neighbours": neighbours, "epochs": epochs, "optim": optim, "seed": seed,
     })  # fmt: skip
-    Run(run, arguments, main=fabric.global_rank == 0, restart=restart)  # refuses the folder of the weights, say
+    Run(run, arguments, restart=restart)  # refuses the folder of the weights, say
     began = time.perf_counter()
     features = extract(frozen, data, trained, batch_size=batch_size)
-    target = torch.from_numpy(task.target[trained]).to(fabric.device)
+    target = torch.from_numpy(task.target[trained]).to(where)
     classes = len(task.classes)
     more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
     if method == "knn":

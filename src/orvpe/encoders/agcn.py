@@ -46,6 +46,26 @@ class _JointProduct(torch.autograd.Function):
         return for_graph, for_x
 
 
+class _Embedding(torch.autograd.Function):
+    """W x + b with channels before frames and joints: rows (N, TV, C), weight (O, C), bias (O,) -> (N, O, TV).
+
+    Autograd would hand back the gradient by the rows as (N, C, TV), which adding to their others would then transpose.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return torch.baddbmm(bias[:, None], weight.expand(len(rows), -1, -1), rows.transpose(1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        rows, weight = ctx.saved_tensors
+        grad = grads[0]
+        back = grad.transpose(1, 2)  # (N, TV, O)
+        for_rows = torch.bmm(back, weight.expand(len(rows), -1, -1)) if ctx.needs_input_grad[0] else None
+        return for_rows, torch.bmm(grad, rows).sum(dim=0), grad.sum(dim=(0, 2))
+
+
 def _per_clip(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """matrix (N, A, B) times each frame of x (N, T, B, C) -> (N, T, A, C); added to ``onto``, in place, if given."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
@@ -100,9 +120,10 @@ class GraphConv(nn.Module):
         """A_k + B_k + C_k of each clip: (N, C, T, V) -> (N, 3, V, V); [i, j] carries joint i into joint j."""
         n, c, t, v = x.shape
         rows = _rows(x).view(n, t * v, c)
-        weight = self.attend.weight.view(1, -1, c).expand(n, -1, -1)  # (N, 6*inner, C)
-        # the product's other order gives channels before frames and joints, so theta and phi need no transposing
-        embedded = torch.baddbmm(self.attend.bias[:, None], weight, rows.transpose(1, 2))  # type: ignore[index]
+        # channels before frames and joints, so that theta and phi need no transposing
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        weight, bias = self.attend.weight.view(-1, c).to(dtype), self.attend.bias.to(dtype)  # type: ignore[union-attr]
+        embedded = _Embedding.apply(rows.to(dtype), weight, bias)  # (N, 6*inner, T*V)
         theta, phi = embedded.view(n * _SUBSETS, 2, self.inner * t, v).unbind(1)  # 2 x (3N, inner*T, V)
         # The mean is taken inside the product: in half precision the sum over inner*T would overflow.
         scores = torch.baddbmm(

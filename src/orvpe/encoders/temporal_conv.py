@@ -85,5 +85,6 @@ def weight_gradient(x: Tensor, grad: Tensor, kernel: int, stride: int = 1) -> Te
         if high <= low:
             continue
         for rows, g in zip(seen[phase], wanted, strict=True):
-            target.addmm_(g[low * v : high * v].t(), rows[(low + first) * v : (high + first) * v])
+            mine, theirs = g[low * v : high * v].t(), rows[(low + first) * v : (high + first) * v]
+            torch.addmm(target, mine, theirs, out=target)  # not addmm_, which torch's counter of FLOPs does not know
     return taps.permute(1, 2, 0)[..., None].contiguous()
