@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import LIGHT, make_store
+from small_runs import LIGHT, make_store, surroundings
 
 from orvpe import device
 from orvpe.cli import main
@@ -67,3 +69,26 @@ def test_nodes_of_different_size_are_refused(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="3 processes on 2 nodes"):
         device.open_fabric("cpu")
+
+
+def test_a_device_without_training_needs_no_lightning(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s.orvpe", count=8)
+    assert main(["pretrain", store, "-r", str(tmp_path / "r"), *LIGHT, "--epochs", "1", "--batch-size", "4",
+                 "--contrast.negatives", "4"]) == 0  # fmt: skip
+    code = (
+        "import sys; from orvpe.cli import main; "
+        f"words = ['embed', {store!r}, '-w', {str(tmp_path / 'r')!r}, '-o', {str(tmp_path / 'v.parquet')!r}]; "
+        "assert main(words) == 0; "
+        "assert not [m for m in sys.modules if m.startswith('lightning')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cuda, mps, chosen in ((True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda c=cuda: c)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda m=mps: m)
+        assert device.pick_device("auto").type == chosen
+    with pytest.raises(InputError, match="threads"):
+        device.pick_device("cpu", threads=-1)
