@@ -55,14 +55,15 @@ class _Embedding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(rows, weight)
-        return torch.baddbmm(bias[:, None], weight.expand(len(rows), -1, -1), rows.transpose(1, 2))
+        n = rows.shape[0]  # not len(), which in an exported graph would be the number it was traced with
+        return torch.baddbmm(bias[:, None], weight.expand(n, -1, -1), rows.transpose(1, 2))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         rows, weight = ctx.saved_tensors
         grad = grads[0]
         back = grad.transpose(1, 2)  # (N, TV, O)
-        for_rows = torch.bmm(back, weight.expand(len(rows), -1, -1)) if ctx.needs_input_grad[0] else None
+        for_rows = torch.bmm(back, weight.expand(rows.shape[0], -1, -1)) if ctx.needs_input_grad[0] else None
         return for_rows, torch.bmm(grad, rows).sum(dim=0), grad.sum(dim=(0, 2))
 
 
