@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from orvpe.batch import collate
+from orvpe.draws import Draws, seeded
 from orvpe.figures import draw_skeletons, save_figure
-from orvpe.occlusion import SUBGRAPHS
+from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.run import write_atomic
-from orvpe.skeleton import part_indices
 from orvpe.store import Store
 
 _STYLE = """
@@ -29,9 +30,8 @@ def draw_occlusions(store: Path, path: Path) -> None:
     clip = opened.clip(int(order[len(order) // 2]))
     rows = [clip.with_(label="clean", name="")]
     for part in SUBGRAPHS:
-        visible = clip.visible.copy()
-        visible[..., part_indices(part, clip.layout)] = False
-        rows.append(clip.with_(visible=visible, label=part, name=""))
+        hidden = corruption(part)(collate([clip]), Draws(seeded("cpu", 0), 1))
+        rows.append(clip.with_(visible=hidden.visible[0].numpy(), label=part, name=""))
     save_figure(draw_skeletons(rows, title="What each occlusion hides"), path)
 
 
