@@ -93,13 +93,13 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     kept = {p: p.stat().st_mtime_ns for p in Path(out + ".parts").glob("*.json")}
     assert [p.stem for p in sorted(kept)] == done
 
-    merge = module._merge
+    merge = module.merge
 
     def looking(*args):  # type: ignore[no-untyped-def]
         assert {p: p.stat().st_mtime_ns for p in kept} == kept  # not read again
         merge(*args)
 
-    monkeypatch.setattr(module, "_merge", looking)
+    monkeypatch.setattr(module, "merge", looking)
     ingest([str(folder)], out, workers=workers)
     assert Path(out).read_bytes() == (tmp_path / "whole").read_bytes()
     assert left(tmp_path) == ["resumed", "whole"]
@@ -136,7 +136,7 @@ def test_parts_of_other_files_or_options_are_not_taken(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_merge", stop)
+        patch.setattr(module, "merge", stop)
         with pytest.raises(KeyboardInterrupt):
             ingest([str(folder)], str(out), workers=1)
     changed = folder / "a01_s01_e00_v01.json"

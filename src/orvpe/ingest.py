@@ -31,9 +31,10 @@ from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
+from orvpe.parts import claim, merge, write_text
 from orvpe.progress import Progress
 from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
-from orvpe.store import Store, StoreWriter, check_alike, grid, orvpe_version
+from orvpe.store import StoreWriter, check_alike, grid, orvpe_version
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
@@ -182,7 +183,7 @@ def ingest(
     }
     parts = target.with_name(target.name + ".parts")
     jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
-    _claim(parts, _fingerprint([Source(p) for p in paths], settings, len(jobs)))
+    claim(parts, _fingerprint([Source(p) for p in paths], settings, len(jobs)), by="ingest")
     todo = [job for job in jobs if not job.part.with_suffix(".json").exists()]
     resumed = len(jobs) - len(todo)
     with Progress("reading", sum(len(j.items) for j in jobs), unit="items") as progress:
@@ -222,7 +223,7 @@ def ingest(
             f"({total['skipped_no_skeleton']} without a skeleton, {total['skipped_short']} too short, "
             f"{len(bad)} bad)"
         )
-    _merge(target, [job.part for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta)
+    merge(target, [job.part.with_suffix(".orvpe") for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta)
     shutil.rmtree(parts)
     return IngestReport(
         clips=total["clips"],
@@ -307,25 +308,6 @@ def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: in
             status = file.stat()
             digest.update(f"{file.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _claim(parts: Path, fingerprint: str) -> None:
-    """Make the folder of parts, and drop the parts of another run in it."""
-    manifest = parts / "manifest.txt"
-    if parts.exists():
-        if not parts.is_dir() or (any(parts.iterdir()) and not manifest.exists()):
-            raise InputError(f"{parts}: in the way, and not made by ingest; remove it or choose another --out")
-        if manifest.exists() and manifest.read_text(encoding="utf-8") == fingerprint:
-            return
-        shutil.rmtree(parts)
-    parts.mkdir()
-    _write_text(manifest, fingerprint)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 # --- reading, in this process or in many --------------------------------------------------------------------
@@ -423,7 +405,7 @@ def _read_chunk(job: _Job) -> None:
         with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims) as writer:
             for clip in clips:
                 writer.add(clip)
-    _write_text(job.part.with_suffix(".json"), json.dumps(note))
+    write_text(job.part.with_suffix(".json"), json.dumps(note))
 
 
 def seen_people(clip: Clip) -> Clip:
@@ -454,15 +436,3 @@ def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip
             yield seen_people(clip.with_(joints=clip.joints[:, cut], visible=clip.visible[:, cut], name=name))
         else:
             yield None
-
-
-# --- putting together ---------------------------------------------------------------------------------------
-
-
-def _merge(target: Path, parts: Sequence[Path], meta: dict[str, Any]) -> None:
-    stores = [part.with_suffix(".orvpe") for part in parts]
-    first = Store.open(stores[0])
-    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
-    with StoreWriter(target, layout, first.dims, meta) as writer:
-        for store in stores:
-            writer.add_store(Store.open(store))

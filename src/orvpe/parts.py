@@ -1,0 +1,54 @@
+"""Work that is done in parts, each kept when it is done, so that the same command goes on after an interruption.
+
+The parts lie in a folder beside the result, with a manifest that says of what inputs and options they are.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orvpe.errors import InputError
+from orvpe.skeleton import with_derived
+from orvpe.store import Store, StoreWriter
+
+
+def claim(parts: Path, fingerprint: str, by: str) -> None:
+    """Make the folder of parts, and drop the parts of another run in it.
+
+    Args:
+        parts: the folder.
+        fingerprint: says of what inputs and options the parts are.
+        by: the command, for the message.
+
+    Raises:
+        InputError: a folder (or file) that no such run made stands there.
+    """
+    manifest = parts / "manifest.txt"
+    if parts.exists():
+        if not parts.is_dir() or (any(parts.iterdir()) and not manifest.exists()):
+            raise InputError(f"{parts}: in the way, and not made by {by}; remove it or choose another --out")
+        if manifest.exists() and manifest.read_text(encoding="utf-8") == fingerprint:
+            return
+        shutil.rmtree(parts)
+    parts.mkdir()
+    write_text(manifest, fingerprint)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def merge(target: Path, stores: Sequence[Path], meta: dict[str, Any]) -> None:
+    """Part stores, in order, as one store."""
+    first = Store.open(stores[0])
+    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
+    with StoreWriter(target, layout, first.dims, meta) as writer:
+        for store in stores:
+            writer.add_store(Store.open(store))
