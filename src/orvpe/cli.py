@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("path",),
     ),
     "ingest": ("orvpe.ingest:ingest", "pose files, folders, zips -> a store", ("paths",)),
+    "pose": ("orvpe.video.command:pose", "videos, folders of images, a camera -> a store", ("videos",)),
     "generate": ("orvpe.generated:write_generated", "a generated data set, for trying things out", ("out",)),
     "select": ("orvpe.select:select", "the training (or test) clips of a store as a store of their own", ("store",)),
     "pretrain": ("orvpe.pretrain:pretrain", "learn an encoder from a store without labels", ("store",)),
@@ -132,7 +133,7 @@ def build_parser(command: str) -> Any:
     from jsonargparse import ActionConfigFile, ArgumentParser
 
     function, positional = _function(command), COMMANDS[command][2]
-    words = " ".join(f"{p.upper()}..." if p in ("paths", "files", "parts") else p.upper() for p in positional)
+    words = " ".join(f"{p.upper()}..." if p in ("paths", "files", "parts", "videos") else p.upper() for p in positional)
     parser = ArgumentParser(
         prog=f"orvpe {command}",
         usage=f"orvpe {command} {words} [options]",

@@ -223,7 +223,9 @@ def ingest(
             f"({total['skipped_no_skeleton']} without a skeleton, {total['skipped_short']} too short, "
             f"{len(bad)} bad)"
         )
-    merge(target, [job.part.with_suffix(".orvpe") for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta)
+    merge(
+        target, [job.part.with_suffix(".orvpe") for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta
+    )
     shutil.rmtree(parts)
     return IngestReport(
         clips=total["clips"],

@@ -14,7 +14,7 @@ class Progress:
 
     Args:
         what: what is being done, one word.
-        total: how many there are.
+        total: how many there are, as far as is known; 0 when it is not.
         unit: of what.
         quiet: say nothing, as all but one of several processes do.
     """
@@ -37,7 +37,7 @@ class Progress:
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
             )
-            self._task = self._bar.add_task(what, total=total, rate="")
+            self._task = self._bar.add_task(what, total=total or None, rate="")
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -69,7 +69,9 @@ class Progress:
         elif now - self._last >= _EVERY and rate and not self.quiet:
             self._last = now
             left = (self.total - self.done) / rate
-            line = f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {_short(rate)}/s, {duration(left)} left"
+            # more may come than was announced, of a video whose header is wrong
+            of, end = (f" of {self.total:,}", f", {duration(left)} left") if left >= 0 else ("", "")
+            line = f"{self.what}: {self.done:,}{of} {self.unit}, {_short(rate)}/s{end}"
             print(line, file=sys.stderr, flush=True)
 
 

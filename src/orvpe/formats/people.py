@@ -36,16 +36,16 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
     for t, people in enumerate(frames):
         rows = np.flatnonzero(~np.isnan(people).any(axis=-1).all(axis=-1))
         found = np.asarray(people[rows], dtype=np.float64)  # (P, V, C)
-        found_size = _size(found)
+        found_size = body_size(found)
         gap = t - seen_at
         guess = pose + (velocity * np.minimum(gap, MAX_GUESS)[:, None])[:, None]
-        cost = _distance(guess, found) / np.maximum(np.maximum(size[:, None], found_size), 1e-9)
+        cost = pose_distance(guess, found) / np.maximum(np.maximum(size[:, None], found_size), 1e-9)
         cost += GAP_COST * np.minimum(gap - 1, 50)[:, None]
         k, p = linear_sum_assignment(np.where(cost <= MAX_COST, cost, 1e6))
         near = cost[k, p] <= MAX_COST
         k, p = k[near], p[near]
 
-        moved = _displacement(pose[k], found[p])  # (n, C)
+        moved = displacement(pose[k], found[p])  # (n, C)
         step = moved / gap[k, None]
         often = np.array([len(tracks[i]) > 1 for i in k], dtype=bool)[:, None]
         velocity[k] = np.where(often, 0.5 * (velocity[k] + step), step)
@@ -103,14 +103,14 @@ def energy(joints: np.ndarray, visible: np.ndarray) -> float:
     return float((np.where(seen, values - mean, 0.0) ** 2).sum())
 
 
-def _size(poses: np.ndarray) -> np.ndarray:
+def body_size(poses: np.ndarray) -> np.ndarray:
     """(P, V, C) -> (P,): diagonal of the box around the seen joints; every person has at least one."""
     if not len(poses):
         return np.zeros(0)
     return np.asarray(np.linalg.norm(np.nanmax(poses, axis=1) - np.nanmin(poses, axis=1), axis=-1))
 
 
-def _distance(guess: np.ndarray, found: np.ndarray) -> np.ndarray:
+def pose_distance(guess: np.ndarray, found: np.ndarray) -> np.ndarray:
     """(K, V, C), (P, V, C) -> (K, P): mean distance over shared joints, of the centres when there are none."""
     if not len(guess) or not len(found):
         return np.zeros((len(guess), len(found)))
@@ -122,7 +122,7 @@ def _distance(guess: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.where(count > 0, mean, centres)
 
 
-def _displacement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def displacement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(n, V, C) twice -> (n, C): mean displacement of the shared joints, 0 when they share none."""
     moved = after - before
     shared = ~np.isnan(moved)

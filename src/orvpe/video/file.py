@@ -1,0 +1,238 @@
+"""A video file: its pictures, upright, with square pixels, at a steady rate.
+
+Anything that PyAV (FFmpeg) decodes will do.  A damaged file gives what can be decoded, and a note.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orvpe.errors import InputError
+from orvpe.video.frames import MAX_FPS, Clock, Frame, Frames, pyav
+
+if TYPE_CHECKING:
+    import av
+
+_PROBED_PACKETS = 600
+_PROBED_DAMAGE = 50  # packets that may be damaged before the first picture
+# These open further files or addresses that a file names, draw what nobody filmed, or are devices.
+_NO_VIDEO = {
+    "hls",
+    "dash",
+    "concat",
+    "sdp",
+    "rtsp",
+    "rtp",
+    "sap",
+    "image2",
+    "image2pipe",
+    "webm_dash_manifest",
+    "lavfi",
+    "tty",
+    "svg_pipe",
+    "alsa",
+    "fbdev",
+    "kmsgrab",
+    "video4linux2,v4l2",
+    "v4l2",
+}
+
+
+class VideoFile(Frames):
+    """A file, opened once to see what it is and again for every iteration; see `orvpe.video.decode.open_frames`."""
+
+    def __init__(
+        self, path: Path, fps: float | None, start: float, longest: float, whole: bool, threads: int, max_pixels: int
+    ) -> None:
+        self._start, self._longest, self._whole, self._max_pixels = start, longest, whole, max_pixels
+        self._file = path
+        av = pyav()
+        container = self._open()
+        try:
+            stream = container.streams.video[0]
+            duration = _duration(container, stream)
+            if whole and duration is not None and duration - start > longest:
+                raise InputError(
+                    f"{path}: {duration:,.0f} s long, expected at most {longest:,.0f} s; take a part (start, seconds)"
+                )
+            if duration is not None and start >= duration > 0:
+                raise InputError(f"{path}: {duration:.3g} s long, so nothing is left from start {start:g} s on")
+            try:
+                first, stamps = self._probe(container, stream)
+            except av.error.FFmpegError as error:
+                raise InputError(f"{path}: no picture can be decoded ({reason(error)})") from None
+            own = nominal_fps(stamps, stream)
+            self._shape = _square_pixels(first, stream)  # (width, height) before turning
+            self._turns = round(first.rotation / 90) % 4
+            self._expected, self._duration = int(stream.frames or 0), duration or 0.0
+            taken = fps or own
+            count = round(min(max(duration - start, 0.0), longest) * taken) if duration else 0
+            if fps is None and whole and not start and abs(count - self._expected) <= 2:
+                count = self._expected
+        finally:
+            container.close()
+        size = self._shape if self._turns % 2 == 0 else self._shape[::-1]
+        super().__init__(str(path), path.stem, taken, size, count, threads)
+
+    def _open(self) -> av.container.InputContainer:
+        av = pyav()
+        known = ",".join(sorted(av.formats_available - _NO_VIDEO))
+        options = {"format_whitelist": known, "protocol_whitelist": "file"}
+        try:
+            # "file:" keeps FFmpeg from taking a name with a colon for an address
+            container = av.open(f"file:{self._file.absolute()}", options=options)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputError(f"{self._file}: not a video that can be read ({reason(error)})") from None
+        if not container.streams.video:
+            container.close()
+            raise InputError(f"{self._file}: no video in it ({container.format.long_name})")
+        codec = container.streams.video[0].codec_context
+        if codec is None:
+            container.close()
+            raise InputError(f"{self._file}: a video in a coding that this PyAV does not know")
+        if codec.width * codec.height > self._max_pixels:
+            container.close()
+            raise InputError(
+                f"{self._file}: {codec.width} x {codec.height} pixels, expected at most "
+                f"{self._max_pixels / 1e6:.0f} million"
+            )
+        return container
+
+    def _probe(self, container: Any, stream: Any) -> tuple[av.VideoFrame, list[float]]:
+        """The first picture, and the times of the first packets in seconds."""
+        av = pyav()
+        first, stamps, damaged = None, [], 0
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                stamps.append(float(packet.pts * packet.time_base))
+            if first is None:
+                try:
+                    first = next(iter(packet.decode()), None)
+                except av.error.FFmpegError:
+                    damaged += 1
+                    if damaged > _PROBED_DAMAGE:
+                        raise
+            if first is not None and len(stamps) >= _PROBED_PACKETS:
+                break
+        if first is None:
+            raise InputError(f"{self._file}: no picture can be decoded")
+        return first, stamps
+
+    def _frames(self) -> Iterator[Frame]:
+        self.notes.clear()
+        clock: Clock[Any] = Clock(self.fps)
+        most = round(self._longest * self.fps)
+        index, image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
+        for picture, index, repeated in clock.steady(self._pictures()):
+            if index >= most:
+                if self._whole:
+                    self.notes.append(f"{self.path}: longer than {self._longest:,.0f} s, the rest was left out")
+                break
+            if not repeated:
+                image = self._upright(picture)
+            yield Frame(image, index, repeated)
+        if index < 0:
+            raise InputError(f"{self.path}: no picture from start {self._start:g} s on")
+        if clock.cut:
+            self.notes.append(f"{self.path}: breaks of {clock.cut:.1f} s without pictures were left out")
+
+    def _pictures(self) -> Iterator[tuple[float | None, Any]]:
+        """(seconds, picture) of all that can be decoded; what went wrong goes to ``notes``."""
+        av = pyav()
+        damaged, decoded, broken, seconds = 0, 0, "", None
+        with self._open() as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = self.threads
+            unit = float(stream.time_base or 1)
+            begin = (stream.start_time or 0) * unit + self._start
+            if self._start:
+                with suppress(av.error.FFmpegError):  # what cannot be sought is read from the beginning
+                    container.seek(int(begin / unit), stream=stream)
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except av.error.FFmpegError as error:
+                    broken = reason(error)
+                    break
+                try:
+                    pictures = packet.decode()
+                except av.error.EOFError:
+                    continue
+                except av.error.FFmpegError:
+                    damaged += 1
+                    continue
+                for picture in pictures:
+                    seconds = picture.time
+                    if self._start and seconds is not None and seconds < begin - 1e-6:
+                        continue
+                    decoded += 1
+                    yield seconds, picture
+        all_of_it = self._whole and not self._start
+        short = decoded < self._expected
+        if not self._expected and seconds is not None:
+            short = seconds - begin < self._duration - max(1.0, 0.05 * self._duration)
+        if broken or damaged or (all_of_it and short):
+            of = f" of {self._expected:,}" if self._expected and all_of_it else ""
+            why = broken or (f"{damaged:,} packets damaged" if damaged else "the file ends early")
+            self.notes.append(f"{self.path}: damaged, {decoded:,}{of} pictures could be read ({why})")
+
+    def _upright(self, picture: Any) -> np.ndarray:
+        if picture.width * picture.height > self._max_pixels:
+            raise InputError(f"{self.path}: a picture of {picture.width} x {picture.height} pixels, too large")
+        width, height = self._shape
+        image = picture.reformat(width=width, height=height, format="rgb24").to_ndarray()
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def nominal_fps(stamps: list[float], stream: Any) -> float:
+    """Frames per second that most pictures keep.
+
+    The median step between the times says it, as exactly as the file counts time; where a rate in the file's header
+    agrees with that, it is taken.
+
+    Args:
+        stamps: times of the first pictures in seconds, in any order.
+        stream: PyAV's stream, for its header's rates and its unit of time.
+    """
+    steps = [b - a for a, b in zip(sorted(stamps), sorted(stamps)[1:], strict=False) if b > a]
+    rates = [float(r) for r in (stream.base_rate, stream.average_rate) if r]
+    if not steps:
+        fps = rates[-1] if rates else 25.0
+    else:
+        step = statistics.median(steps)
+        near = float(stream.time_base) / step + 0.005
+        fps = next((r for r in rates if abs(r * step - 1) <= near), 1 / step)
+    return fps if fps <= MAX_FPS else fps / np.ceil(fps / MAX_FPS)
+
+
+def _duration(container: Any, stream: Any) -> float | None:
+    """Seconds, as the header says; None where it says nothing."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1e6 if container.duration else None
+
+
+def _square_pixels(picture: Any, stream: Any) -> tuple[int, int]:
+    """(width, height) with square pixels."""
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    if not ratio or ratio == 1 or not 0.1 < ratio < 10:
+        return picture.width, picture.height
+    if ratio > 1:
+        return round(picture.width * ratio), picture.height
+    return picture.width, round(picture.height / ratio)
+
+
+def reason(error: BaseException) -> str:
+    """FFmpeg's words without number and file name."""
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())

