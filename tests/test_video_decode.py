@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
@@ -75,7 +76,7 @@ def test_variable_rate_becomes_steady(tmp_path: Path) -> None:
     shown = [round((where(f.image)[0] - 11.5) / 3) for f in frames]
     assert shown[:6] + shown[9:] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     assert shown[6:9] in ([5, 5, 6], [5, 6, 6])  # the one in the middle is as near to both
-    assert [f.repeated for f in frames[1:]] == [a == b for a, b in zip(shown, shown[1:], strict=False)]
+    assert [f.repeated for f in frames[1:]] == [a == b for a, b in itertools.pairwise(shown)]
 
 
 def test_a_jump_in_time_is_not_filled_for_hours(tmp_path: Path) -> None:

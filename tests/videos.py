@@ -80,7 +80,7 @@ class Squares:
             others = np.delete(image, channel, axis=2).max(axis=2).astype(int)
             y, x = np.nonzero(image[..., channel].astype(int) - others > 80)
             if len(x) > 20:
-                joints.append(_TEMPLATE + [x.mean() + 0.5, y.mean() + 0.5])
+                joints.append(_TEMPLATE + np.array([x.mean() + 0.5, y.mean() + 0.5]))
                 confidence.append(np.where(np.arange(33) < 30, 0.9, 0.2))
         found = np.array(joints, np.float32).reshape(-1, 33, 2)
         world = np.concatenate([found / 20, np.zeros((len(found), 33, 1), np.float32)], axis=2)
