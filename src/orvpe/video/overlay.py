@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from orvpe.errors import InputError
 from orvpe.skeleton import Layout
 from orvpe.video.frames import Frames, pyav
 from orvpe.video.people import Person, VideoPeople
-
-if TYPE_CHECKING:
-    pass
 
 # Tableau's ten without grey, so that neighbours differ
 COLOURS = ((255, 127, 14), (31, 119, 180), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75),
@@ -92,7 +88,16 @@ def _write(draw: object, text: str, x: float, y: float, paint: tuple[int, int, i
     draw.text((left, top + 0.1 * size), text, fill=(255, 255, 255), font=font)  # type: ignore[attr-defined]
 
 
-def write_overlay(path: str | Path, frames: Frames, found: VideoPeople, each: Callable[[], None] | None = None) -> Path:
+Labels = Callable[[Person, int], str]  # a person and a frame of the video -> the text above the head
+
+
+def write_overlay(
+    path: str | Path,
+    frames: Frames,
+    found: VideoPeople,
+    each: Callable[[], None] | None = None,
+    labels: Labels | None = None,
+) -> Path:
     """A video with its people drawn onto it, written under its name when it is complete.
 
     Args:
@@ -100,6 +105,7 @@ def write_overlay(path: str | Path, frames: Frames, found: VideoPeople, each: Ca
         frames: the pictures, opened as they were for ``found``.
         found: the people.
         each: called after every frame.
+        labels: what to write above the people; their numbers when None.
 
     Raises:
         InputError: another suffix, no such folder, or this PyAV has no encoder.
@@ -108,7 +114,7 @@ def write_overlay(path: str | Path, frames: Frames, found: VideoPeople, each: Ca
     check_overlay(target)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
-        write_video(temporary, _drawn(frames, found, each), found.fps, found.size)
+        write_video(temporary, _drawn(frames, found, each, labels), found.fps, found.size)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -127,13 +133,16 @@ def check_overlay(target: Path) -> None:
         raise InputError(f"overlay {target}: folder {target.parent} does not exist")
 
 
-def _drawn(frames: Frames, found: VideoPeople, each: Callable[[], None] | None) -> Iterator[np.ndarray]:
+def _drawn(
+    frames: Frames, found: VideoPeople, each: Callable[[], None] | None, labels: Labels | None
+) -> Iterator[np.ndarray]:
     for frame in frames:
         there = [(p, frame.index - p.first) for p in found.people if 0 <= frame.index - p.first < p.frames]
         drawn = [(p.id, *places(p, t)) for p, t in there]
         if drawn:
             ids, joints, visible = zip(*drawn, strict=True)
-            yield draw_people(frame.image, found.layout, list(ids), np.stack(joints), np.stack(visible))
+            texts = None if labels is None else [labels(p, frame.index) for p, _ in there]
+            yield draw_people(frame.image, found.layout, list(ids), np.stack(joints), np.stack(visible), texts)
         else:
             yield frame.image
         if each is not None:
