@@ -20,7 +20,7 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.model import Model
+from orvpe.model import Model, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
@@ -81,6 +81,7 @@ class Pretraining(nn.Module):
 def pretrain(
     store: str,
     run: str,
+    weights: str | None = None,
     view: ViewConfig = ViewConfig(occlusion="subgraph", augment=Augment()),  # noqa: B008  (frozen)
     encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
     contrast: Contrast = Contrast(),
@@ -101,6 +102,7 @@ def pretrain(
     Args:
         store: a store made by `orvpe ingest`.
         run: folder for recipe, metrics, checkpoint and weights; the same command resumes there.
+        weights: folder of a model whose encoder to start from; none starts from random weights.
         view: how clips become input; view.occlusion "subgraph" is SubG-DA, "none" the temporal sub-graph alone.
         encoder: which encoder.
         contrast: projection, bank and loss.
@@ -128,7 +130,7 @@ def pretrain(
     opened = Store.open_whole(store)
     arguments: dict[str, Any] = {
         "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
-        "view": view, "encoder": encoder, "contrast": contrast,
+        "weights": weights, "view": view, "encoder": encoder, "contrast": contrast,
         "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
     }  # fmt: skip
     rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
@@ -137,6 +139,8 @@ def pretrain(
     torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
     dims = input_dims(view, opened.dims)
     model = Model(encoder, opened.layout, dims, view, projection=(contrast.projection, contrast.outputs))
+    if weights is not None:
+        transfer_encoder(load(weights), model, f"weights {weights}")
     module = ContrastiveModule(
         len(opened), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
         loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
