@@ -51,8 +51,10 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("parts",),
     ),
     "demo": ("orvpe.demo:demo", "the whole method end to end, on N-UCLA or on generated clips", ()),
+    "models": ("orvpe.pretrained:models", "list the models that come with orvpe, or print a card", ("name",)),
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
 }
+_WITHOUT_RECIPES = ("recipes", "models")
 SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p"}
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -139,7 +141,7 @@ def build_parser(command: str) -> Any:
         description=(function.__doc__ or "").strip().splitlines()[0],
         exit_on_error=False,
     )
-    if command != "recipes":
+    if command not in _WITHOUT_RECIPES:
         parser.add_argument(
             "--recipe",
             action=ActionConfigFile,
@@ -159,7 +161,7 @@ def canonical(command: str, argv: list[str]) -> list[str]:
     hints = _arguments(_function(command))
     positional = list(COMMANDS[command][2])
     short = {v: k for k, v in SHORT.items()}
-    known = {*hints, "recipe"} if command != "recipes" else {*hints}
+    known = {*hints, "recipe"} if command not in _WITHOUT_RECIPES else {*hints}
     given: dict[str, list[str]] = {}
     out: list[str] = []
     filled_in: list[str] = []  # recipes come first: what is typed has the last word, wherever it stands

@@ -81,11 +81,11 @@ class Pretraining(nn.Module):
 def pretrain(
     store: str,
     run: str,
-    weights: str | None = None,
     view: ViewConfig = ViewConfig(occlusion="subgraph", augment=Augment()),  # noqa: B008  (frozen)
     encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
     contrast: Contrast = Contrast(),
     optim: Optim = Optim(),  # noqa: B008
+    weights: str | None = None,
     epochs: int = 60,
     batch_size: int = 32,
     seed: int = 0,
@@ -102,11 +102,11 @@ def pretrain(
     Args:
         store: a store made by `orvpe ingest`.
         run: folder for recipe, metrics, checkpoint and weights; the same command resumes there.
-        weights: folder of a model whose encoder to start from; none starts from random weights.
         view: how clips become input; view.occlusion "subgraph" is SubG-DA, "none" the temporal sub-graph alone.
         encoder: which encoder.
         contrast: projection, bank and loss.
         optim: optimiser and schedule.
+        weights: folder of a model whose encoder to start from; none starts from random weights.
         epochs: passes over the data; the last one counts.
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
