@@ -41,10 +41,16 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("store",),
     ),
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
+    "robustness": (
+        "orvpe.robustness:robustness",
+        "several models under every occlusion: accuracy, similarity, retrieval, as a table and a figure",
+        ("store",),
+    ),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
     "export": ("orvpe.export:export", "a model -> an ONNX file that takes raw joints and a mask", ("weights",)),
     "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
+    "reproduce": ("orvpe.reproduce:reproduce", "run what a table of results needs, and write it", ("table",)),
     "bench": (
         "orvpe.bench:bench",
         "how fast it is here, beside references and the machine's limits",
