@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import Batch, hide
+from orvpe.constants import constant
 from orvpe.draws import Draws
 from orvpe.skeleton import Layout
 
@@ -50,7 +51,7 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     roll = torch.deg2rad(ROLL * (2 * unit[:, 2] - 1))
     distance = DISTANCE[0] + (DISTANCE[1] - DISTANCE[0]) * unit[:, 3]
     focal = IMAGE[0] * (FOCAL[0] + (FOCAL[1] - FOCAL[0]) * unit[:, 4])  # (N,) pixels
-    middle = torch.tensor(IMAGE, device=device) * (0.5 + OFF_CENTRE * (2 * unit[:, 5:] - 1))  # (N, 2)
+    middle = constant(IMAGE, device) * (0.5 + OFF_CENTRE * (2 * unit[:, 5:] - 1))  # (N, 2)
 
     seen = batch.visible.unsqueeze(-1)
     centre = batch.joints.sum(dim=(1, 2, 3)) / seen.sum(dim=(1, 2, 3)).clamp(min=1)  # (N, 3); hidden joints are zero
@@ -61,7 +62,7 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     visible = visible & ~behind_the_body(points, visible, batch.layout)
     pixels = points[..., :2] / depth.clamp(min=_NEAREST)[..., None] * focal[:, None, None, None, None]
     pixels = pixels + middle[:, None, None, None]
-    size = torch.tensor(IMAGE, device=device).expand(n, 2)
+    size = constant(IMAGE, device).expand(n, 2)
     visible = visible & ((pixels >= 0) & (pixels <= size[:, None, None, None])).all(dim=-1)
     return batch.with_(joints=hide(pixels, visible), visible=visible, image_size=size)
 
@@ -73,7 +74,7 @@ def axes(azimuth: Tensor, height: Tensor, roll: Tensor) -> Tensor:
     """
     zero = torch.zeros_like(azimuth)
     flat = torch.stack((-azimuth.sin(), zero, -azimuth.cos()), dim=1)
-    up = torch.tensor((0.0, 1.0, 0.0), device=azimuth.device).expand_as(flat)
+    up = constant((0.0, 1.0, 0.0), azimuth.device, azimuth.dtype).expand_as(flat)
     right = torch.linalg.cross(flat, up)
     forward = flat * height.cos()[:, None] - up * height.sin()[:, None]
     down = torch.linalg.cross(forward, right)

@@ -64,7 +64,8 @@ def _note(plan: Plan) -> str:
     share = "" if plan.share == 1 else f" Only {100 * plan.share:g} % of each recipe's epochs were run."
     return (
         f"Recipes: {plan.recipes}. Last epoch, top-1 in per cent: mean, and the range over seeds in brackets. "
-        f"Pre-training is one seed.{share} Commands run in the folder of all runs; `orvpe reproduce` runs what is missing."
+        f"Pre-training is one seed.{share} Commands run in the folder of all runs; `orvpe reproduce` runs what is "
+        "missing."
     )
 
 
