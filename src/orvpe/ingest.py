@@ -25,6 +25,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats import FORMATS, detect
@@ -33,7 +35,7 @@ from orvpe.formats.reading import UP, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
 from orvpe.progress import Progress
 from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
-from orvpe.store import Store, StoreWriter, check_alike, grid, orvpe_version
+from orvpe.store import Grid, Store, StoreWriter, check_alike, grid, orvpe_version
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
@@ -381,21 +383,29 @@ def _opened(path: str) -> Source:
     return Source(path)
 
 
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Freeing one large block tells glibc to keep what is freed later, instead of giving it back and asking for it,
+    page by page, with every file: a fifth of the time of small ones.  Elsewhere it does nothing.
+    """
+    np.empty(16 << 20, dtype=np.uint8)
+
+
 def _read_chunk(job: _Job) -> None:
     """Read a chunk's items into its part store, then note that it is done."""
+    _keep_freed_memory()
     source, reader = _opened(job.source), FORMATS[job.format]
     note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
     note["doubts"] = []
     clips: list[Clip] = []
+    places: list[Grid | None] = []
     for item in job.items:
         try:
             found = read_clips(reader, source, item, job.options)
             note["doubts"] += [d for c in found for d in misspelt(c.layout) if d not in note["doubts"]]
             ready = [seen_people(to_unified(clip) if job.unified else clip) for clip in found]
             pieces = [piece for clip in ready for piece in windows(clip, job.window, job.stride)]
-            for piece in pieces:
-                if piece is not None:
-                    grid(piece)  # raises now if it cannot be stored
+            grids = [None if piece is None else grid(piece) for piece in pieces]  # raises now if it cannot be stored
         except NoSkeleton:
             note["skipped_no_skeleton"] += 1
             continue
@@ -403,13 +413,14 @@ def _read_chunk(job: _Job) -> None:
             where = "" if str(source.path) in str(error) else f"{source.where(item[0])}: "
             note["bad"].append(f"{where}{error}")
             continue
-        for piece in pieces:
+        for piece, on in zip(pieces, grids, strict=True):
             if piece is None:
                 note["skipped_no_skeleton"] += 1
             elif piece.frames < job.min_frames:
                 note["skipped_short"] += 1
             else:
                 clips.append(piece)
+                places.append(on)
     if clips:
         first = clips[0]
         note |= {
@@ -421,8 +432,8 @@ def _read_chunk(job: _Job) -> None:
         }
         layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
         with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims) as writer:
-            for clip in clips:
-                writer.add(clip)
+            for clip, on in zip(clips, places, strict=True):
+                writer.add(clip, on)
     _write_text(job.part.with_suffix(".json"), json.dumps(note))
 
 

@@ -9,6 +9,7 @@ setup, camera, subject, replication and action; setup and replication stay in th
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from orvpe.skeleton import LAYOUTS
 _NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}(A\d{3})")
 FPS = 30.0
 COLOUR_IMAGE = (1920, 1080)
-_COLUMNS = {3: (0, 1, 2), 2: (5, 6)}
+_COLUMNS = {3: (0, 3), 2: (5, 7)}  # first and after the last
 _STATE = 11
 
 
@@ -37,25 +38,26 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     where = source.where(name)
     data = source.read(name)
     dims = 2 if options.dims == 2 else 3
-    # (dims + state, bodies, 25)
-    frames, bodies, values = _at_once(data, _COLUMNS[dims]) or _by_line(data, _COLUMNS[dims], where)
+    frames, bodies, listed, state = _at_once(data, _COLUMNS[dims]) or _by_line(data, _COLUMNS[dims], where)
     if not bodies:
         raise NoSkeleton(f"{where}: no body in any of {frames} frames")
 
-    listed, state = values[:dims], values[dims]
-    finite = np.isfinite(listed).all(axis=0)
-    if dims == 3 and not finite.all():  # a pixel is NaN or infinite where the sensor could not map the point
-        frame = bodies[int(np.argwhere(~finite)[0][0])][0]
-        raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
-    seen = finite & (listed != 0).any(axis=0) & (state != 0)
+    seen = state != 0
+    if not np.isfinite(listed).all():  # a pixel is NaN or infinite where the sensor could not map the point
+        finite = np.isfinite(listed).all(axis=2)
+        if dims == 3:
+            frame = bodies[int(np.argwhere(~finite)[0][0])][0]
+            raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
+        seen &= finite
+    seen &= np.logical_or.reduce([listed[..., c] != 0 for c in range(dims)])
+    if not seen.all():
+        listed[~seen] = 0.0
 
     people: dict[Person, int] = {}
-    for _, person, _ in bodies:
-        people.setdefault(person, len(people))
-    at = [people[person] for _, person, _ in bodies], [frame for frame, _, _ in bodies]
+    at = [people.setdefault(person, len(people)) for _, person, _ in bodies], [frame for frame, _, _ in bodies]
     joints = np.zeros((len(people), frames, JOINTS, dims), dtype=np.float32)
     visible = np.zeros(joints.shape[:3], dtype=bool)
-    joints[at] = np.where(seen, listed, 0.0).transpose(1, 2, 0)
+    joints[at] = listed
     visible[at] = seen
     joints, visible = most_energetic(joints, visible, options.max_people)
     if not len(joints):
@@ -73,54 +75,52 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
 
 Person = tuple[int, int]  # identifier, and a number that tells two bodies of one frame apart
 Body = tuple[int, Person, int]  # frame, person, index of its first joint line
-Read = tuple[int, list[Body], np.ndarray]  # frames, bodies, (columns + 1, bodies, 25) float64, the tracking state last
+# frames, bodies, coordinates (B, 25, C) float64, tracking states (B, 25)
+Read = tuple[int, list[Body], np.ndarray, np.ndarray]
 
 
-def _at_once(data: bytes, columns: tuple[int, ...]) -> Read | None:
+def _at_once(data: bytes, columns: tuple[int, int]) -> Read | None:
     """A file that is written as the data set's are, several times faster than line by line; None for any other."""
     found = places(data)
     if found is None:
         return None
-    begin, end = found.columns((*columns, _STATE))  # (columns + 1, bodies * 25)
+    begin, end = found.columns(*columns)
     try:
-        listed, state = (
-            floats(found.data, begin[:-1].ravel(), end[:-1].ravel()),
-            _states(found.data, begin[-1], end[-1]),
-        )
+        listed = floats(found.data, begin.ravel(), end.ravel())
+        state = _states(found.data, *found.columns(_STATE, _STATE + 1))
     except ValueError:
         return None
-    names = _Names()
-    bodies = [(t, names.person(t, body), at) for t, body, at in zip(found.frame, found.body, found.line, strict=True)]
-    values = np.concatenate([listed, state]).reshape(len(columns) + 1, len(bodies), JOINTS)
-    return found.frames, bodies, values
+    bodies = _told_apart(found.frame, found.body, found.line)
+    return found.frames, bodies, listed.reshape(len(bodies), JOINTS, begin.shape[1]), state.reshape(len(bodies), JOINTS)
 
 
 def _states(data: bytes, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Tracking states, each a digit in most files: no need to read them as numbers."""
+    begin, end = begin.ravel(), end.ravel()
     digit = np.frombuffer(data, dtype=np.uint8)[begin] - np.uint8(ord("0"))  # wraps around for what is less
     if (end - begin == 1).all() and (digit <= 9).all():
         return digit.astype(np.float64)
     return floats(data, begin, end)
 
 
-class _Names:
-    """Tells the bodies of one frame apart that have the same identifier."""
+def _told_apart(frame: list[int], body: list[int], line: list[int]) -> list[Body]:
+    """Bodies of one frame that have the same identifier get numbers 0, 1 ..."""
+    pairs = list(zip(frame, body, strict=True))
+    if len(set(pairs)) == len(pairs):  # as good as always
+        return [(t, (b, 0), at) for t, b, at in zip(frame, body, line, strict=True)]
+    times: Counter[tuple[int, int]] = Counter()
+    bodies = []
+    for pair, at in zip(pairs, line, strict=True):
+        bodies.append((pair[0], (pair[1], times[pair]), at))
+        times[pair] += 1
+    return bodies
 
-    def __init__(self) -> None:
-        self._frame, self._times = -1, dict[int, int]()
 
-    def person(self, frame: int, body: int) -> Person:
-        if frame != self._frame:
-            self._frame, self._times = frame, {}
-        self._times[body] = self._times.get(body, -1) + 1
-        return body, self._times[body]
-
-
-def _by_line(data: bytes, columns: tuple[int, ...], where: str) -> Read:
+def _by_line(data: bytes, columns: tuple[int, int], where: str) -> Read:
     """Any white space, any notation; says which line is wrong."""
     text = _Text(data)
     frames, bodies = _walk(text, where)
-    return frames, bodies, _numbers(text, bodies, columns, where)
+    return frames, bodies, *_numbers(text, bodies, columns, where)
 
 
 class _Text:
@@ -145,8 +145,7 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
 
     Identifiers (near 7e16) are read as integers: neighbours are the same double.
     """
-    bodies: list[Body] = []
-    names = _Names()
+    found: tuple[list[int], list[int], list[int]] = [], [], []  # frame, identifier, first joint line
     at, frame, frames = 0, -1, 0
     try:
         frames = int(text.lines(0))
@@ -164,7 +163,8 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
                 at += 1
                 if at + JOINTS > len(text):
                     raise IndexError
-                bodies.append((frame, names.person(frame, body), at))
+                for values, value in zip(found, (frame, body, at), strict=True):
+                    values.append(value)
                 at += JOINTS
     except IndexError:
         if not len(text):
@@ -181,14 +181,13 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
         raise InputError(f"{where}: frame count is {frames}, expected 0 or more")
     if text.lines(at, len(text) - at).strip():
         raise InputError(f"{where}: more lines after frame {frame}, the last of {frames} (line {at + 1})")
-    return frames, bodies
+    return frames, _told_apart(*found)
 
 
-def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: str) -> np.ndarray:
-    """(columns + 1, bodies, 25) float64: the columns asked for, then the tracking state."""
-    wanted = (*columns, _STATE)
+def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, int], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (B, 25, C) float64 and tracking states (B, 25)."""
     rows = [line for _, _, at in bodies for line in text.lines(at, JOINTS).split(b"\n")[:JOINTS]]
-    table = np.empty((len(wanted), len(rows)))
+    table = np.empty((len(rows), JOINT))
     for i, line in enumerate(rows):
         try:
             values = [float(value) for value in line.split()]
@@ -201,8 +200,9 @@ def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: s
                 f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
                 f"expected {JOINT} numbers"
             ) from None
-        table[:, i] = [values[c] for c in wanted]
-    return table.reshape(len(wanted), len(bodies), JOINTS)
+        table[i] = values
+    table = table.reshape(len(bodies), JOINTS, JOINT)
+    return table[..., slice(*columns)], table[..., _STATE]
 
 
 def _shown(line: bytes) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 COUNT, BODY, JOINT = 1, 10, 12  # values in a line of each kind
 JOINTS = 25
 _LINES = 2 + JOINTS  # of a body
-_NEWLINE, _RETURN, _SPACE, _ZERO = b"\n\r 0"
+_NEWLINE, _RETURN, _SPACE, _ZERO, _TWO, _FIVE = b"\n\r 025"
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,15 @@ class Places:
     ends: np.ndarray
     first: np.ndarray
 
-    def columns(self, wanted: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Where some of each joint line's values begin and end: (wanted, B * 25) int64 each."""
-        at = np.add.outer(np.array(wanted), self.first)
-        return self.ends[at - 1] + 1, self.ends[at]
+    def columns(self, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where values ``low`` to ``high - 1`` of each joint line begin and end: (B * 25, high - low) int64 each."""
+        size = high - low + 1
+        if not len(self.first):
+            return np.zeros((0, size - 1), np.int64), np.zeros((0, size - 1), np.int64)
+        # a view of every run of so many ends, one beginning at each, so that a line's are copied in one piece
+        runs = np.ndarray((len(self.ends) - size + 1,), f"V{8 * size}", self.ends, strides=(8,))
+        found = runs[self.first + (low - 1)].view(np.int64).reshape(-1, size)
+        return found[:, :-1] + 1, found[:, 1:]
 
 
 def places(data: bytes) -> Places | None:
@@ -74,25 +79,31 @@ def places(data: bytes) -> Places | None:
     if np.count_nonzero(count) != lines - (_LINES - 1) * len(body):
         return None
 
-    ends_at, begins_at = ends[line_first], np.concatenate([[0], ends[line_end[:-1] + wide - 1] + 1])
-    head = begins_at[body + 1]
-    if (ends_at[body + 1] - head != 2).any() or (text[head] != ord("2")).any() or (text[head + 1] != ord("5")).any():
+    begin, end = _values_at(ends, line_first[body + 1])
+    if (end - begin != 2).any() or (text[begin] != _TWO).any() or (text[begin + 1] != _FIVE).any():
         return None
     count[0] = False
     count[body + 1] = False
     frame_line = np.flatnonzero(count)
-    people = text[begins_at[frame_line]].astype(np.int64) - _ZERO  # one digit: a sensor tells six people apart
-    if (ends_at[frame_line] - begins_at[frame_line] != 1).any() or (people < 0).any() or (people > 9).any():
+    begin, end = _values_at(ends, line_first[frame_line])
+    people = text[begin].astype(np.int64) - _ZERO  # one digit: a sensor tells six people apart
+    if (end - begin != 1).any() or (people < 0).any() or (people > 9).any():
         return None
     before = np.cumsum(people) - people
     if people.sum() != len(body) or (frame_line != 1 + np.arange(len(people)) + _LINES * before).any():
         return None
+    begin, end = _values_at(ends, line_first[body])
     try:
         frames = int(data[: ends[0]])
-        names = [int(data[a:b]) for a, b in zip(begins_at[body].tolist(), ends_at[body].tolist(), strict=True)]
+        names = [int(data[a:b]) for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
     except ValueError:
         return None
     if frames != len(people):
         return None
     frame = np.repeat(np.arange(frames), people)
     return Places(data, frames, frame.tolist(), names, (body + 2).tolist(), ends, line_first[joint].ravel())
+
+
+def _values_at(ends: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the values with these ends begin and end; none of them is the file's first."""
+    return ends[at - 1] + 1, ends[at]

@@ -57,48 +57,49 @@ def floats(data: bytes, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """
     if not len(start):
         return np.zeros(0)
-    if int(end.min()) < _BYTES:  # of the first tokens the 16 bytes would begin before the text
-        data, start, end = bytes(_BYTES) + data, start + _BYTES, end + _BYTES
-    text = np.frombuffer(data, dtype=np.uint8)
-    head = text[np.minimum(start, len(data) - 1)]
+    if int(end.min()) < _BYTES or int(start.max()) >= len(data):  # what is looked at would lie outside of the text
+        data, start, end = bytes(_BYTES) + data + b" ", start + _BYTES, end + _BYTES
+    head = np.frombuffer(data, dtype=np.uint8)[start]
     minus = head == ord("-")
     length = end - start
     length -= minus | (head == ord("+"))
 
-    # a view of all words of the text, one beginning at every byte; machines that are big-endian convert on the way
-    words = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
-    last, first = words[end - 8], words[end - 16]
-    last ^= _ZEROS  # a digit is 0 to 9 now
-    first ^= _ZEROS
-    last &= _IN_LAST.take(length, mode="clip")
+    # a view of every 16 bytes of the text, beginning at each; machines that are big-endian convert on the way
+    pieces = np.ndarray((len(data) - _BYTES + 1,), f"V{_BYTES}", data, strides=(1,))
+    words = pieces[end - _BYTES].view("<u8").reshape(-1, 2)
+    first, last = words[:, 0] ^ _ZEROS, words[:, 1] ^ _ZEROS  # a digit is 0 to 9 now
     first &= _IN_FIRST.take(length, mode="clip")
+    last &= _IN_LAST.take(length, mode="clip")
 
-    point_last, point_first = _point(last), _point(first)  # 0x01 in the byte that is a point
-    found = (point_last != 0).astype(np.uint64)
-    point_first &= found - _ONE  # a second point stays where it is, and is no digit
-    carried = (first >> _SEVEN_BYTES) * found  # out of the first word, where the point is in the last
-    last = _without(last, point_last, found)
-    last |= carried
-    found_first = (point_first != 0).astype(np.uint64)
-    first = _without(first, point_first, found_first)
-    first <<= found << _THREE  # by a byte
-    point_last *= _AFTER_LAST
-    point_first *= _AFTER_FIRST
-    point_last += point_first
-    point_last >>= _SEVEN_BYTES  # digits after the point
-    powers = _TENS[point_last.view(np.int64)]
+    point = _point(last)  # 0x01 in the byte that is a point
+    found = (point != 0).astype(np.uint64)
+    last = _without(last, point, found)
+    point *= _AFTER_LAST
+    point >>= _SEVEN_BYTES  # digits after the point
+    # in most tokens nothing but zeros reaches into the first word
+    some = np.flatnonzero(first)
+    upper, known = first[some], found[some]
+    upper_point = _point(upper)
+    upper_point &= known - _ONE  # a second point stays where it is, and is no digit
+    carried = (upper >> _SEVEN_BYTES) * known  # a byte out of the first word, where the point is in the last
+    last[some] |= carried
+    upper_found = (upper_point != 0).astype(np.uint64)
+    upper = _without(upper, upper_point, upper_found)
+    upper <<= known << _THREE
+    point[some] |= (upper_point * _AFTER_FIRST) >> _SEVEN_BYTES
+    found[some] |= upper_found
 
-    odd = (last + _OVER_NINE) | last  # bit 7 of each byte that is no digit
-    odd |= (first + _OVER_NINE) | first
+    odd = last + _OVER_NINE
+    odd |= last  # bit 7 of each byte that is no digit
+    odd[some] |= (upper + _OVER_NINE) | upper
     odd &= _HIGH
-    mantissa = _eight(first)
-    mantissa *= _HUNDRED_MILLION
-    mantissa += _eight(last)
+    mantissa = _eight(last)
+    mantissa[some] += _eight(upper) * _HUNDRED_MILLION
     odd |= mantissa & _INEXACT
-    found |= found_first  # a point alone is no number
+    # a point alone is no number
     to_float = (odd != 0) | (length <= found.view(np.int64)) | (length > _BYTES)
     values = mantissa.astype(np.float64)
-    values /= powers
+    values /= _TENS[point.view(np.int64)]
     signed = values.view(np.uint64)
     signed |= minus.astype(np.uint64) << _SIGN
     for i in np.flatnonzero(to_float):

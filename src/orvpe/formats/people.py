@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 MAX_COST = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
 GAP_COST = 0.002  # per unseen frame (at most 50): of two equally near people the one seen last is meant
@@ -26,6 +25,8 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         (M, T, V, C) float32, NaN where a person or a joint is missing; people in order of appearance.
     """
+    from scipy.optimize import linear_sum_assignment  # takes half a second to import; most formats need no linking
+
     shape = frames[0].shape[1:] if len(frames) else (0, 2)
     pose = np.zeros((0, *shape))  # (K, V, C) each known person, per joint as last seen
     velocity = np.zeros((0, shape[1]))  # (K, C) displacement of the body in a frame
