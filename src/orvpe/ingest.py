@@ -304,10 +304,9 @@ def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: in
     digest.update(json.dumps([orvpe_version(), _PARTS, CHUNK_ITEMS, chunks, settings], sort_keys=True).encode())
     for source in sources:
         digest.update(str(source.path.resolve()).encode())
-        files = [source.path / n for n in source.names] if source.path.is_dir() else [source.path]
-        for file in files:
-            status = file.stat()
-            digest.update(f"{file.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        for name in source.names if source.is_folder else (source.path.name,):
+            status = os.stat(os.path.join(source.path, name) if source.is_folder else source.path)
+            digest.update(f"{os.path.basename(name)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

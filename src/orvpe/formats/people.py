@@ -82,6 +82,8 @@ def most_energetic(joints: np.ndarray, visible: np.ndarray, k: int) -> tuple[np.
         joints and visible of the people kept; never somebody without a single seen joint.
     """
     there = np.flatnonzero(visible.any(axis=(1, 2)))
+    if len(there) == len(joints) == 1 <= k:  # most clips; nothing to copy
+        return joints, visible
     if len(there) > 1:
         there = there[np.argsort([-energy(joints[m], visible[m]) for m in there], kind="stable")]
     return joints[there[:k]], visible[there[:k]]
