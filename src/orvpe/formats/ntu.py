@@ -53,8 +53,9 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     if not seen.all():
         listed[~seen] = 0.0
 
-    people: dict[Person, int] = {}
-    at = [people.setdefault(person, len(people)) for _, person, _ in bodies], [frame for frame, _, _ in bodies]
+    persons = [person for _, person, _ in bodies]
+    people = {person: m for m, person in enumerate(dict.fromkeys(persons))}
+    at = [people[person] for person in persons], [frame for frame, _, _ in bodies]
     joints = np.zeros((len(people), frames, JOINTS, dims), dtype=np.float32)
     visible = np.zeros(joints.shape[:3], dtype=bool)
     joints[at] = listed

@@ -54,7 +54,9 @@ def places(data: bytes) -> Places | None:
     if not data.endswith(b"\n"):
         data = data.rstrip() + (b"\r\n" if b"\r" in data else b"\n")
     text = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(text <= _SPACE)
+    white = np.zeros(len(text) * 3 // 2, dtype=bool)  # numpy goes a quicker way where less than a tenth is True
+    np.less_equal(text, _SPACE, out=white[: len(text)])
+    ends = np.flatnonzero(white)
     mark = text[ends]
     wide = 2 if data.endswith(b"\r\n") else 1  # white space at the end of a line
     line_end = np.flatnonzero(mark == (_RETURN if wide == 2 else _NEWLINE))
