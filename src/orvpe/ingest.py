@@ -34,10 +34,10 @@ from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
+from orvpe.skeleton import Layout, get_layout, layout_from_dict, to_unified, unknown, with_derived
 from orvpe.store import Grid, Store, StoreWriter, check_alike, grid, orvpe_version
 
-_PARTS = 2  # changes when parts of an older orvpe must not be taken up
+_PARTS = 3  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
 _KEEP_BAD = 100
 
@@ -185,7 +185,7 @@ def ingest(
     parts = target.with_name(target.name + ".parts")
     jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
     _claim(parts, _fingerprint([Source(p) for p in paths], settings, len(jobs)))
-    todo = [job for job in jobs if not job.part.with_suffix(".json").exists()]
+    todo = [job for job in jobs if not _is_done(job)]
     resumed = len(jobs) - len(todo)
     with Progress("reading", sum(len(j.items) for j in jobs), unit="items") as progress:
         if resumed:
@@ -214,9 +214,9 @@ def ingest(
         },
     }
     full = [note for note in notes if note["clips"]]
-    for note in full:
-        ours, theirs = layout_from_dict(note["layout"]), layout_from_dict(full[0]["layout"])
-        check_alike(note["first"], ours, note["dims"], theirs, full[0]["dims"])
+    layouts = [layout_from_dict(note["layout"]) for note in full]
+    for note, its in zip(full, layouts, strict=True):
+        check_alike(note["first"], its, note["dims"], layouts[0], full[0]["dims"])
     if not full:
         shutil.rmtree(parts)
         raise InputError(
@@ -224,7 +224,8 @@ def ingest(
             f"({total['skipped_no_skeleton']} without a skeleton, {total['skipped_short']} too short, "
             f"{len(bad)} bad)"
         )
-    _merge(target, [job.part for job, note in zip(jobs, notes, strict=True) if note["clips"]], meta)
+    stores = [job.part.with_suffix(".orvpe") for job, note in zip(jobs, notes, strict=True) if note["clips"]]
+    _merge(target, stores, with_derived(*layouts), full[0]["dims"], meta)
     shutil.rmtree(parts)
     return IngestReport(
         clips=total["clips"],
@@ -329,6 +330,17 @@ def _write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def _is_done(job: _Job) -> bool:
+    """Whether an earlier run has read this chunk, and what it wrote is whole."""
+    try:
+        note = json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8"))
+        if note["clips"]:
+            Store.open(job.part.with_suffix(".orvpe")).verify()
+        return True
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, InputError):
+        return False
+
+
 # --- reading, in this process or in many --------------------------------------------------------------------
 
 
@@ -422,15 +434,16 @@ def _read_chunk(job: _Job) -> None:
                 places.append(on)
     if clips:
         first = clips[0]
+        layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
         note |= {
             "clips": len(clips),
             "frames": sum(c.people * c.frames for c in clips),
             "first": f"{job.source}, clip {first.name!r}",
-            "layout": first.layout.to_dict(),
+            "layout": layout.to_dict(),
             "dims": first.dims,
         }
-        layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
-        with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims) as writer:
+        # no waiting for the disk: `_is_done` looks whether a part outlived a power failure
+        with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims, sync=False) as writer:
             for clip, on in zip(clips, places, strict=True):
                 writer.add(clip, on)
     _write_text(job.part.with_suffix(".json"), json.dumps(note))
@@ -469,10 +482,7 @@ def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip
 # --- putting together ---------------------------------------------------------------------------------------
 
 
-def _merge(target: Path, parts: Sequence[Path], meta: dict[str, Any]) -> None:
-    stores = [part.with_suffix(".orvpe") for part in parts]
-    first = Store.open(stores[0])
-    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
-    with StoreWriter(target, layout, first.dims, meta) as writer:
+def _merge(target: Path, stores: Sequence[Path], layout: Layout, dims: int, meta: dict[str, Any]) -> None:
+    with StoreWriter(target, layout, dims, meta) as writer:
         for store in stores:
             writer.add_store(Store.open(store))

@@ -148,13 +148,16 @@ class StoreWriter:
         layout: every clip's layout; the store's gets the derived joints of all clips.
         dims: every clip's coordinates, 2 or 3.
         meta: what else to remember, JSON data (sources, options, counts of what was skipped, ``generated``).
+        sync: wait until the disk has it, so that not even a power failure can leave half a file under the name.
 
     Raises:
         InputError: the folder does not exist; on leaving, when no clip was added.
     """
 
-    def __init__(self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None) -> None:
-        self.path, self.layout, self.dims = Path(path), layout, dims
+    def __init__(
+        self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None, sync: bool = True
+    ) -> None:
+        self.path, self.layout, self.dims, self._sync = Path(path), layout, dims, sync
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path}: folder {self.path.parent} does not exist")
         if self.path.is_dir():
@@ -187,7 +190,8 @@ class StoreWriter:
                     raise InputError(f"{self.path}: no clip to write")
                 self._writer.close()
                 self._file.flush()
-                os.fsync(self._file.fileno())
+                if self._sync:
+                    os.fsync(self._file.fileno())
                 self._file.close()
                 if not self._schema.equals(self._schema_now(), check_metadata=True):
                     self._rewrite()
@@ -208,7 +212,8 @@ class StoreWriter:
                     for i in range(reader.num_record_batches):
                         writer.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(i).columns, schema=schema))
                 file.flush()
-                os.fsync(file.fileno())
+                if self._sync:
+                    os.fsync(file.fileno())
             os.replace(second, self._temporary)
         finally:
             second.unlink(missing_ok=True)

@@ -191,8 +191,8 @@ def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, int], where: s
     table = np.empty((len(rows), JOINT))
     for i, line in enumerate(rows):
         try:
-            values = [float(value) for value in line.split()]
-            if len(values) != JOINT:
+            row = [float(value) for value in line.split()]
+            if len(row) != JOINT:
                 raise ValueError
         except ValueError:
             frame, _, at = bodies[i // JOINTS]
@@ -201,9 +201,9 @@ def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, int], where: s
                 f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
                 f"expected {JOINT} numbers"
             ) from None
-        table[i] = values
-    table = table.reshape(len(bodies), JOINTS, JOINT)
-    return table[..., slice(*columns)], table[..., _STATE]
+        table[i] = row
+    values = table.reshape(len(bodies), JOINTS, JOINT)
+    return values[..., slice(*columns)], values[..., _STATE]
 
 
 def _shown(line: bytes) -> str:
