@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orvpe.augment import Augment, augment
-from orvpe.batch import Batch, hide
+from orvpe.batch import Batch
 from orvpe.camera import virtual_camera
 from orvpe.draws import Draws
 from orvpe.errors import InputError
@@ -141,8 +141,7 @@ def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
     them apart.  In an exported graph P must not depend on what is visible.
     """
     joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
-    n, m = joints.shape[:2]
-    joints = hide(joints, visible)
+    n, m = joints.shape[:2]  # zero where hidden: a batch is, bones and motion are
     if everyone:
         present = _present(batch.visible)
         owner = torch.arange(n, device=joints.device)[:, None].expand(n, m).flatten()
