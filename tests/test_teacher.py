@@ -12,6 +12,7 @@ from clips import batch, drawn
 from small_runs import ENCODER, VIEW, make_store
 from torch import nn
 
+from orvpe.config import EncoderConfig, Optim
 from orvpe.contrast import ContrastiveModule, Projection, info_nce
 from orvpe.encoders import build_encoder
 from orvpe.errors import InputError
@@ -124,5 +125,16 @@ def test_pretraining_from_weights_and_in_2d(tmp_path: Path) -> None:
     assert load(first).dims == 2
     second = pretrain(store, str(tmp_path / "two"), view, contrast=contrast, weights=str(first), **common)  # type: ignore[arg-type]
     assert load(second).dims == 2
-    with pytest.raises(InputError, match="2D joints, the data is 3D"):
-        pretrain(store, str(tmp_path / "three"), VIEW, contrast=contrast, weights=str(first), **common)  # type: ignore[arg-type]
+    # of another dimension, all but what reads coordinates
+    third = pretrain(
+        store, str(tmp_path / "three"), VIEW, contrast=contrast, weights=str(first), optim=Optim(lr=0.0), **common
+    )  # type: ignore[arg-type]
+    ours, theirs = load(third).encoder.state_dict(), load(first).encoder.state_dict()
+    other = {k for k, v in ours.items() if v.shape != theirs[k].shape}
+    assert other == {"stem.weight", *(f"input_norm.{n}" for n in ("weight", "bias", "running_mean", "running_var"))}
+    for name in ours.keys() - other:
+        if "running" not in name and "batches" not in name:
+            assert torch.equal(ours[name], theirs[name]), name
+    other_encoder = EncoderConfig("light", {**ENCODER.options, "groups": 2})
+    with pytest.raises(InputError, match="another encoder or layout"):
+        pretrain(store, str(tmp_path / "four"), VIEW, other_encoder, contrast, weights=str(first), batch_size=8)

@@ -210,3 +210,20 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
     if source.dims != target.dims:
         raise InputError(f"{where}: weights are for {source.dims}D joints, the data is {target.dims}D")
     _fit(target.encoder, source.encoder.state_dict(), where)
+
+
+def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
+    """Copy what fits of an encoder for other coordinates (3D into 2D, say); the layers that read them start anew.
+
+    Returns:
+        Names of the tensors that were not copied.
+
+    Raises:
+        InputError: another encoder or layout, so that little would fit.
+    """
+    if source.encoder_config != target.encoder_config or source.layout.joints != target.layout.joints:
+        raise InputError(f"{where}: weights are of another encoder or layout, expected those of this one")
+    theirs, wanted = source.encoder.state_dict(), target.encoder.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in wanted and v.shape == wanted[k].shape}
+    target.encoder.load_state_dict({**wanted, **fitting})
+    return sorted(set(wanted) - set(fitting))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.model import Model, load, transfer_encoder
+from orvpe.model import Model, adapt_encoder, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
@@ -106,7 +107,8 @@ def pretrain(
         encoder: which encoder.
         contrast: projection, bank and loss.
         optim: optimiser and schedule.
-        weights: folder of a model whose encoder to start from; none starts from random weights.
+        weights: a model whose encoder to start from; of another dimension, all but the layers that read coordinates.
+            None starts from random weights.
         epochs: passes over the data; the last one counts.
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
@@ -139,8 +141,13 @@ def pretrain(
     torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
     dims = input_dims(view, opened.dims)
     model = Model(encoder, opened.layout, dims, view, projection=(contrast.projection, contrast.outputs))
+    new: list[str] = []
     if weights is not None:
-        transfer_encoder(load(weights), model, f"weights {weights}")
+        source = load(weights)
+        if source.dims == dims:
+            transfer_encoder(source, model, f"weights {weights}")
+        else:
+            new = adapt_encoder(source, model, f"weights {weights}")
     module = ContrastiveModule(
         len(opened), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
         loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
@@ -156,6 +163,8 @@ def pretrain(
         model.encoder.compile()
     optimizer = build_optimizer([model], optim, fabric.device.type)
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    if new and folder.main:
+        print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
     wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
     check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)

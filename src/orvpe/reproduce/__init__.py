@@ -26,6 +26,7 @@ def reproduce(
     datasets: list[str] = ["nucla", "penn"],  # noqa: B006  (never changed)
     seeds: list[int] = [0, 1, 2],  # noqa: B006
     share: float = 1.0,
+    from_shipped: bool = False,
     device: str = "auto",
     threads: int = 0,
     dry_run: bool = False,
@@ -45,6 +46,7 @@ def reproduce(
         datasets: nucla, penn.
         seeds: of the trainings on labels; pre-trainings have seed 0.
         share: of every recipe's epochs, for a rehearsal; the table says so.
+        from_shipped: start from the weights that come with orvpe, where there are, instead of pre-training anew.
         device: auto, cpu, cuda or mps.
         threads: CPU threads, 0 for all.
         dry_run: only print the commands that would run.
@@ -61,7 +63,7 @@ def reproduce(
             raise InputError(unknown("data set", name, FILES))
     if not seeds or not datasets:
         raise InputError("seeds and datasets need at least one value each")
-    plan = Plan(recipes, share)
+    plan = Plan(recipes, share, from_shipped)
     chosen = {t: {d: TABLES[t](plan, d, seeds) for d in datasets} for t in ([table] if table else TABLES)}
     wanted = [run for tables in chosen.values() for one in tables.values() for run in one.wanted()]
     folder = Path(work)

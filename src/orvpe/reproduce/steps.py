@@ -11,11 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
+from orvpe.pretrained import shipped
 
 CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
 DIMS = {"nucla": 3, "penn": 2}
 SETS = ("paper", "strong")
+PRETRAIN = {
+    ("paper", 3): "paper-pretrain-corpora-3d",
+    ("paper", 2): "paper-pretrain-corpora-2d",
+    ("strong", 3): "quick-pretrain-kinder",
+    ("strong", 2): "strong-pretrain-2d",
+}
+_BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 
 
 @dataclass(frozen=True)
@@ -91,14 +99,15 @@ class Plan:
     Args:
         recipes: "paper" or "strong".
         share: of every recipe's epochs, for a rehearsal or a slow machine; 1 is the recipe.
+        from_shipped: start from the pre-trained weights that come with orvpe, where there are, instead of making them.
     """
 
-    def __init__(self, recipes: str = "strong", share: float = 1.0) -> None:
+    def __init__(self, recipes: str = "strong", share: float = 1.0, from_shipped: bool = False) -> None:
         if recipes not in SETS:
             raise InputError(f"set is {recipes!r}, expected one of {', '.join(SETS)}")
         if not 0 < share <= 1:
             raise InputError(f"share is {share}, expected above 0, at most 1")
-        self.recipes, self.share = recipes, share
+        self.recipes, self.share, self.from_shipped = recipes, share, from_shipped
         self.steps: dict[str, Step] = {}
 
     def _add(self, folder: str, *words: str, needs: tuple[str, ...] = ()) -> str:
@@ -120,6 +129,10 @@ class Plan:
             visit(folder)
         return list(order.values())
 
+    def _made(self, start: str | None) -> list[str]:
+        """The step that makes these weights, if one does."""
+        return [start] if start in self.steps else []
+
     # --- stores ---
 
     def store(self, data: str) -> str:
@@ -127,12 +140,12 @@ class Plan:
         return self._add(f"{data}.orvpe", "ingest", f"{{data}}/{FILES[data]}", "-o", f"{data}.orvpe")
 
     def corpora(self) -> str:
-        """The store of overlapping windows of all corpora: 200 frames for the paper's runs of 150, else 150."""
-        window, name = ("200", "corpora-200.orvpe") if self.recipes == "paper" else ("150", "corpora.orvpe")
+        """What is pre-trained on: the paper's recipe on windows of all corpora, ours on Kinder-Gator's recordings."""
+        if self.recipes == "strong":
+            return self._add("kinder.orvpe", "ingest", "{data}/corpora/kinder_gator.npz", "-o", "kinder.orvpe")
         files = [f"{{data}}/corpora/{c}" for c in CORPORA]
-        return self._add(
-            name, "ingest", *files, "-o", name, "--window", window, "--stride", "100", "--min-frames", "24"
-        )
+        words = ("--window", "200", "--stride", "100", "--min-frames", "24")
+        return self._add("corpora.orvpe", "ingest", *files, "-o", "corpora.orvpe", *words)
 
     def labelled(self) -> str:
         """The store of whole recordings of the corpora whose recordings have a label."""
@@ -143,10 +156,7 @@ class Plan:
 
     def _recipe(self, job: str, data: str) -> tuple[str, ...]:
         """--recipe, and where only a share of its epochs is run, how many those are."""
-        name = {
-            "pretrain": f"{self.recipes}-pretrain-{'corpora-' if self.recipes == 'paper' else ''}{DIMS[data]}d",
-            "finetune": f"{self.recipes}-finetune-{data}",
-        }[job]
+        name = f"{self.recipes}-finetune-{data}" if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
         words = ["--recipe", name]
         if self.share < 1:
             recipe = load_recipe(name)
@@ -159,15 +169,25 @@ class Plan:
         return tuple(words)
 
     def pretrained(self, data: str, stream: str = "joint", occlusion: str | None = None) -> str:
-        """Pre-training for a data set's dimensions, on the corpora, without labels; seed 0."""
+        """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights."""
+        dims = DIMS[data]
+        ready = f"kinder-light-{dims}d-{stream}"
+        if self.from_shipped and self.recipes == "strong" and not occlusion and ready in shipped():
+            return ready
         store = self.corpora()
-        name = f"{self.recipes}/pretrain-{DIMS[data]}d-{stream}" + (f"-{occlusion}" if occlusion else "")
+        name = f"{self.recipes}/pretrain-{dims}d-{stream}" + (f"-{occlusion}" if occlusion else "")
         words = ["pretrain", store, "-r", name, *self._recipe("pretrain", data)]
+        needs = [store]
         if stream != "joint":
             words += ["--view.stream", stream]
+            if self.recipes == "strong":
+                start = self.pretrained(data)
+                needs += self._made(start)
+                epochs = max(1, round(self.share * _BONE_EPOCHS))
+                words += ["-w", start, "--epochs", str(epochs), "--optim.warmup", "1"]
         if occlusion:
             words += ["--view.occlusion", occlusion]
-        return self._add(name, *words, needs=(store,))
+        return self._add(name, *words, needs=tuple(needs))
 
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""
@@ -222,7 +242,7 @@ class Plan:
         if curve:
             words += ["--eval-every", "1"]
         words += ["--seed", str(seed)]
-        return self._add(name, *words, needs=(store, *([start] if start else [])))
+        return self._add(name, *words, needs=(store, *self._made(start)))
 
     def probed(self, data: str, seed: int, start: str | None = None, what: str = "random") -> str:
         """A linear probe of the run ``start``, or of a random encoder: the paper's SGD, or logistic regression."""
@@ -236,7 +256,7 @@ class Plan:
         elif DIMS[data] == 2 and self.recipes != "paper":
             words += ["--view.image", "body"]
         words += ["--seed", str(seed)]
-        return self._add(name, *words, needs=(store, *([start] if start else [])))
+        return self._add(name, *words, needs=(store, *self._made(start)))
 
     def fused(self, data: str, seed: int, one: str, other: str, what: str) -> str:
         """The summed scores of two runs."""
