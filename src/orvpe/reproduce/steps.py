@@ -23,6 +23,7 @@ PRETRAIN = {
     ("strong", 3): "quick-pretrain-kinder",
     ("strong", 2): "strong-pretrain-2d",
 }
+_EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 
 
@@ -238,11 +239,20 @@ class Plan:
         if occlusion:
             words += ["--view.occlusion", occlusion]
         if labels < 1:
-            words += ["--labels", f"{labels:g}"]
+            words += ["--labels", f"{labels:g}", *self._for_few(data, labels)]
         if curve:
             words += ["--eval-every", "1"]
         words += ["--seed", str(seed)]
         return self._add(name, *words, needs=(store, *self._made(start)))
+
+    def _for_few(self, data: str, labels: float) -> list[str]:
+        """More epochs for very few labels, else there are hardly any steps; and batches that 1 % of them fill."""
+        times = next((t for most, t in _EPOCHS_FOR_FEW if labels <= most), 1)
+        if times == 1:
+            return []
+        epochs = load_recipe(f"{self.recipes}-finetune-{data}")["epochs"]
+        batch = ["--batch-size", "8"] if labels <= 0.01 else []
+        return ["--epochs", str(max(1, round(self.share * times * epochs))), *batch]
 
     def probed(self, data: str, seed: int, start: str | None = None, what: str = "random") -> str:
         """A linear probe of the run ``start``, or of a random encoder: the paper's SGD, or logistic regression."""
