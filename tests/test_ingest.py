@@ -112,7 +112,7 @@ def test_a_part_that_a_power_failure_spoilt_is_read_again(
     ingest([str(folder)], str(tmp_path / "whole"), workers=1)
     out = str(tmp_path / "resumed")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_merge", lambda *args: 1 / 0)
+        patch.setattr(module, "merge", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ingest([str(folder)], out, workers=1)
     part = sorted(Path(out + ".parts").glob("*" + suffix))[0]
