@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from orvpe.clip import Clip
-from orvpe.embed import choose_reader, embed_clips
+from orvpe.embed import choose_reader
 from orvpe.errors import InputError
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.reading import read_clips
@@ -31,6 +29,7 @@ from orvpe.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by
 from orvpe.video.decode import VIDEO_SUFFIXES, camera, image_files
 from orvpe.video.options import PoseOptions
 from orvpe.video.people import VideoPeople
+from orvpe.views import input_dims
 
 _SHOWN = 60  # rows of the table; the files have all
 _FILES = ("timeline.json", "timeline.csv")
@@ -206,7 +205,8 @@ def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
 
     if not paths:
         raise InputError("paths: nothing to read, expected at least one video, pose file or store")
-    videos, others = [], []
+    videos: list[str] = []
+    others: list[str] = []
     for path in paths:
         where = Path(path)
         if camera(path) is not None:
@@ -244,14 +244,12 @@ def check_video(model: Model, path: str, joints: str) -> None:
         InputError: joints of another dimension.
     """
     dims = 3 if joints == "world" else 2
-    shape = (1, 1, len(model.layout), dims)
-    try:
-        embed_clips(model, [Clip(np.ones(shape), np.ones(shape[:3], bool), model.layout, name=str(path))])
-    except InputError:
+    if input_dims(model.view, dims) == model.dims:
+        return
+    hint = "leave out --joints world"
+    if dims == 2:
         hint = "give --joints world for 3D around the hips, or take a 2D model"
-        if dims == 3:
-            hint = "leave out --joints world"
-        raise InputError(f"{path}: gives {dims}D joints, the model reads {model.dims}D; {hint}") from None
+    raise InputError(f"{path}: gives {dims}D joints, the model reads {model.dims}D; {hint}")
 
 
 def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool = False) -> Iterator[Clip]:
@@ -356,6 +354,6 @@ def _csv(report: ClassifyReport) -> str:
     for name, lines in report.sources:
         for line in lines:
             for s in line.spans:
-                numbers = [f"{s.start:.4f}", f"{s.end:.4f}", s.label, s.best or "", f"{s.score:.4f}", f"{s.visible:.4f}"]
-                table.writerow([Path(name).name, line.name, *numbers])
+                said = (f"{s.start:.4f}", f"{s.end:.4f}", s.label, s.best or "", f"{s.score:.4f}", f"{s.visible:.4f}")
+                table.writerow([Path(name).name, line.name, *said])
     return text.getvalue()

@@ -41,6 +41,13 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "train encoder and classifier, pre-trained or from scratch",
         ("store",),
     ),
+    "learn": ("orvpe.learn:learn", "a folder of clips a class -> a classifier, and how well it does", ("folder",)),
+    "classify": (
+        "orvpe.classify:classify",
+        "videos, pose files, stores -> who does what when, and videos that show it",
+        ("paths",),
+    ),
+    "live": ("orvpe.live:live", "the same from a camera or a file, in real time", ("source",)),
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
     "robustness": (
         "orvpe.robustness:robustness",

@@ -127,6 +127,8 @@ def report(
     """
     if not occlusions:
         raise InputError("occlusions is empty, expected at least 'none'")
+    if not len(task.test):
+        raise InputError(f"protocol {task.protocol!r} leaves no clip to test")
     for occlusion in occlusions:
         corruption(occlusion)  # a wrong name is said before the work, not after
     first = scorer(occlusions[0])

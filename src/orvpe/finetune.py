@@ -27,14 +27,14 @@ from orvpe.model import Model, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
-from orvpe.task import few_labels, make_task
+from orvpe.task import clip_seconds, few_labels, make_task
 from orvpe.views import View, ViewConfig, input_dims, training_view
 
 
 def finetune(
     store: str,
     run: str,
-    protocol: str,
+    protocol: str | None = None,
     weights: str | None = None,
     view: ViewConfig = ViewConfig(),  # noqa: B008  (frozen)
     encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
@@ -59,9 +59,11 @@ def finetune(
     """Train encoder and classifier on a protocol's training clips, and evaluate the last epoch on its test clips.
 
     Args:
-        store: a labelled store made by `orvpe ingest`.
+        store: a labelled store made by `orvpe ingest`; or a folder with a folder of clips for each class, which is
+            handed to `orvpe learn --finetune`.
         run: folder for recipe, metrics, checkpoint, weights and results; the same command resumes there.
-        protocol: which clips train and test, e.g. nucla-cv, penn-official, subject:3,5 or random:0.2.
+        protocol: which clips train and test, e.g. nucla-cv, penn-official, subject:3,5, random:0.2 or fold:2/5; with
+            all, every clip trains and there are no results.
         weights: folder of a pre-trained model to start from; none is from scratch.
         view: how clips become input.
         encoder: which encoder; must be the one of ``weights``.
@@ -91,6 +93,13 @@ def finetune(
         InputError: a store, protocol, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
+    if Path(store).is_dir():
+        given = dict(locals())
+        from orvpe.learn import learn_by_finetuning
+
+        return learn_by_finetuning(finetune, given)
+    if protocol is None:
+        raise InputError("protocol is not given, expected which clips train and test, e.g. random:0.2 or nucla-cv")
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
@@ -176,13 +185,16 @@ def finetune(
     )  # fmt: skip
     if folder.main:
         seconds = sum(m["seconds"] for m in folder.metrics())
-        results = report(
-            model_scorer(model.for_inference(), data, task, seed), opened, task, occlusions, run, seed,
-            arguments=plain(arguments), train_seconds=seconds, train_clips=len(trained),
-        )  # fmt: skip
+        results = {}
+        if len(task.test):
+            results = report(
+                model_scorer(model.for_inference(), data, task, seed), opened, task, occlusions, run, seed,
+                arguments=plain(arguments), train_seconds=seconds, train_clips=len(trained),
+            )["occlusions"]  # fmt: skip
         model.save(
-            run, trained={**plain(arguments), "clips": len(trained), "data": opened.meta.get("sources", [])},
-            results=results["occlusions"], environment=environment(),
+            run, trained={**plain(arguments), "clips": len(trained), "clip_seconds": clip_seconds(opened, trained),
+                          "data": opened.meta.get("sources", [])},
+            results=results, environment=environment(),
         )  # fmt: skip
     fabric.barrier()
     return Path(run)

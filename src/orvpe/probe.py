@@ -29,7 +29,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.skeleton import unknown
 from orvpe.store import Store
-from orvpe.task import few_labels, make_task
+from orvpe.task import clip_seconds, few_labels, make_task
 from orvpe.views import ViewConfig, input_dims
 
 
@@ -215,5 +215,6 @@ def probe(
     frozen.head = model.head
     scorer = model_scorer(frozen, data, task, seed, batch_size)
     results = report(scorer, opened, task, occlusions, run, seed, **more)
-    model.save(run, trained=arguments, results=results["occlusions"], environment=environment())
+    known = {**arguments, "clip_seconds": clip_seconds(opened, trained)}
+    model.save(run, trained=known, results=results["occlusions"], environment=environment())
     return results

@@ -43,8 +43,8 @@ def make_task(store: Store, protocol: str, classes: list[str] | None = None) -> 
         classes: the order of an existing model's classes; None takes the protocol's, or the training labels, sorted.
 
     Raises:
-        InputError: unknown protocol; no test clip, or no training clip unless ``classes`` are given; a test label
-            that is never trained.
+        InputError: unknown protocol; no test clip (protocol "all" needs none), or no training clip unless ``classes``
+            are given; a test label that is never trained.
     """
     chosen = get_protocol(protocol)
     info = {
@@ -55,7 +55,8 @@ def make_task(store: Store, protocol: str, classes: list[str] | None = None) -> 
     part = np.where(store.labels == "", "", part)
     if chosen.classes is not None:
         part = np.where(np.isin(store.labels, chosen.classes), part, "")
-    for name in ("test",) if classes is not None else ("train", "test"):
+    wanted = ("test",) if classes is not None else ("train",) if chosen.name == "all" else ("train", "test")
+    for name in wanted:
         if not (part == name).any():
             raise InputError(
                 f"protocol {protocol!r} finds no labelled {name} clip among the {len(store)} of this store; "
@@ -81,6 +82,13 @@ def make_task(store: Store, protocol: str, classes: list[str] | None = None) -> 
         target,
         *(np.flatnonzero(part == p) for p in ("train", "val", "test")),
     )
+
+
+def clip_seconds(store: Store, indices: np.ndarray) -> float | None:
+    """Median length in seconds of the clips at ``indices``; None where their frame rates are unknown."""
+    fps, frames = store.fps[indices], store.frames[indices]
+    known = fps > 0
+    return round(float(np.median(frames[known] / fps[known])), 3) if known.any() else None
 
 
 def few_labels(task: Task, share: float, seed: int) -> np.ndarray:

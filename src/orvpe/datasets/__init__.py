@@ -28,6 +28,6 @@ def get_protocol(spec: str) -> Protocol:
     if own is not None:
         return own
     if spec not in PROTOCOLS:
-        known = [*PROTOCOLS, "split", "subject:...", "camera:...", "random:..."]
+        known = [*PROTOCOLS, "split", "subject:...", "camera:...", "random:...", "fold:...", "all"]
         raise InputError(unknown("protocol", spec, known))
     return PROTOCOLS[spec]

@@ -1,11 +1,13 @@
 """Protocols for data of one's own: by its split column, by subjects, by cameras, or at random.
 
-As text: ``split``; ``subject:3,5,9`` and ``camera:v03``, the named ones test and all others train; and
-``random:0.2``, that share of the clips tests, with ``,seed=7`` and ``,by=subject`` after it where wanted.
+As text: ``split``; ``subject:3,5,9`` and ``camera:v03``, the named ones test and all others train;
+``random:0.2``, that share of the clips tests, with ``,seed=7`` and ``,by=subject`` after it where wanted;
+``fold:2/5``, the second of five parts tests, likewise; and ``all``, every clip trains and none tests.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -106,6 +108,63 @@ def at_random(share: float, seed: int = 0, by: str = "label") -> Protocol:
     return Protocol(name, f"{share:.0%} of the {by}s, drawn at random, test", split)
 
 
+def recordings(names: np.ndarray) -> np.ndarray:
+    """(N,) names of clips -> of the recordings that they were cut from: without -p2 of people, @30 of windows."""
+    return np.array([re.sub(r"(-p\d+|@\d+)+$", "", str(name)) for name in names])
+
+
+def one_fold(number: int, folds: int, seed: int = 0, by: str = "recording") -> Protocol:
+    """One part of a cross-validation tests, the others train; the labels are spread over the parts evenly.
+
+    What was cut from one recording stays together.  A label of which there is one recording (or subject) always trains.
+
+    Args:
+        number: which part, from 1.
+        folds: how many there are.
+        seed: of the draw; it depends on the clips' names, not on their order.
+        by: "recording" or "subject": what is not torn apart.
+
+    Raises:
+        InputError: numbers out of range; when it splits, no subjects known.
+    """
+    name = f"fold:{number}/{folds},seed={seed},by={by}"
+    if folds < 2 or not 1 <= number <= folds:
+        raise InputError(f"protocol {name!r}: expected a part from 1 on, of at least 2, e.g. fold:2/5")
+    if by not in ("recording", "subject"):
+        raise InputError(unknown("grouping", by, ("recording", "subject"), f"protocol {name!r}"))
+
+    def split(info: Info) -> np.ndarray:
+        group = recordings(info["name"]) if by == "recording" else info["subject"]
+        used = (info["label"] != "") & (group != "")
+        if not used.any():
+            raise InputError(f"protocol {name!r}: no clip names its label and its {by}")
+        draw = np.random.default_rng(seed)
+        part: dict[str, int] = {}
+        given = 0  # parts are dealt on from label to label, so that they get equally large
+        for label in np.unique(info["label"][used]):
+            own = np.unique(group[used & (info["label"] == label)])
+            for each in draw.permutation(own):
+                if str(each) not in part:  # a subject does many things
+                    part[str(each)] = given % folds + 1
+                    given += 1
+        test = np.array([u and part.get(str(g)) == number for u, g in zip(used, group, strict=True)])
+        for label in np.unique(info["label"][test]):
+            if not (used & ~test & (info["label"] == label)).any():  # it would be tested, but never trained
+                test &= info["label"] != label
+        return parts(used & ~test, test)
+
+    return Protocol(name, f"part {number} of {folds} tests, the others train", split)
+
+
+def everything() -> Protocol:
+    """Every labelled clip trains, none tests: for the model that is used after it was tested otherwise."""
+
+    def split(info: Info) -> np.ndarray:
+        return np.full(len(info["name"]), "train")
+
+    return Protocol("all", "every clip trains, none tests", split)
+
+
 def parse(spec: str) -> Protocol | None:
     """The protocol such a text means; None when it is of another kind.
 
@@ -116,17 +175,25 @@ def parse(spec: str) -> Protocol | None:
     values = [v.strip() for v in rest.split(",") if v.strip()]
     if kind == "split" and not rest:
         return by_column()
+    if kind == "all" and not rest:
+        return everything()
     if kind in ("subject", "camera"):
         return by_values(kind, values)
-    if kind != "random":
+    if kind not in ("random", "fold"):
         return None
     given = dict(v.split("=", 1) for v in values[1:] if "=" in v)
     extra = [v for v in values[1:] if v.split("=")[0] not in ("seed", "by") or "=" not in v]
     try:
         if extra or not values:
             raise ValueError
+        if kind == "fold":
+            number, folds = values[0].split("/")
+            return one_fold(int(number), int(folds), int(given.get("seed", 0)), given.get("by", "recording"))
         return at_random(float(values[0]), int(given.get("seed", 0)), given.get("by", "label"))
     except InputError:
         raise
     except ValueError:
-        raise InputError(f"protocol {spec!r}: expected random:SHARE, e.g. random:0.2,seed=7,by=subject") from None
+        form = (
+            "random:SHARE, e.g. random:0.2,seed=7,by=subject" if kind == "random" else "fold:PART/PARTS, e.g. fold:2/5"
+        )
+        raise InputError(f"protocol {spec!r}: expected {form}") from None

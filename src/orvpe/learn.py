@@ -1,0 +1,436 @@
+"""`orvpe learn`: a classifier from a folder of clips for each class, and an honest number for how well it does.
+
+Every clip is tested once, by a model that has not learned from its recording (cross-validation).  The model that is
+kept then learns from all clips.  By default the encoder is frozen and only a linear classifier is fitted, which takes
+seconds; ``finetune`` trains the encoder too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from orvpe.batch import ResidentStore
+from orvpe.class_folders import FolderOptions, class_folders, folder_store
+from orvpe.config import EncoderConfig
+from orvpe.datasets import get_protocol
+from orvpe.datasets.generic import recordings
+from orvpe.device import pick_device
+from orvpe.errors import InputError
+from orvpe.evaluate import check_fits
+from orvpe.features import extract
+from orvpe.metrics import Accuracy, accuracy
+from orvpe.model import Model, load
+from orvpe.run import Run, environment, plain, write_atomic
+from orvpe.scores import load_scores
+from orvpe.skeleton import unified
+from orvpe.store import Store
+from orvpe.task import clip_seconds, make_task
+from orvpe.views import ViewConfig
+
+_FEW = 10  # recordings of a class below which a warning is due
+_UNEVEN = 5  # times as many recordings in the largest class as in the smallest
+_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "kinder-light-3d-joint"}
+_RECIPES = {2: "quick-finetune-penn", 3: "quick-finetune-nucla"}
+
+
+@dataclass(frozen=True)
+class LearnReport:
+    """What `learn` did; ``str()`` is for people.
+
+    Args:
+        run: the folder of the model.
+        how: what was trained.
+        classes: labels.
+        clips, recordings: of each class.
+        tested: clips that were tested.
+        accuracy: of the tested clips; None without cross-validation.
+        interval: 95 % of the accuracy in per cent (Wilson), over recordings.
+        folds: parts of the cross-validation.
+        warnings: one line each.
+        seconds: of wall-clock time.
+    """
+
+    run: str
+    how: str
+    classes: list[str]
+    clips: list[int]
+    recordings: list[int]
+    tested: int = 0
+    accuracy: Accuracy | None = None
+    interval: tuple[float, float] = (0.0, 100.0)
+    folds: int = 0
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        wide = max(5, *(len(c) for c in self.classes))
+        lines = [f"{'class':<{wide}}  {'recordings':>10}  {'clips':>6}  {'right':>7}  taken for"]
+        for i, c in enumerate(self.classes):
+            right, other = "-", ""
+            if self.accuracy is not None and (row := self.accuracy.confusion[i]).sum():
+                right = f"{self.accuracy.per_class[i]:.1f} %"
+                wrong = [(int(n), self.classes[j]) for j, n in enumerate(row) if j != i and n]
+                other = ", ".join(f"{name} {n}" for n, name in sorted(wrong, key=lambda w: (-w[0], w[1]))[:3])
+            lines.append(f"{c:<{wide}}  {self.recordings[i]:>10}  {self.clips[i]:>6}  {right:>7}  {other}".rstrip())
+        if self.accuracy is not None:
+            low, high = self.interval
+            lines += ["", *confusion_text(self.accuracy.confusion, self.classes), ""]
+            lines.append(
+                f"{self.accuracy.top1:.1f} % of {self.tested} clips right (95 %: {low:.0f} to {high:.0f}; guessing: "
+                f"{100 / len(self.classes):.0f}), each tested by a model that has not seen its recording, "
+                f"{self.folds} parts"
+            )
+        lines += [f"warning: {text}" for text in self.warnings]
+        lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
+        return "\n".join(lines)
+
+
+def confusion_text(confusion: np.ndarray, classes: list[str]) -> list[str]:
+    """The confusion matrix as lines: rows are the truth, columns are numbered."""
+    if len(classes) > 24:
+        return ["confusion: see confusion.png"]
+    wide = max(len(c) for c in classes) + 4
+    cell = max(3, len(str(confusion.max())) + 1)
+    head = f"{'true, as counted for':<{max(wide, 20)}}" + "".join(f"{i + 1:>{cell}}" for i in range(len(classes)))
+    rows = [f"{f'{i + 1:>2} {c}':<{max(wide, 20)}}" + "".join(f"{n or '.':>{cell}}" for n in row)
+            for i, (c, row) in enumerate(zip(classes, confusion.tolist(), strict=True))]  # fmt: skip
+    return [head, *rows]
+
+
+def learn(
+    folder: str,
+    run: str,
+    weights: str | None = None,
+    finetune: bool = False,
+    folds: int = 5,
+    by: str = "recording",
+    strength: float = 1.0,
+    epochs: int | None = None,
+    window: float = 2.0,
+    joints: str | None = None,
+    fps: float | None = None,
+    format: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    up: str = "y",
+    max_people: int | None = None,
+    min_confidence: float | None = None,
+    estimator: str = "mediapipe",
+    weights_file: str | None = None,
+    dims: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    restart: bool = False,
+) -> LearnReport:
+    """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
+
+    The clips are kept in RUN.orvpe and read again only when something has changed.
+
+    Args:
+        folder: holds a folder for each class, of videos, folders of images, or pose files.
+        run: folder for the model, results.json, per-class table and confusion matrix.
+        weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
+            such joints, or from scratch (with ``finetune``, or where none comes with it).
+        finetune: train the encoder too, instead of a classifier on frozen features.
+        folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
+        by: what a part must not tear apart: recording, or subject, where the pose files name it.
+        strength: C of the logistic regression on frozen features; larger fits closer.
+        epochs: of the fine-tuning; its recipe's when not given.
+        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
+            say.
+        fps: frames per second to take of videos, or of pose files that do not say.
+        format: name of the pose format, if it is not recognised.
+        image_size: width and height in pixels, where a pose format does not say.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
+        max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
+        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
+        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
+        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+        dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
+        seed: of the parts, and of training.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads, 0 for all.
+        restart: begin anew although the folder holds a run.
+
+    Returns:
+        What was learned, as a table with the confusion matrix of the cross-validation.
+
+    Raises:
+        InputError: fewer than two classes, what cannot be read, weights for other joints, a value that does not fit.
+        Interrupted: stopped by a signal while fine-tuning; the same command goes on.
+    """
+    begun = time.monotonic()
+    if folds < 0 or folds == 1:
+        raise InputError(f"folds is {folds}, expected at least 2, or 0 for no cross-validation")
+    if not window > 0:
+        raise InputError(f"window is {window:g}, expected more than 0 seconds")
+    if not strength > 0:
+        raise InputError(f"strength is {strength:g}, expected more than 0")
+    if epochs is not None and (epochs < 1 or not finetune):
+        wanted = "at least 1" if finetune else "--finetune with it"
+        raise InputError(f"epochs is {epochs}, expected {wanted}")
+    class_folders(folder)
+    if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
+        raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
+    where = pick_device(device, threads)
+    source = load(weights, where) if weights is not None else None
+    store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
+        window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
+        up=up, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
+        weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
+        threads=threads,
+    ))  # fmt: skip
+    if source is None and not finetune and (name := _shipped_for(store)) is not None:
+        weights, source = name, load(name, where)
+        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+    if source is not None:
+        check_fits(source, store, str(weights))
+    elif not finetune:
+        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+    arguments = plain({
+        "job": "learn", "folder": Path(folder).resolve().name, "store_checksum": store.checksum, "weights": weights,
+        "finetune": finetune, "folds": folds, "by": by, "strength": strength, "epochs": epochs, "seed": seed,
+    })  # fmt: skip
+    Run(run, arguments, restart=restart)
+    fit: Fit
+    if source is not None and not finetune:
+        fit, how = _Probe(source, store, strength), f"a classifier on the frozen features of {weights}"
+    else:
+        fit = _Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
+        how = f"encoder and classifier from {weights or 'scratch'}"
+    return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
+
+
+def _shipped_for(store: Store) -> str | None:
+    """The encoder that comes with orvpe for such clips."""
+    from orvpe.pretrained import shipped
+
+    name = _SHIPPED_2D_3D[store.dims]
+    return name if name in shipped() and store.layout.joints == unified.joints else None
+
+
+# --- two ways to learn --------------------------------------------------------------------------------------
+
+# protocol -> a model with a head, and scores (N, classes) of the protocol's test clips, in the store's order
+Fit = Callable[[str], tuple[Model, np.ndarray]]
+
+
+class _Probe:
+    """Logistic regression on frozen features, which are computed once."""
+
+    def __init__(self, source: Model, store: Store, strength: float) -> None:
+        self.store, self.strength = store, strength
+        classes = make_task(store, "all").classes
+        self.model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=classes)
+        self.model.encoder = source.encoder
+        self.model.to(next(source.parameters()).device).eval().requires_grad_(False)
+        data = ResidentStore(store, next(source.parameters()).device)
+        self.features = extract(self.model.for_inference(), data, np.arange(len(store)))
+
+    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
+        from orvpe.probe import logistic_probe
+
+        task = make_task(self.store, protocol, None)
+        classes = self.model.classes or []
+        column = np.array([classes.index(c) for c in task.classes])
+        target = torch.from_numpy(column[task.target[task.train]]).to(self.features.device)
+        head = logistic_probe(self.features[task.train], target, len(classes), self.strength)
+        self.model.head = head
+        with torch.no_grad():
+            return self.model, head(self.features[task.test]).double().cpu().numpy()
+
+
+class _Finetune:
+    """A fine-tuning a protocol, each a run of its own that resumes."""
+
+    def __init__(
+        self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
+        device: str, threads: int, restart: bool,
+    ) -> None:  # fmt: skip
+        from orvpe.cli import parse
+
+        self.store, self.run = store, Path(run)
+        words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
+        given = parse("finetune", words)
+        view: ViewConfig = given["view"]
+        encoder: EncoderConfig = given["encoder"]
+        if source is not None:  # an encoder goes on with the input that it knows
+            view, encoder = replace(source.view, shortest=view.shortest), source.encoder_config
+        given |= {
+            "weights": weights, "view": view, "encoder": encoder, "occlusions": ["none"], "seed": seed,
+            "device": device, "threads": threads, "restart": restart,
+            "batch_size": min(given["batch_size"], max(2, len(store) // 4)),
+        }  # fmt: skip
+        if epochs is not None:
+            given["epochs"] = epochs
+            given["optim"] = replace(given["optim"], warmup=min(given["optim"].warmup, epochs - 1))
+        self.given = given
+
+    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
+        from orvpe.finetune import finetune
+
+        folder = self.run / "parts" / protocol.split(",")[0].replace(":", "-").replace("/", "-of-")
+        finetune(**{**self.given, "run": str(folder), "protocol": protocol})
+        model = load(folder)
+        if protocol == "all":
+            return model, np.zeros((0, len(model.classes or [])))
+        found = load_scores(folder / "scores.npz")
+        place = {name: i for i, name in enumerate(found.names.tolist())}
+        names = self.store.names[make_task(self.store, protocol).test]
+        return model, found.scores[[place[n] for n in names.tolist()]]
+
+
+# --- cross-validation, and the model that is kept -----------------------------------------------------------
+
+
+def _learned(
+    fit: Fit, store: Store, run: str, how: str, arguments: dict[str, Any], folds: int, by: str, seed: int, begun: float
+) -> LearnReport:
+    task = make_task(store, "all")
+    classes, groups = task.classes, recordings(store.names)
+    clips = [int((task.target == c).sum()) for c in range(len(classes))]
+    count = [len(np.unique(groups[task.target == c])) for c in range(len(classes))]
+    if len(classes) < 2:
+        raise InputError(f"{arguments['folder']}: clips of {len(classes)} class, expected 2 or more")
+    warnings = thin(classes, count)
+    parts = min(folds, max(count)) if by == "recording" else min(folds, len(np.unique(store.subjects)))
+    scores, tested = np.zeros((len(store), len(classes))), np.zeros(len(store), bool)
+    for part in range(1, parts + 1) if parts > 1 else ():
+        protocol = f"fold:{part}/{parts},seed={seed},by={by}"
+        chosen = np.flatnonzero(np.asarray(get_protocol(protocol).split(_info(store))) == "test")
+        if not len(chosen):
+            continue
+        scores[chosen] = fit(protocol)[1]
+        tested[chosen] = True
+    found: Accuracy | None = None
+    interval, temperature = (0.0, 100.0), 1.0
+    if tested.any():
+        found = accuracy(scores[tested], task.target[tested])
+        right = (scores.argmax(axis=1) == task.target)[tested]
+        # clips of one recording are not independent: an interval over recordings
+        per = [right[groups[tested] == g].mean() for g in np.unique(groups[tested])]
+        interval = wilson(float(np.mean(per)), len(per))
+        temperature = best_temperature(scores[tested], task.target[tested])
+    elif folds:
+        warnings.append("no class has two recordings, so nothing can be tested")
+    model, _ = fit("all")
+    assert model.head is not None
+    with torch.no_grad():  # probabilities that are right as often as they say, as far as the clips tell
+        model.head.weight.div_(temperature)
+        model.head.bias.div_(temperature)
+    report = LearnReport(
+        run, how, classes, clips, count, int(tested.sum()), found, interval, parts if tested.any() else 0, warnings,
+        time.monotonic() - begun,
+    )  # fmt: skip
+    _write(report, model, store, arguments, temperature)
+    return report
+
+
+def _info(store: Store) -> dict[str, np.ndarray]:
+    return {
+        "name": store.names, "label": store.labels, "subject": store.subjects, "camera": store.cameras,
+        "split": store.splits,
+    }  # fmt: skip
+
+
+def thin(classes: list[str], recordings: list[int]) -> list[str]:
+    """Warnings where there is too little to learn from, or to say how well it was learned."""
+    found = []
+    few = [f"{c} ({n})" for c, n in zip(classes, recordings, strict=True) if n < _FEW]
+    if few:
+        more = f" and {len(few) - 5} more classes" if len(few) > 5 else ""
+        found.append(
+            f"thin data: fewer than {_FEW} recordings of {', '.join(few[:5])}{more}; expect the numbers to change "
+            "with other clips, people and cameras"
+        )
+    alone = [c for c, n in zip(classes, recordings, strict=True) if n == 1]
+    if alone:
+        found.append(f"one recording only of {', '.join(alone)}: learned, but not tested")
+    if max(recordings) >= _UNEVEN * min(recordings):
+        most, least = int(np.argmax(recordings)), int(np.argmin(recordings))
+        found.append(
+            f"uneven: {recordings[most]} recordings of {classes[most]}, {recordings[least]} of {classes[least]}; "
+            "the model leans towards the larger"
+        )
+    return found
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval in per cent of a share seen in n trials (E. B. Wilson 1927)."""
+    z = 1.959964
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
+
+
+def best_temperature(scores: np.ndarray, target: np.ndarray) -> float:
+    """What scores (N, K) must be divided by so that their softmax is likeliest (temperature scaling), 0.1 to 10."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    own = scores[np.arange(len(target)), target]
+
+    def loss(log_t: float) -> float:
+        t = math.exp(log_t)
+        return float(np.mean(logsumexp(scores / t, axis=1) - own / t))
+
+    return math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10)), method="bounded").x)
+
+
+def _write(report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float) -> None:
+    folder = Path(report.run)
+    found = report.accuracy
+    results: dict[str, Any] = {
+        "classes": report.classes, "clips": report.clips, "recordings": report.recordings, "folds": report.folds,
+        "tested": report.tested, "top1": found.top1 if found else None,
+        "mean_class": found.mean_class if found else None, "interval": report.interval if found else None,
+        "confusion": found.confusion.tolist() if found else None, "temperature": temperature,
+        "warnings": report.warnings, "seconds": report.seconds, "arguments": arguments, "environment": environment(),
+    }  # fmt: skip
+    everyone = np.arange(len(store))
+    model.save(
+        folder, trained={**arguments, "clips": len(store), "clip_seconds": clip_seconds(store, everyone),
+                         "data": store.meta.get("sources", [])},
+        cross_validation={k: results[k] for k in ("folds", "tested", "top1", "mean_class", "interval")},
+        environment=environment(),
+    )  # fmt: skip
+    write_atomic(folder / "results.json", json.dumps(plain(results), indent=1) + "\n")
+    if found is not None:
+        from orvpe.charts import confusion_chart
+
+        title = f"cross-validation, {found.top1:.1f} % of {report.tested} clips"
+        confusion_chart(found.confusion, report.classes, folder / "confusion.png", title)
+
+
+def learn_by_finetuning(function: Callable[..., Any], given: dict[str, Any]) -> Path:
+    """`orvpe finetune FOLDER` is `orvpe learn FOLDER --finetune`.
+
+    Args:
+        function: `orvpe.finetune.finetune`.
+        given: its arguments.
+
+    Raises:
+        InputError: as `learn`; an argument that it has no use for.
+    """
+    passed = ("weights", "seed", "device", "threads", "restart")
+    for name, parameter in signature(function).parameters.items():
+        if name not in ("store", "run", "epochs", *passed) and given[name] != parameter.default:
+            raise InputError(
+                f"{given['store']}: a folder of class folders is learned by a recipe of its own (orvpe learn), which "
+                f"takes no {name}; for that, ingest the folder into a store"
+            )
+    epochs = given["epochs"] if given["epochs"] != signature(function).parameters["epochs"].default else None
+    print(learn(given["store"], given["run"], finetune=True, epochs=epochs, **{k: given[k] for k in passed}))
+    return Path(given["run"])
