@@ -71,7 +71,7 @@ def test_a_video(tmp_path: Path, weights: dict[int, str], capsys: pytest.Capture
     table = rows_of(out)
     assert {r["person"] for r in table} == {"walk-p1", "walk-p2"}
     assert all(r["label"] in text for r in table)
-    assert [(r["start"], r["end"]) for r in table if r["person"] == "walk-p2"][0][0] == "0.3333"
+    assert next((r["start"], r["end"]) for r in table if r["person"] == "walk-p2")[0] == "0.3333"
     with av.open(str(out / "walk.mp4")) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     assert len(frames) == 30

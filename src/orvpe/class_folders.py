@@ -126,7 +126,8 @@ def folder_store(folder: str | Path, out: str | Path, options: FolderOptions) ->
             for label, part, labels in parts:
                 for clip in part:
                     own = label if labels is None else labels[clip.name.rpartition("-p")[0]]
-                    for cut in _cut(clip.with_(label=own, name=f"{own}/{clip.name}"), options.window):
+                    name = clip.name if clip.name.startswith(f"{own}/") else f"{own}/{clip.name}"
+                    for cut in _cut(clip.with_(label=own, name=name), options.window):
                         writer.add(cut)
     target.with_name(f"{target.stem}-videos.orvpe").unlink(missing_ok=True)
     store = Store.open(target)
