@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def filled(folder: Path, count: int, dim: int = 4, seed: int = 0) -> tuple[Index
 # --- search against the plain thing -------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     count=st.integers(1, 60),
     k=st.integers(1, 70),
@@ -148,6 +149,34 @@ def test_clips_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     assert made.add(eye[:3], ["a", "b", "a"], "s") == Added(3, 0, 0)
     assert made.add(eye[[0, 1, 3]], ["a", "b", "a"], "s") == Added(0, 1, 2)
     assert [round(made.search(eye[i], 1)[0].similarity) for i in range(4)] == [1, 1, 0, 1]
+
+
+def test_two_writers_at_a_time(tmp_path: Path) -> None:
+    Index.create(tmp_path / "db", MADE_BY)
+
+    def write(source: str) -> None:
+        mine = Index.open(tmp_path / "db")
+        for i in range(20):
+            mine.add(np.eye(4, dtype=np.float32)[[i % 4]], [f"c{i % 15}"], source)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ["a", "b"]))
+    found = Index.open(tmp_path / "db")
+    assert len(found) == 30
+    for source in ("a", "b"):
+        assert {h.name for h in found.search(np.ones(4), 99, {"source": source})} == {f"c{i}" for i in range(15)}
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, vectors, _ = filled(Path("moves"), 40)
+    made.add(vectors, [f"c{i}" for i in range(40)], "s", {"camera": ["v02", "v03"] * 20})
+    page = (Path(__file__).parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    given = {"vector": vectors[3], "vectors": vectors, "labels": ["wave"] * 40, "names": list(map(str, range(40)))}
+    exec(compile(code, "docs/search.md", "exec"), given)
+    assert given["hits"][0].name == "c3"  # type: ignore[attr-defined]
+    assert len(Index.open("moves")) == 40
 
 
 def test_small_parts_are_merged_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +293,7 @@ def test_a_folder_and_its_bad_files(weights: str, tmp_path: Path, capsys: pytest
     for typed in (name, f"{tmp_path / 'clips'}:{name}", f"{tmp_path / 'clips'}:{name}.json",
                   str(tmp_path / "clips" / f"{name}.json")):  # fmt: skip
         hit = search(typed, db, k=1, device="cpu").hits[0]
-        assert (hit.name, round(hit.similarity, 4), hit.source) == (name, 1, str(tmp_path / "clips"))
+        assert (hit.name, round(hit.similarity, 4), hit.source) == (name, 1, str((tmp_path / "clips").resolve()))
     for typed, told in (
         (str(tmp_path / "clips"), "holds 5 items; say which, as in .*clips:a"),
         (f"{tmp_path / 'clips'}:a01_s09", "unknown clip 'a01_s09' in"),
@@ -398,12 +427,17 @@ def test_damaged_indices(db: str, tmp_path: Path) -> None:
         index(str(tmp_path / "clips"), str(tmp_path / "clips" / "db"), "no")
 
 
-def test_as_typed(weights: str, tmp_path: Path) -> None:
-    """In processes of their own, with relative paths."""
-    make_store(tmp_path / "s.orvpe", count=8)
-    made = orvpe("index", "s.orvpe", "-w", weights, "-o", "db", "--device", "cpu", cwd=tmp_path)
-    assert (made.returncode, made.stderr) == (0, "")
-    assert made.stdout.startswith("8 clips added")
+def test_as_typed(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With relative paths, the searches in processes of their own."""
+    monkeypatch.chdir(tmp_path)
+    make_store(Path("s.orvpe"), count=8)
+    capsys.readouterr()
+    assert main(["index", "s.orvpe", "-w", weights, "-o", "db", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith("8 clips added, ")
     name = str(Store.open(tmp_path / "s.orvpe").names[0])
     found = orvpe("search", f"s.orvpe:{name}", "-d", "db", "-k", "3", "--json", "--occlusion", "lower", cwd=tmp_path)
     assert (found.returncode, found.stderr) == (0, "")

@@ -33,6 +33,7 @@ from orvpe.vector_index import Added, Index, fingerprint
 
 _EVERY, _SECONDS = 2048, 20.0  # clips and seconds between writes: what an interruption loses at most
 _TEXT = ("label", "subject", "camera", "split")
+_OF_TRAINING = ("shortest", "occlusion", "augment")  # what of a view concerns no vector
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def describe(model: Model, weights: str) -> dict[str, Any]:
         "encoder": asdict(model.encoder_config),
         "dims": model.dims,
         "layout": list(model.layout.joints),
-        "view": json.loads(json.dumps(asdict(model.view))),
+        "view": {k: v for k, v in asdict(model.view).items() if k not in _OF_TRAINING},
     }
 
 

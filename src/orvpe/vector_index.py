@@ -146,7 +146,10 @@ class Index:
             InputError: its weights, or how it reads a clip, differ.
         """
         for key in ("feature_dim", "dims", "weights", "encoder", "view", "layout", "vector"):
-            ours, theirs = json.dumps(self.model.get(key)), json.dumps(model.get(key))
+            was, now = self.model.get(key), model.get(key)
+            if isinstance(was, dict) and isinstance(now, dict):
+                now = {k: now.get(k) for k in was}  # a later orvpe may know of more
+            ours, theirs = json.dumps(was), json.dumps(now)
             if ours != theirs:
                 what = {"feature_dim": "numbers a vector", "dims": "coordinates a joint"}.get(key, key)
                 differ = f"{what}: {ours}, not {theirs}" if len(ours + theirs) < 40 else f"its {key} differ"
