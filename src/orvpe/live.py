@@ -31,7 +31,7 @@ from orvpe.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilit
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
 from orvpe.video.options import PoseOptions
-from orvpe.video.overlay import check_overlay, draw_people, write_video
+from orvpe.video.overlay import check_overlay, draw_people, write_timed
 from orvpe.video.pace import AtRate, Newest, Paced
 from orvpe.video.people import Seen, follow, make_estimator, open_video
 
@@ -50,6 +50,7 @@ class LiveReport:
         budget: seconds that there are for a picture.
         stages: seconds by stage: decode, estimate, track, classify, draw.
         late: the longest that a picture waited, in seconds.
+        slipped: seconds that a file was played more slowly than asked, because reading it alone takes longer.
         changes: (second, person, label, score) each time that a label changed.
         stopped: by Ctrl-C or SIGTERM.
     """
@@ -61,17 +62,20 @@ class LiveReport:
     budget: float
     stages: dict[str, float] = field(default_factory=dict)
     late: float = 0.0
+    slipped: float = 0.0
     changes: list[tuple[float, int, str, float]] = field(default_factory=list)
     stopped: bool = False
 
     def __str__(self) -> str:
         total = self.processed + self.dropped
-        each = {name: 1000 * spent / max(self.processed, 1) for name, spent in self.stages.items()}
-        needed = sum(spent for name, spent in each.items() if name != "decode")
+        count = {"decode": total}  # of those that are dropped, too
+        each = {name: 1000 * spent / max(count.get(name, self.processed), 1) for name, spent in self.stages.items()}
+        needed = sum(each.values())
         stages = ", ".join(f"{name} {spent:.1f}" for name, spent in each.items())
         return (
             f"{self.source}: {self.processed:,} of {total:,} pictures in {self.seconds:.1f} s, {self.dropped:,} dropped"
             f"; budget {1000 * self.budget:.1f} ms a picture, needed {needed:.1f} ms ({stages})"
+            + (f"; {self.slipped:.1f} s behind, the source cannot be read fast enough" if self.slipped else "")
             + ("; stopped" if self.stopped else "")
         )
 
@@ -188,8 +192,7 @@ def watch(
     begun = clock()
     with stop_on_signal() as stopped:
 
-        def pictures() -> Iterator[np.ndarray]:
-            last = -1
+        def pictures() -> Iterator[tuple[int, np.ndarray]]:
             for seen in follow(paced, pose, look, stages):
                 at = time.perf_counter()
                 for line in watcher(seen):
@@ -197,9 +200,7 @@ def watch(
                 now = time.perf_counter()
                 stages["classify"] += now - at
                 image = watcher.drawn(seen) if overlay is not None else seen.frame.image
-                for _ in range(seen.frame.index - last):
-                    yield image
-                last = seen.frame.index
+                yield seen.frame.index, image
                 if overlay is not None:
                     stages["draw"] = stages.get("draw", 0.0) + time.perf_counter() - now
                 if stopped.is_set():
@@ -211,13 +212,14 @@ def watch(
         else:
             temporary = overlay.with_name(f".{overlay.stem}.{os.getpid()}.tmp{overlay.suffix}")
             try:
-                write_video(temporary, pictures(), paced.fps, paced.size)
+                write_timed(temporary, pictures(), paced.fps, paced.size)
                 os.replace(temporary, overlay)
             finally:
                 temporary.unlink(missing_ok=True)
         stages["decode"] = paced.source.seconds
         return LiveReport(
-            paced.name, paced.seen, paced.dropped, clock() - begun, budget, stages, paced.late, watcher.changes,
+            paced.name, paced.seen, paced.dropped, clock() - begun, budget, stages, paced.late, paced.slipped,
+            watcher.changes,
             stopped.is_set(),
         )  # fmt: skip
 

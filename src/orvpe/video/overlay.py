@@ -162,19 +162,31 @@ def write_video(path: Path, images: Iterator[np.ndarray], fps: float, size: tupl
     Raises:
         InputError: this PyAV has neither encoder.
     """
+    write_timed(path, enumerate(images), fps, size)
+
+
+def write_timed(path: Path, images: Iterator[tuple[int, np.ndarray]], fps: float, size: tuple[int, int]) -> None:
+    """The same of (number, image), each shown from number / fps seconds on until the next; numbers grow.
+
+    Raises:
+        InputError: this PyAV has neither encoder.
+    """
     av = pyav()
     codec = next((c for c in ("libx264", "libopenh264", "mpeg4") if c in av.codecs_available), None)
     if codec is None:
         raise InputError(f"{path}: this PyAV cannot encode H.264 or MPEG-4")
     width, height = size[0] - size[0] % 2, size[1] - size[1] % 2  # H.264 halves the colours' resolution
+    rate = Fraction(fps).limit_denominator(1001 * 64)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001 * 64))
+        stream = container.add_stream(codec, rate=rate)
+        stream.codec_context.time_base = 1 / rate
         stream.width, stream.height, stream.pix_fmt = max(width, 2), max(height, 2), "yuv420p"
         if codec == "libx264":
             stream.options = {"crf": "21", "preset": "veryfast"}
         else:
             stream.bit_rate = max(1_000_000, int(0.1 * width * height * fps))
-        for image in images:
+        for number, image in images:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+            picture.pts, picture.time_base = number, 1 / rate
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

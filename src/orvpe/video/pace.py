@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from orvpe.video.frames import Frame, Frames
 
 _POLL = 0.2  # seconds between looks whether another picture has come
+_PATIENCE = 1.0  # seconds of reading without a picture that is in time
 
 
 class Paced(Frames):
@@ -17,6 +18,7 @@ class Paced(Frames):
         seen: pictures that were given out.
         dropped: pictures that were not; at most the last number of the source says how many there were.
         late: the longest time in seconds that a picture was given out after it was due.
+        slipped: seconds by which a recording fell behind for good, because reading it takes longer than it lasts.
 
     Args:
         frames: the source.
@@ -27,7 +29,7 @@ class Paced(Frames):
         self.source = frames
         self.notes = frames.notes
         self.seen = self.dropped = 0
-        self.late = 0.0
+        self.late = self.slipped = 0.0
 
 
 class AtRate(Paced):
@@ -46,12 +48,16 @@ class AtRate(Paced):
         self._clock, self._sleep = clock, sleep
 
     def _frames(self) -> Iterator[Frame]:
-        begun: float | None = None
+        begun = returned = self._clock()
+        first = True
         for frame in self.source:
             now = self._clock()
-            if begun is None:
-                begun = now - frame.index * self._step
+            if first:
+                begun, first = now - frame.index * self._step, False
             early = begun + frame.index * self._step - now
+            if self._step and early <= -self._step and now - returned > _PATIENCE:  # all would be dropped, for ever
+                self.slipped -= early
+                begun, early = begun - early, 0.0
             if self._step and early <= -self._step:
                 self.dropped += 1
                 continue
@@ -61,6 +67,7 @@ class AtRate(Paced):
                 self.late = max(self.late, -early)
             self.seen += 1
             yield frame
+            returned = self._clock()
 
 
 class Newest(Paced):
