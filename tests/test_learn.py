@@ -73,7 +73,8 @@ def test_a_probe_of_pose_files(
     assert results["top1"] == pytest.approx(100 * np.trace(confusion) / confusion.sum())
     assert results["top1"] > 60  # generated actions are easy, even for a random encoder
     assert "warning: thin data: fewer than 10 recordings of " in out
-    assert f"{results['top1']:.1f} % of 18 clips right" in out
+    assert results["score"] == pytest.approx(results["top1"])  # a clip a recording
+    assert f"{results['score']:.1f} % right, every recording counting once (95 %: " in out
     assert (tmp_path / "m" / "confusion.png").exists()
     card = read_card(tmp_path / "m")
     assert card["classes"] == sorted(p.name for p in examples.iterdir())

@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from orvpe.batch import ResidentStore
 from orvpe.class_folders import FolderOptions, class_folders, folder_store
-from orvpe.config import EncoderConfig
 from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
-from orvpe.features import extract
+from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
 from orvpe.model import Model, load
 from orvpe.run import Run, environment, plain, write_atomic
-from orvpe.scores import load_scores
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import clip_seconds, make_task
-from orvpe.views import ViewConfig
 
 _FEW = 10  # recordings of a class below which a warning is due
 _UNEVEN = 5  # times as many recordings in the largest class as in the smallest
 _SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "kinder-light-3d-joint"}
-_RECIPES = {2: "quick-finetune-penn", 3: "quick-finetune-nucla"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,8 @@ class LearnReport:
         clips, recordings: of each class.
         tested: clips that were tested.
         accuracy: of the tested clips; None without cross-validation.
-        interval: 95 % of the accuracy in per cent (Wilson), over recordings.
+        score: per cent right, every recording counting once, however many clips it was cut into.
+        interval: 95 % of the score (Wilson).
         folds: parts of the cross-validation.
         warnings: one line each.
         seconds: of wall-clock time.
@@ -68,6 +64,7 @@ class LearnReport:
     recordings: list[int]
     tested: int = 0
     accuracy: Accuracy | None = None
+    score: float = 0.0
     interval: tuple[float, float] = (0.0, 100.0)
     folds: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -87,9 +84,9 @@ class LearnReport:
             low, high = self.interval
             lines += ["", *confusion_text(self.accuracy.confusion, self.classes), ""]
             lines.append(
-                f"{self.accuracy.top1:.1f} % of {self.tested} clips right (95 %: {low:.0f} to {high:.0f}; guessing: "
-                f"{100 / len(self.classes):.0f}), each tested by a model that has not seen its recording, "
-                f"{self.folds} parts"
+                f"{self.score:.1f} % right, every recording counting once (95 %: {low:.0f} to {high:.0f}; guessing: "
+                f"{100 / len(self.classes):.0f}); {self.tested} clips, each tested by a model that has not seen its "
+                f"recording, {self.folds} parts"
             )
         lines += [f"warning: {text}" for text in self.warnings]
         lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
@@ -206,9 +203,9 @@ def learn(
     Run(run, arguments, restart=restart)
     fit: Fit
     if source is not None and not finetune:
-        fit, how = _Probe(source, store, strength), f"a classifier on the frozen features of {weights}"
+        fit, how = Probe(source, store, strength), f"a classifier on the frozen features of {weights}"
     else:
-        fit = _Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
+        fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 
@@ -219,77 +216,6 @@ def _shipped_for(store: Store) -> str | None:
 
     name = _SHIPPED_2D_3D[store.dims]
     return name if name in shipped() and store.layout.joints == unified.joints else None
-
-
-# --- two ways to learn --------------------------------------------------------------------------------------
-
-# protocol -> a model with a head, and scores (N, classes) of the protocol's test clips, in the store's order
-Fit = Callable[[str], tuple[Model, np.ndarray]]
-
-
-class _Probe:
-    """Logistic regression on frozen features, which are computed once."""
-
-    def __init__(self, source: Model, store: Store, strength: float) -> None:
-        self.store, self.strength = store, strength
-        classes = make_task(store, "all").classes
-        self.model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=classes)
-        self.model.encoder = source.encoder
-        self.model.to(next(source.parameters()).device).eval().requires_grad_(False)
-        data = ResidentStore(store, next(source.parameters()).device)
-        self.features = extract(self.model.for_inference(), data, np.arange(len(store)))
-
-    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
-        from orvpe.probe import logistic_probe
-
-        task = make_task(self.store, protocol, None)
-        classes = self.model.classes or []
-        column = np.array([classes.index(c) for c in task.classes])
-        target = torch.from_numpy(column[task.target[task.train]]).to(self.features.device)
-        head = logistic_probe(self.features[task.train], target, len(classes), self.strength)
-        self.model.head = head
-        with torch.no_grad():
-            return self.model, head(self.features[task.test]).double().cpu().numpy()
-
-
-class _Finetune:
-    """A fine-tuning a protocol, each a run of its own that resumes."""
-
-    def __init__(
-        self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
-        device: str, threads: int, restart: bool,
-    ) -> None:  # fmt: skip
-        from orvpe.cli import parse
-
-        self.store, self.run = store, Path(run)
-        words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
-        given = parse("finetune", words)
-        view: ViewConfig = given["view"]
-        encoder: EncoderConfig = given["encoder"]
-        if source is not None:  # an encoder goes on with the input that it knows
-            view, encoder = replace(source.view, shortest=view.shortest), source.encoder_config
-        given |= {
-            "weights": weights, "view": view, "encoder": encoder, "occlusions": ["none"], "seed": seed,
-            "device": device, "threads": threads, "restart": restart,
-            "batch_size": min(given["batch_size"], max(2, len(store) // 4)),
-        }  # fmt: skip
-        if epochs is not None:
-            given["epochs"] = epochs
-            given["optim"] = replace(given["optim"], warmup=min(given["optim"].warmup, epochs - 1))
-        self.given = given
-
-    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
-        from orvpe.finetune import finetune
-
-        folder = self.run / "parts" / protocol.split(",")[0].replace(":", "-").replace("/", "-of-")
-        finetune(**{**self.given, "run": str(folder), "protocol": protocol})
-        model = load(folder)
-        if protocol == "all":
-            return model, np.zeros((0, len(model.classes or [])))
-        found = load_scores(folder / "scores.npz")
-        place = {name: i for i, name in enumerate(found.names.tolist())}
-        names = self.store.names[make_task(self.store, protocol).test]
-        return model, found.scores[[place[n] for n in names.tolist()]]
 
 
 # --- cross-validation, and the model that is kept -----------------------------------------------------------
@@ -315,13 +241,13 @@ def _learned(
         scores[chosen] = fit(protocol)[1]
         tested[chosen] = True
     found: Accuracy | None = None
-    interval, temperature = (0.0, 100.0), 1.0
+    score, interval, temperature = 0.0, (0.0, 100.0), 1.0
     if tested.any():
         found = accuracy(scores[tested], task.target[tested])
         right = (scores.argmax(axis=1) == task.target)[tested]
         # clips of one recording are not independent: an interval over recordings
         per = [right[groups[tested] == g].mean() for g in np.unique(groups[tested])]
-        interval = wilson(float(np.mean(per)), len(per))
+        score, interval = 100 * float(np.mean(per)), wilson(float(np.mean(per)), len(per))
         temperature = best_temperature(scores[tested], task.target[tested])
     elif folds:
         warnings.append("no class has two recordings, so nothing can be tested")
@@ -331,8 +257,8 @@ def _learned(
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
     report = LearnReport(
-        run, how, classes, clips, count, int(tested.sum()), found, interval, parts if tested.any() else 0, warnings,
-        time.monotonic() - begun,
+        run, how, classes, clips, count, int(tested.sum()), found, score, interval,
+        parts if tested.any() else 0, warnings, time.monotonic() - begun,
     )  # fmt: skip
     _write(report, model, store, arguments, temperature)
     return report
@@ -394,7 +320,7 @@ def _write(report: LearnReport, model: Model, store: Store, arguments: dict[str,
     found = report.accuracy
     results: dict[str, Any] = {
         "classes": report.classes, "clips": report.clips, "recordings": report.recordings, "folds": report.folds,
-        "tested": report.tested, "top1": found.top1 if found else None,
+        "tested": report.tested, "score": report.score if found else None, "top1": found.top1 if found else None,
         "mean_class": found.mean_class if found else None, "interval": report.interval if found else None,
         "confusion": found.confusion.tolist() if found else None, "temperature": temperature,
         "warnings": report.warnings, "seconds": report.seconds, "arguments": arguments, "environment": environment(),
@@ -403,14 +329,14 @@ def _write(report: LearnReport, model: Model, store: Store, arguments: dict[str,
     model.save(
         folder, trained={**arguments, "clips": len(store), "clip_seconds": clip_seconds(store, everyone),
                          "data": store.meta.get("sources", [])},
-        cross_validation={k: results[k] for k in ("folds", "tested", "top1", "mean_class", "interval")},
+        cross_validation={k: results[k] for k in ("folds", "tested", "score", "interval", "top1", "mean_class")},
         environment=environment(),
     )  # fmt: skip
     write_atomic(folder / "results.json", json.dumps(plain(results), indent=1) + "\n")
     if found is not None:
         from orvpe.charts import confusion_chart
 
-        title = f"cross-validation, {found.top1:.1f} % of {report.tested} clips"
+        title = f"cross-validation, {report.score:.1f} %"
         confusion_chart(found.confusion, report.classes, folder / "confusion.png", title)
 
 
