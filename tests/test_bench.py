@@ -22,6 +22,7 @@ from orvpe.bench.results import JSON, MARKDOWN, Table, keep, markdown, number, r
 from orvpe.bench.settings import Settings
 from orvpe.bench.timing import interleave, median, ratios, speedup, spread
 from orvpe.cli import main, parse
+from orvpe.encoders import ENCODERS
 from orvpe.encoders.agcn import AGCN
 from orvpe.errors import InputError
 from orvpe.formats import FORMATS
@@ -267,6 +268,11 @@ def test_values_of_the_other_parts(result: Path) -> None:
     train = parts["train"]["values"]
     assert train["minutes_ntu120"] == pytest.approx(113_945 * 60 / train["clips_per_second"] / 60)
     assert set(parts["data"]["values"]["quick-finetune-nucla"]["share_of_step"]) == {"agcn", "light"}
+    zoo = parts["zoo"]["values"]
+    assert list(zoo) == list(ENCODERS)
+    assert zoo["agcn"]["parameters"] == 3_443_812
+    assert zoo["agcn"]["flops_per_clip"] == pytest.approx(zoo["unik"]["flops_per_clip"])
+    assert all(value["step_ms_per_clip"] > 0 for value in zoo.values())
 
 
 def test_processes_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

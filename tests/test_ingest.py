@@ -105,6 +105,22 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     assert left(tmp_path) == ["resumed", "whole"]
 
 
+@pytest.mark.parametrize("suffix", [".orvpe", ".json"])
+def test_a_part_that_a_power_failure_spoilt_is_read_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    ingest([str(folder)], str(tmp_path / "whole"), workers=1)
+    out = str(tmp_path / "resumed")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "merge", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ingest([str(folder)], out, workers=1)
+    part = sorted(Path(out + ".parts").glob("*" + suffix))[0]
+    part.write_bytes(part.read_bytes()[:100])
+    ingest([str(folder)], out, workers=1)
+    assert Path(out).read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_readers_end_with_a_killed_parent(tmp_path: Path) -> None:
     # the readers hold the pipe open, so that it ends when the last of them does
     script = (

@@ -54,11 +54,10 @@ def test_rates_are_positive_and_never_above_the_peak(schedule: str) -> None:
         assert got.max() <= 0.1 + 1e-12
 
 
-@pytest.mark.parametrize("name", ["agcn", "light"])
+@pytest.mark.parametrize("name", ["agcn", "light", "stgcn", "msaagcn", "msg3d", "unik", "ctrgcn"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_decay_spares_biases_norms_and_graphs_when_asked(name: str, optimizer: str) -> None:
-    options = {"agcn": {"width": (8,), "strides": (1,)}, "light": {"width": (8,), "strides": (1,)}}[name]
-    modules = [build_encoder(name, **options), nn.Linear(8, 3)]
+    modules = [build_encoder(name, width=(8,), strides=(1,)), nn.Linear(8, 3)]
     named = {n: p for m in modules for n, p in m.named_parameters()}
     for decay_norm in (True, False):
         config = Optim(name=optimizer, lr=0.1, weight_decay=0.01, decay_norm=decay_norm, milestones=[])

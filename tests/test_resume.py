@@ -37,6 +37,9 @@ JOBS: dict[str, Any] = {
     "pretrain": lambda store, run, **more: pretrain(
         store, run, contrast=Contrast(outputs=8, loss="nce", negatives=12), **{**COMMON, **more}
     ),
+    "teacher": lambda store, run, **more: pretrain(
+        store, run, contrast=Contrast(outputs=8, negatives=None, teacher=0.9, views=2), **{**COMMON, **more}
+    ),
     "finetune": lambda store, run, **more: finetune(
         store, run, "random:0.2", dropout=0.5, label_smoothing=0.1, eval_every=1, occlusions=["none", "joints:0.3"],
         **{**COMMON, "optim": Optim("adamw", lr=0.01, schedule="one-cycle", warmup=1), **more},

@@ -55,6 +55,20 @@ def test_pretraining_for_a_few_steps(store: str, tmp_path: Path) -> None:
     assert names[0] == names[1]  # no temporary file of the other process
 
 
+def test_pretraining_with_a_teacher_and_virtual_cameras(store: str, tmp_path: Path) -> None:
+    words = [
+        *("pretrain", store, *LIGHT, "--epochs", "1", "--batch-size", "16", "--contrast.outputs", "8"),
+        *("--contrast.negatives", "null", "--contrast.teacher", "0.9", "--contrast.views", "2", "--optim.lr", "0.001"),
+        *("--view.occlusion", "subgraph", "--view.camera", "virtual", "--view.image", "body"),
+    ]
+    assert main([*words, "-r", str(tmp_path / "one")]) == 0
+    finished = torchrun(*words, "-r", str(tmp_path / "two"))
+    assert finished.returncode == 0, finished.stderr
+    compare(tmp_path / "one", tmp_path / "two", 1e-3)
+    one, two = checkpoint(tmp_path / "one")["state"], checkpoint(tmp_path / "two")["state"]
+    torch.testing.assert_close(two["bank"]["rows"], one["bank"]["rows"], rtol=1e-3, atol=1e-4)
+
+
 def test_pretraining_stopped_and_resumed(store: str, tmp_path: Path) -> None:
     """Also the loss that is logged for the interrupted epoch is the mean over both processes."""
     words = ["pretrain", store, *PRETRAIN, "--epochs", "1", "--batch-size", "4"]

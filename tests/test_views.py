@@ -57,7 +57,8 @@ def same_view(a: View, b: View) -> bool:
 def configs(draw: st.DrawFn, **fixed: object) -> ViewConfig:
     options = {
         "tau": draw(st.sampled_from([1, 2, 8, 11])), "crop": draw(st.sampled_from(["run", "resample"])),
-        "shortest": draw(st.sampled_from([0.4, 1.0])), "stream": draw(st.sampled_from(STREAMS)),
+        "shortest": draw(st.sampled_from([0.4, 1.0])), "camera": draw(st.sampled_from(["none", "virtual"])),
+        "stream": draw(st.sampled_from(STREAMS)),
         "centre": draw(st.sampled_from(["frame", "clip", "none"])), "align": draw(st.booleans()),
         "scale": draw(st.sampled_from(["none", "body"])), "image": draw(st.sampled_from(["image", "body"])),
         "augment": draw(st.sampled_from([Augment(), STRONG])),

@@ -50,6 +50,8 @@ class Augment:
 
 def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
     """Augment a normalised batch; every clip gets its own draw, shared by its people and frames."""
+    if strength == Augment():
+        return batch
     joints, visible = batch.joints, batch.visible
     matrix = _matrix(batch, strength, draws)
     if matrix is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,4 +71,42 @@ def occlusion_chart(rows: dict[str, dict[str, float]], path: str | Path, y: str,
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
     lines = (len(rows) + 1) // 2
     figure.subplots_adjust(left=0.1, right=0.98, top=0.92, bottom=0.14 + 0.05 * lines)  # room for the legend
+    save_figure(figure, path)
+
+
+def robustness_chart(
+    results: dict[str, Any], sweeps: dict[str, tuple[str, tuple[float, ...]]], path: str | Path
+) -> None:
+    """Accuracy of every model over the strength of each swept occlusion, and over the named parts."""
+    models = results["models"]
+    kind = "top1" if all(m["occlusions"]["none"]["top1"] is not None for m in models.values()) else "recall"
+    every = list(next(iter(models.values()))["occlusions"])
+    parts = [o for o in every if ":" not in o]
+    panels = {title: [v for v in values if f"{pattern}:{v:g}" in every] for title, (pattern, values) in sweeps.items()}
+    panels = {title: values for title, values in panels.items() if values}
+    figure = new_figure(12.0, 3.4 * (1 + (len(panels) + 1) // 2))
+    grid = figure.add_gridspec(1 + (len(panels) + 1) // 2, 2, hspace=0.5, wspace=0.18)
+    label = {"top1": "top-1, %", "recall": "recall@1, %"}[kind]
+    axes = figure.add_subplot(grid[0, :])
+    width = 0.8 / len(models)
+    for i, (name, model) in enumerate(models.items()):
+        place = np.arange(len(parts)) + (i - (len(models) - 1) / 2) * width
+        axes.bar(place, [model["occlusions"][p][kind] for p in parts], width, label=name)
+    axes.set_xticks(range(len(parts)), ["clean" if p == "none" else p.replace("_", "\n") for p in parts])
+    axes.set_ylabel(label)
+    axes.set_title(f"{results['protocol']}: hidden parts")
+    axes.legend(frameon=False, fontsize=8, ncols=len(models), loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    for i, (title, values) in enumerate(panels.items()):
+        panel = figure.add_subplot(grid[1 + i // 2, i % 2])
+        pattern = sweeps[title][0]
+        for name, model in models.items():
+            rows = model["occlusions"]
+            ys = [rows["none"][kind], *(rows[f"{pattern}:{v:g}"][kind] for v in values)]
+            panel.plot([0.0, *values], ys, marker=".", label=name)
+        panel.set_xlabel(title)
+        panel.set_ylabel(label)
+        panel.set_ylim(bottom=0)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)

@@ -42,19 +42,27 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("store",),
     ),
     "evaluate": ("orvpe.evaluate:evaluate", "accuracy of a model, clean and under occlusions", ("store",)),
+    "robustness": (
+        "orvpe.robustness:robustness",
+        "several models under every occlusion: accuracy, similarity, retrieval, as a table and a figure",
+        ("store",),
+    ),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
     "export": ("orvpe.export:export", "a model -> an ONNX file that takes raw joints and a mask", ("weights",)),
     "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
     "serve": ("orvpe.web.command:serve", "a model on this machine's address: a page to try it, and an HTTP API", ()),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
+    "reproduce": ("orvpe.reproduce:reproduce", "run what a table of results needs, and write it", ("table",)),
     "bench": (
         "orvpe.bench:bench",
         "how fast it is here, beside references and the machine's limits",
         ("parts",),
     ),
     "demo": ("orvpe.demo:demo", "the whole method end to end, on N-UCLA or on generated clips", ()),
+    "models": ("orvpe.pretrained:models", "list the models that come with orvpe, or print a card", ("name",)),
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
 }
+_WITHOUT_RECIPES = ("recipes", "models")
 SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p"}
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -141,7 +149,7 @@ def build_parser(command: str) -> Any:
         description=(function.__doc__ or "").strip().splitlines()[0],
         exit_on_error=False,
     )
-    if command != "recipes":
+    if command not in _WITHOUT_RECIPES:
         parser.add_argument(
             "--recipe",
             action=ActionConfigFile,
@@ -161,7 +169,7 @@ def canonical(command: str, argv: list[str]) -> list[str]:
     hints = _arguments(_function(command))
     positional = list(COMMANDS[command][2])
     short = {v: k for k, v in SHORT.items()}
-    known = {*hints, "recipe"} if command != "recipes" else {*hints}
+    known = {*hints, "recipe"} if command not in _WITHOUT_RECIPES else {*hints}
     given: dict[str, list[str]] = {}
     out: list[str] = []
     filled_in: list[str] = []  # recipes come first: what is typed has the last word, wherever it stands

@@ -17,7 +17,8 @@ class EncoderConfig:
     """Which encoder to build.
 
     Args:
-        name: "agcn", the paper's backbone, or "light", several times cheaper.
+        name: "agcn", the paper's backbone, "light", several times cheaper, or one that the paper compares with:
+            "stgcn", "msaagcn", "msg3d", "lstm", "unik", "ctrgcn".
         options: keyword arguments of the encoder's class.
     """
 

@@ -354,6 +354,8 @@ class ContrastiveModule(nn.Module):
         temperature: Temp of eq. 4.
         momentum: m of eq. 5.
         generator: draws the bank's first rows; give every process one in the same state.
+        recordings: (N,) int64, the recording each sequence was cut from: others of the same one are no negatives.
+            None for sequences that have nothing in common, as in the paper.
 
     Raises:
         InputError: a value out of its range; K larger than the bank.
@@ -371,6 +373,7 @@ class ContrastiveModule(nn.Module):
         temperature: float = 0.07,
         momentum: float = 0.5,
         generator: torch.Generator | None = None,
+        recordings: Tensor | None = None,
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
@@ -381,9 +384,15 @@ class ContrastiveModule(nn.Module):
         self.negatives = negatives
         self.projection = Projection(inputs, outputs, projection)
         self.loss = LOSSES[loss](temperature=temperature, size=size)
+        self.recordings: Tensor | None
+        self.register_buffer("recordings", recordings, persistent=False)
 
     def forward(
-        self, feature: Tensor, indices: Tensor, generator: torch.Generator | None = None
+        self,
+        feature: Tensor,
+        indices: Tensor,
+        generator: torch.Generator | None = None,
+        positive: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Losses and embeddings of a batch.
 
@@ -391,6 +400,7 @@ class ContrastiveModule(nn.Module):
             feature: (B, inputs) of the encoder.
             indices: (B,) int64, which sequences these are.
             generator: draws the negatives; in the same state on every process.
+            positive: (B, outputs) unit vectors to pull towards, a teacher's; None takes the bank's rows, the paper's.
 
         Returns:
             loss of each clip (B,), embedding (B, outputs).
@@ -401,8 +411,13 @@ class ContrastiveModule(nn.Module):
         else:
             negatives = self.bank.sample_negatives(indices, self.negatives, generator)  # (B, K)
         with torch.autocast(query.device.type, enabled=False):  # a cosine over 0.07 needs more than 8 bits
-            positive = (query * self.bank.gather(indices)).sum(dim=1)  # (B,)
-            loss = self.loss(positive, self.bank.similarity(query, negatives))
+            target = self.bank.gather(indices) if positive is None else positive
+            alike = (query * target).sum(dim=1)  # (B,)
+            unlike = self.bank.similarity(query, negatives)  # (B, K)
+            if self.recordings is not None:
+                own = self.recordings[negatives] == self.recordings[indices][:, None]
+                unlike = unlike.masked_fill(own, -torch.inf)
+            loss = self.loss(alike, unlike)
         return loss, query
 
     def update(self, indices: Tensor, embedding: Tensor, distinct: bool = False) -> None:

@@ -54,15 +54,18 @@ class Draws:
         row would therefore differ between one process and two; these, hashed from one draw a clip, do not.
         """
         bits = self.integers(1 << 62)
-        for size in shape:
-            place = torch.arange(size, device=bits.device) + 1
-            bits = _scramble(bits[..., None] + place * _STEP)
-        return ((bits >> 40) & 0xFFFFFF).float() / (1 << 24)
+        for last, size in enumerate(shape, 1 - len(shape)):
+            place = torch.arange(1, size + 1, device=bits.device)
+            bits = _scramble(bits[..., None] + place * _STEP, whole=last < 0)
+        bits >>= 40
+        bits &= 0xFFFFFF
+        return bits.float().div_(1 << 24)
 
     def normal_at(self, *shape: int) -> Tensor:
         """(n, *shape), standard normal, as `uniform_at` independent of padding (Box-Muller)."""
         radius, angle = self.uniform_at(*shape, 2).unbind(-1)
-        return (-2 * torch.log1p(-radius)).sqrt() * torch.cos(2 * math.pi * angle)
+        length = (-radius).log1p_().mul_(-2).sqrt_()  # in place: batches of draws are large
+        return length.mul_((2 * math.pi * angle).cos_())
 
 
 class ClipDraws(Draws):
@@ -88,8 +91,21 @@ class ClipDraws(Draws):
 _STEP = 0x9E3779B97F4A7C15 - (1 << 64)  # SplitMix64 (Steele et al., 2014), in two's complement
 
 
-def _scramble(bits: Tensor) -> Tensor:
-    """SplitMix64's finaliser on int64, whose products wrap; masks make the shifts unsigned."""
-    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * (0xBF58476D1CE4E5B9 - (1 << 64))
-    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * (0x94D049BB133111EB - (1 << 64))
-    return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+def _scramble(bits: Tensor, whole: bool = True) -> Tensor:
+    """SplitMix64's finaliser on int64, in place; products wrap, and masks make the shifts unsigned.
+
+    Without ``whole`` the lower 33 bits are left as they are, which nobody asked for.
+    """
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9 - (1 << 64)), (27, 0x94D049BB133111EB - (1 << 64))):
+        bits ^= _shifted(bits, shift)
+        bits *= factor
+    if whole:
+        bits ^= _shifted(bits, 31)
+    return bits
+
+
+def _shifted(bits: Tensor, shift: int) -> Tensor:
+    """Shifted to the right as an unsigned number."""
+    lower = bits >> shift
+    lower &= (1 << (64 - shift)) - 1
+    return lower

@@ -23,7 +23,7 @@ from orvpe.formats.source import Source, not_a_source
 from orvpe.ingest import seen_people
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified, unknown
-from orvpe.views import fixed_view
+from orvpe.views import fixed_view, input_dims
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,7 +63,7 @@ def embed_clips(model: Model, clips: list[Clip], batch_size: int = 64) -> np.nda
 
 
 def _fit(model: Model, clip: Clip) -> Clip:
-    if clip.dims != model.dims:
+    if input_dims(model.view, clip.dims) != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
     check_pixels(clip)
     if clip.layout.joints == model.layout.joints:

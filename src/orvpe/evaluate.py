@@ -23,6 +23,7 @@ from orvpe.scores import Scores
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import Task, make_task
+from orvpe.views import input_dims
 
 FIVE = ("none", *SUBGRAPHS)  # clean, and the five occlusions of SubG-DA
 
@@ -189,7 +190,7 @@ def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
 
 def check_fits(model: Model, store: Store, weights: str) -> None:
     """InputError unless a store's clips are what the model reads."""
-    if model.dims != store.dims:
+    if model.dims != input_dims(model.view, store.dims):
         raise InputError(f"model {weights} reads {model.dims}D joints, the store holds {store.dims}D")
     if model.layout.joints != store.layout.joints:
         option = "unified" if model.layout.joints == unified.joints else "native"

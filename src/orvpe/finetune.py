@@ -28,7 +28,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import few_labels, make_task
-from orvpe.views import View, ViewConfig, training_view
+from orvpe.views import View, ViewConfig, input_dims, training_view
 
 
 def finetune(
@@ -112,11 +112,12 @@ def finetune(
     steps = steps_per_epoch(len(trained), batch_size)
 
     torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
-    model = Model(encoder, opened.layout, opened.dims, view, classes=task.classes)
+    dims = input_dims(view, opened.dims)
+    model = Model(encoder, opened.layout, dims, view, classes=task.classes)
     other = ""
     if weights is not None:
         source = load(weights)
-        other = other_input(source.view, view, opened.dims)
+        other = other_input(source.view, view, dims)
         transfer_encoder(source, model, f"weights {weights}")
     if fabric.world_size > 1:
         model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)

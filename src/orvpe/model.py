@@ -20,6 +20,7 @@ from orvpe.contrast import Projection
 from orvpe.encoders import build_encoder
 from orvpe.encoders.inference import prepare
 from orvpe.errors import InputError
+from orvpe.pretrained import from_hub, locate, shipped
 from orvpe.run import plain, write_atomic
 from orvpe.skeleton import Layout, layout_from_dict
 from orvpe.views import View, ViewConfig, pool_people
@@ -54,6 +55,7 @@ class Model(nn.Module):
         self.encoder = build_encoder(encoder.name, layout=layout, in_channels=dims, **encoder.options)
         self.feature_dim = int(self.encoder.feature_dim)  # type: ignore[arg-type]
         self.projection_config, self.classes = projection, classes
+        self.card: dict[str, Any] = {}  # what is known of data, recipe and numbers, of a model that was loaded
         self.projection = (
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
@@ -79,12 +81,27 @@ class Model(nn.Module):
         ready.encoder = prepare(ready.encoder)
         return ready
 
-    def save(self, folder: str | Path, **card: Any) -> None:
+    @classmethod
+    def from_pretrained(cls, name: str, device: torch.device | str = "cpu") -> Model:
+        """A model by name: shipped, a folder, or ``OWNER/NAME`` on the Hugging Face hub (needs huggingface_hub).
+
+        Raises:
+            InputError: nothing of that name, or as `load`.
+        """
+        return load(from_hub(name), device)
+
+    def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
+        """Write this model to share it: as `save`, by default with weights in float16."""
+        self.save(folder, half=half, **{**self.card, **card})
+
+    def save(self, folder: str | Path, half: bool = False, **card: Any) -> None:
         """Write weights and card into ``folder``; ``card`` adds what is known of data, recipe and numbers."""
         from safetensors.torch import save
 
         folder = Path(folder)
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        if half:
+            tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
         write_atomic(folder / WEIGHTS, save(tensors))
         data = {
             "card_version": CARD_VERSION,
@@ -106,9 +123,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no model there, or one from another version.
     """
-    folder = Path(path)
+    folder = locate(path)
     if not (folder / CARD).exists() or not (folder / WEIGHTS).exists():
-        what = "no such folder" if not folder.exists() else f"expected {CARD} and {WEIGHTS} in it"
+        what = f"expected {CARD} and {WEIGHTS} in it"
+        if not folder.exists():
+            what = f"no such folder, and no model of that name (those that come with orvpe: {', '.join(shipped())})"
         raise InputError(f"model {folder}: {what}")
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
@@ -124,7 +143,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     """A saved model, in evaluation mode.
 
     Args:
-        path: a run's or model's folder.
+        path: a run's or model's folder, or the name of a model that comes with orvpe (`orvpe models`).
         device: where to put it.
 
     Raises:
@@ -149,11 +168,16 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"model {path}: {CARD} lacks or misnames something ({error})") from None
     try:
-        tensors = load_file(str(Path(path) / WEIGHTS))
+        tensors = load_file(str(locate(path) / WEIGHTS))
     except (SafetensorError, OSError) as error:
         raise InputError(f"model {path}: {WEIGHTS} is damaged ({error})") from None
     _fit(model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, f"model {path}")
+    model.card = {k: v for k, v in card.items() if k not in _OF_THE_MODEL}
     return model.to(device).eval()
+
+
+# what `Model.save` writes of itself
+_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "parameters")
 
 
 def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
@@ -186,3 +210,20 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
     if source.dims != target.dims:
         raise InputError(f"{where}: weights are for {source.dims}D joints, the data is {target.dims}D")
     _fit(target.encoder, source.encoder.state_dict(), where)
+
+
+def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
+    """Copy what fits of an encoder for other coordinates (3D into 2D, say); the layers that read them start anew.
+
+    Returns:
+        Names of the tensors that were not copied.
+
+    Raises:
+        InputError: another encoder or layout, so that little would fit.
+    """
+    if source.encoder_config != target.encoder_config or source.layout.joints != target.layout.joints:
+        raise InputError(f"{where}: weights are of another encoder or layout, expected those of this one")
+    theirs, wanted = source.encoder.state_dict(), target.encoder.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in wanted and v.shape == wanted[k].shape}
+    target.encoder.load_state_dict({**wanted, **fitting})
+    return sorted(set(wanted) - set(fitting))

@@ -9,6 +9,8 @@ result is a function of visible joints alone.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -120,11 +122,23 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
     """The mean of unified joints of the first person: ((N, T, C), seen (N, T)); None if the layout lacks one."""
-    sources = unified_sources(batch.layout)
+    index = _joints_of(batch.layout, names)
+    if index is None:
+        return None
+    joints, visible = batch.joints[:, 0], batch.visible[:, 0]  # (N, T, V, C), (N, T, V)
+    if len(index) == 1:  # views
+        return joints[:, :, index[0]], visible[:, :, index[0]]
+    chosen = constant(index, joints.device)
+    return joints[:, :, chosen].mean(dim=2), visible[:, :, chosen].all(dim=2)
+
+
+@lru_cache(maxsize=256)
+def _joints_of(layout: Layout, names: _Point) -> tuple[int, ...] | None:
+    """The joints whose mean those unified joints are; None if the layout lacks one."""
+    sources = unified_sources(layout)
     if any(name not in sources for name in names):
         return None
-    index = constant(tuple(batch.layout.index(s) for name in names for s in sources[name]), batch.joints.device)
-    return batch.joints[:, 0, :, index].mean(dim=2), batch.visible[:, 0, :, index].all(dim=2)
+    return tuple(layout.index(s) for name in names for s in sources[name])
 
 
 def _centre(batch: Batch, centre: str) -> Tensor:
@@ -134,7 +148,7 @@ def _centre(batch: Batch, centre: str) -> Tensor:
     count = seen.sum(dim=(1, 3))
     anchor = batch.joints.sum(dim=(1, 3)) / count.clamp(min=1)  # (N, T, C); hidden joints are zero
     have = count[..., 0] > 0
-    whole = batch.joints.sum(dim=(1, 2, 3)) / seen.sum(dim=(1, 2, 3)).clamp(min=1)
+    whole = batch.joints.sum(dim=(1, 2, 3)) / count.sum(dim=1).clamp(min=1)
     anchor = torch.where(have[..., None], anchor, whole[:, None])
     for names in reversed(_ANCHORS):  # the most wanted last, so that it wins
         if (found := _point(batch, names)) is not None:

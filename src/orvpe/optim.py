@@ -11,7 +11,8 @@ from torch import nn
 
 from orvpe.config import Optim
 
-_SPARED = ("bias", "adjacency", "learned")  # biases, also those of several convolutions in one; the encoders' graphs
+# biases, also those of several convolutions in one; the encoders' graphs
+_SPARED = ("bias", "adjacency", "learned", "importance")
 
 
 def build_optimizer(modules: Iterable[nn.Module], config: Optim, device_type: str = "cpu") -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
-from orvpe.skeleton import with_derived
+from orvpe.skeleton import Layout
 from orvpe.store import Store, StoreWriter
 
 
@@ -45,10 +45,15 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def merge(target: Path, stores: Sequence[Path], meta: dict[str, Any]) -> None:
-    """Part stores, in order, as one store."""
-    first = Store.open(stores[0])
-    layout = with_derived(first.layout, *(Store.open(s).layout for s in stores))
-    with StoreWriter(target, layout, first.dims, meta) as writer:
+def merge(target: Path, stores: Sequence[Path], layout: Layout, dims: int, meta: dict[str, Any]) -> None:
+    """Part stores, in order, as one store.
+
+    Args:
+        target: the store to write.
+        stores: the parts.
+        layout, dims: of all of them, with the derived joints of all.
+        meta: what the store is to remember.
+    """
+    with StoreWriter(target, layout, dims, meta) as writer:
         for store in stores:
             writer.add_store(Store.open(store))

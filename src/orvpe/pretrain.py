@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orvpe.augment import Augment
@@ -19,11 +21,12 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.model import Model
+from orvpe.model import Model, adapt_encoder, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
-from orvpe.views import View, ViewConfig, pool_people, training_view
+from orvpe.teacher import Teacher
+from orvpe.views import View, ViewConfig, input_dims, join, pool_people, training_view
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class Contrast:
         negatives: K sampled per clip; none takes all other clips.
         temperature: Temp.
         momentum: m of the bank.
+        teacher: 0, the paper's way: a clip is pulled towards its row of the bank.  Above 0: towards what a moving
+            average of the encoder, with this momentum, says of another view of it in which nothing is hidden.
+        views: sub-graphs of each clip a step.
+        spare_recording: windows that `ingest` cut from one recording are no negatives of each other.
     """
 
     outputs: int = 128
@@ -45,10 +52,16 @@ class Contrast:
     negatives: int | None = 4096
     temperature: float = 0.07
     momentum: float = 0.5
+    teacher: float = 0.0
+    views: int = 1
+    spare_recording: bool = False
 
     def __post_init__(self) -> None:
-        if self.outputs < 1:
-            raise InputError(f"contrast.outputs is {self.outputs}, expected at least 1")
+        for name in ("outputs", "views"):
+            if getattr(self, name) < 1:
+                raise InputError(f"contrast.{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.teacher < 1:
+            raise InputError(f"contrast.teacher is {self.teacher}, expected 0 up to below 1")
 
 
 class Pretraining(nn.Module):
@@ -58,10 +71,12 @@ class Pretraining(nn.Module):
         super().__init__()
         self.encoder, self.contrast = encoder, contrast
 
-    def forward(self, view: View, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, view: View, index: Tensor, generator: torch.Generator, positive: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Losses (N,) and embeddings (N, outputs) of a view."""
         feature = pool_people(self.encoder(view.joints, view.visible), view)
-        return self.contrast(feature, index, generator)
+        return self.contrast(feature, index, generator, positive)
 
 
 def pretrain(
@@ -71,6 +86,7 @@ def pretrain(
     encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
     contrast: Contrast = Contrast(),
     optim: Optim = Optim(),  # noqa: B008
+    weights: str | None = None,
     epochs: int = 60,
     batch_size: int = 32,
     seed: int = 0,
@@ -91,6 +107,8 @@ def pretrain(
         encoder: which encoder.
         contrast: projection, bank and loss.
         optim: optimiser and schedule.
+        weights: a model whose encoder to start from; of another dimension, all but the layers that read coordinates.
+            None starts from random weights.
         epochs: passes over the data; the last one counts.
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
@@ -114,41 +132,63 @@ def pretrain(
     opened = Store.open_whole(store)
     arguments: dict[str, Any] = {
         "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
-        "view": view, "encoder": encoder, "contrast": contrast,
+        "weights": weights, "view": view, "encoder": encoder, "contrast": contrast,
         "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
     }  # fmt: skip
     rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
     steps = steps_per_epoch(len(opened), batch_size)
 
     torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
-    model = Model(encoder, opened.layout, opened.dims, view, projection=(contrast.projection, contrast.outputs))
+    dims = input_dims(view, opened.dims)
+    model = Model(encoder, opened.layout, dims, view, projection=(contrast.projection, contrast.outputs))
+    new: list[str] = []
+    if weights is not None:
+        source = load(weights)
+        if source.dims == dims:
+            transfer_encoder(source, model, f"weights {weights}")
+        else:
+            new = adapt_encoder(source, model, f"weights {weights}")
     module = ContrastiveModule(
         len(opened), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
         loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
         momentum=contrast.momentum, generator=seeded("cpu", seed, "bank"),
+        recordings=_recordings(opened) if contrast.spare_recording else None,
     )  # fmt: skip
     assert model.projection is not None
     module.projection = model.projection
     if fabric.world_size > 1:
         model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
+    teacher = Teacher(model.encoder, model.projection, contrast.teacher) if contrast.teacher else None
     if compile:
         model.encoder.compile()
     optimizer = build_optimizer([model], optim, fabric.device.type)
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    if new and folder.main:
+        print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
     wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
     check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)
     everything = np.arange(len(opened))
     order = everything
+    whole = replace(view, occlusion="none")
+    if teacher is not None:
+        teacher.to(fabric.device).train()
 
     def step(epoch: int, i: int, draws: Draws) -> dict[str, Tensor]:
         nonlocal order
         if i == 0 or order is everything:
             order = epoch_order(everything, seed, epoch)
         batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
-        inputs = training_view(batch, view, draws)
+        inputs = join([training_view(batch, view, draws) for _ in range(contrast.views)])
+        index = batch.index.repeat(contrast.views)
+        positive = None
+        if teacher is not None:
+            with fabric.autocast():
+                positive = teacher(training_view(batch, whole, draws))
         set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
-        losses, embedding = wrapped(inputs, batch.index, seeded(fabric.device, seed, "negatives", epoch, i))
+        negatives = seeded(fabric.device, seed, "negatives", epoch, i)
+        wanted = None if positive is None else positive.repeat(contrast.views, 1)
+        losses, embedding = wrapped(inputs, index, negatives, wanted)
         loss = losses.mean()
         optimizer_.zero_grad()
         fabric.backward(loss)
@@ -156,7 +196,13 @@ def pretrain(
             # a gradient that is not finite ends the epoch with one line; asking here would wait for the GPU
             fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm, error_if_nonfinite=False)
         optimizer_.step()
-        module.update(batch.index, embedding, distinct=True)
+        kept = embedding if positive is None else positive
+        if len(kept) > len(batch):  # of several sub-graphs their mean
+            kept = F.normalize(kept.detach().unflatten(0, (contrast.views, -1)).mean(dim=0), dim=1)
+        module.update(batch.index, kept, distinct=True)
+        if teacher is not None:
+            assert model.projection is not None
+            teacher.follow(model.encoder, model.projection)
         return {"loss": loss}
 
     def end_epoch(epoch: int) -> dict[str, float]:
@@ -166,6 +212,8 @@ def pretrain(
         return {}
 
     state: dict[str, Any] = {"model": model, "bank": module.bank, "loss": module.loss, "optimizer": optimizer}
+    if teacher is not None:
+        state["teacher"] = teacher
     train(
         fabric, folder, what=f"pretrain {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
         batch_size=batch_size, state=state, step=step, rows=rows, end_epoch=end_epoch, save_every=save_every,
@@ -175,3 +223,9 @@ def pretrain(
     if folder.main:
         print(f"weights and card: {run} (use them with -w {run}: orvpe probe, finetune, embed)")
     return Path(run)
+
+
+def _recordings(store: Store) -> Tensor:
+    """(N,) int64: clips named NAME@FRAME by `ingest` are windows of the recording NAME."""
+    found = np.unique([str(name).rpartition("@")[0] or str(name) for name in store.names], return_inverse=True)[1]
+    return torch.from_numpy(found.astype(np.int64))

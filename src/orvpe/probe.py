@@ -30,7 +30,7 @@ from orvpe.run import Run, environment, plain
 from orvpe.skeleton import unknown
 from orvpe.store import Store
 from orvpe.task import few_labels, make_task
-from orvpe.views import ViewConfig
+from orvpe.views import ViewConfig, input_dims
 
 
 def sgd_probe(features: Tensor, target: Tensor, classes: int, optim: Optim, epochs: int, seed: int) -> nn.Linear:
@@ -172,7 +172,7 @@ def probe(
     trained = few_labels(task, labels, seed)
     if weights is None:
         torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
-        source = Model(encoder, opened.layout, opened.dims, view)
+        source = Model(encoder, opened.layout, input_dims(view, opened.dims), view)
     else:
         source = load(weights)
         check_fits(source, opened, weights)

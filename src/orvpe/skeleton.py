@@ -65,6 +65,8 @@ class Layout:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layout):
             return NotImplemented
+        if self is other:
+            return True
         # joints and parents as tuples: a dict would not mind their order, and the data does
         mine, theirs = ((x.name, x.joints, x.parents, dict(x.unified)) for x in (self, other))
         return mine == theirs
@@ -117,6 +119,12 @@ class Layout:
         measured = [(s[0], u) for u, s in found.items() if len(s) == 1 and s[0] not in self.derived]
         derived = ((u, tuple(m for j, m in measured if m != u and j in sources[u])) for u in found)
         return _unified_with(tuple((u, s) for u, s in derived if s))
+
+    @cached_property
+    def unified_index(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """(joint of `unified`, joints of this layout whose mean it is) index pairs, as `unified_sources` has them."""
+        found = unified_sources(self)
+        return tuple((unified.index(t), tuple(self.index(s) for s in sources)) for t, sources in found.items())
 
     @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
@@ -250,15 +258,19 @@ def to_unified(clip: Clip) -> Clip:
     """
     if clip.layout.joints == unified.joints:
         return clip if clip.layout == unified else clip.with_(layout=clip.layout.on_unified)
-    people, frames, _, dims = clip.joints.shape
-    joints = np.zeros((people, frames, len(unified), dims), dtype=np.float32)
-    visible = np.zeros((people, frames, len(unified)), dtype=bool)
-    for target, sources in unified_sources(clip.layout).items():
-        index = [clip.layout.index(s) for s in sources]
-        v = unified.index(target)
-        visible[:, :, v] = clip.visible[:, :, index].all(axis=2)
-        joints[:, :, v] = clip.joints[:, :, index].mean(axis=2) if len(index) > 1 else clip.joints[:, :, index[0]]
-    joints[~visible] = 0.0
+    pairs = clip.layout.unified_index
+    # one gather for all joints; those that are means, and those that nothing gives, are put right after it
+    one = np.zeros(len(unified), dtype=np.int64)
+    given = np.zeros(len(unified), dtype=bool)
+    for v, index in pairs:
+        one[v], given[v] = index[0], True
+    joints, visible = clip.joints[:, :, one], clip.visible[:, :, one] & given
+    for v, index in pairs:
+        if len(index) > 1:
+            visible[:, :, v] = clip.visible[:, :, index].all(axis=2)
+            joints[:, :, v] = clip.joints[:, :, index].mean(axis=2)
+    if not visible.all():
+        joints[~visible] = 0.0
     return clip.with_(joints=joints, visible=visible, layout=clip.layout.on_unified)
 
 

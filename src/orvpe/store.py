@@ -47,7 +47,10 @@ _MAGIC = b"ARROW1"
 # --- coordinates <-> int16 ----------------------------------------------------------------------------------
 
 
-def grid(clip: Clip) -> tuple[np.ndarray, float]:
+Grid = tuple[np.ndarray, float]  # origin, step
+
+
+def grid(clip: Clip) -> Grid:
     """The grid that a clip's coordinates are rounded to.
 
     Returns:
@@ -57,14 +60,16 @@ def grid(clip: Clip) -> tuple[np.ndarray, float]:
     Raises:
         InputError: the clip spans more than 16 bits can hold at the largest step (131 m, 13,106 px).
     """
-    seen = clip.joints[clip.visible].astype(np.float64)  # (n, C)
-    low, high = seen.min(axis=0), seen.max(axis=0)
+    seen = np.ascontiguousarray(
+        (clip.joints.reshape(-1, clip.dims) if clip.visible.all() else clip.joints[clip.visible]).T
+    )
+    low, high = seen.min(axis=1).astype(np.float64), seen.max(axis=1).astype(np.float64)  # (C,)
     most = 2 * 32766  # units from -32767 to 32767, less one at either end because the origin is rounded too
     span = float((high - low).max())
     step = max(STEP[clip.dims], span / most)
     if 0 < span < _FEW_STEPS * step:
         # a tenth, a hundredth ... of the step, so that it seldom depends on one joint; float32 resolves no more
-        finest = max(float(np.spacing(np.abs(clip.joints[clip.visible]).max())), 1e-12)
+        finest = max(float(np.spacing(np.abs(seen).max())), 1e-12)
         step *= 10.0 ** -math.ceil(math.log10(_MANY_STEPS * step / max(span, finest)))
     if step > 2 * STEP[clip.dims]:
         unit = "m" if clip.dims == 3 else "px"
@@ -75,8 +80,12 @@ def grid(clip: Clip) -> tuple[np.ndarray, float]:
     return np.rint((low + high) / 2 / step) * step, step
 
 
-def quantise(clip: Clip) -> tuple[np.ndarray, np.ndarray, float]:
+def quantise(clip: Clip, on: Grid | None = None) -> tuple[np.ndarray, np.ndarray, float]:
     """A clip's coordinates as integers.
+
+    Args:
+        clip: the clip.
+        on: its `grid`, where that is known already.
 
     Returns:
         q: (M, T, V, C) int16, -32768 where missing.
@@ -85,9 +94,17 @@ def quantise(clip: Clip) -> tuple[np.ndarray, np.ndarray, float]:
     Raises:
         InputError: as `grid`.
     """
-    origin, step = grid(clip)
-    q = np.full(clip.joints.shape, MISSING, dtype=np.int16)
-    q[clip.visible] = np.rint((clip.joints[clip.visible].astype(np.float64) - origin) / step).astype(np.int16)
+    origin, step = on or grid(clip)
+    q = np.empty(clip.joints.shape, dtype=np.int16)
+    hidden = None if clip.visible.all() else ~clip.visible
+    for c in range(clip.dims):  # numpy is slow where the last axis has two or three entries
+        values = clip.joints[..., c].astype(np.float64)
+        values -= origin[c]
+        values /= step
+        np.rint(values, out=values)
+        if hidden is not None:
+            values[hidden] = MISSING
+        q[..., c] = values
     return q, origin, step
 
 
@@ -131,13 +148,16 @@ class StoreWriter:
         layout: every clip's layout; the store's gets the derived joints of all clips.
         dims: every clip's coordinates, 2 or 3.
         meta: what else to remember, JSON data (sources, options, counts of what was skipped, ``generated``).
+        sync: wait until the disk has it, so that not even a power failure can leave half a file under the name.
 
     Raises:
         InputError: the folder does not exist; on leaving, when no clip was added.
     """
 
-    def __init__(self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None) -> None:
-        self.path, self.layout, self.dims = Path(path), layout, dims
+    def __init__(
+        self, path: str | Path, layout: Layout, dims: int, meta: dict[str, Any] | None = None, sync: bool = True
+    ) -> None:
+        self.path, self.layout, self.dims, self._sync = Path(path), layout, dims, sync
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path}: folder {self.path.parent} does not exist")
         if self.path.is_dir():
@@ -170,7 +190,8 @@ class StoreWriter:
                     raise InputError(f"{self.path}: no clip to write")
                 self._writer.close()
                 self._file.flush()
-                os.fsync(self._file.fileno())
+                if self._sync:
+                    os.fsync(self._file.fileno())
                 self._file.close()
                 if not self._schema.equals(self._schema_now(), check_metadata=True):
                     self._rewrite()
@@ -191,20 +212,25 @@ class StoreWriter:
                     for i in range(reader.num_record_batches):
                         writer.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(i).columns, schema=schema))
                 file.flush()
-                os.fsync(file.fileno())
+                if self._sync:
+                    os.fsync(file.fileno())
             os.replace(second, self._temporary)
         finally:
             second.unlink(missing_ok=True)
 
-    def add(self, clip: Clip) -> None:
+    def add(self, clip: Clip, on: Grid | None = None) -> None:
         """Append a clip.
+
+        Args:
+            clip: the clip.
+            on: its `grid`, where that is known already.
 
         Raises:
             InputError: another layout or dimension than the store's; coordinates that span too much.
         """
         check_alike(clip.name, clip.layout, clip.dims, self.layout, self.dims)
         self.layout = with_derived(self.layout, clip.layout)
-        q, origin, step = quantise(clip)
+        q, origin, step = quantise(clip, on)
         width, height = clip.image_size or (0, 0)
         self._rows.append(
             {

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from orvpe.augment import Augment, augment
-from orvpe.batch import Batch, hide
+from orvpe.batch import Batch
+from orvpe.camera import virtual_camera
 from orvpe.draws import Draws
 from orvpe.errors import InputError
 from orvpe.normalize import CENTRES, IMAGES, SCALES, STREAMS, normalize_2d, normalize_3d, stream
 from orvpe.occlusion import corruption
 from orvpe.sampling import CROPS, sample_frames
 from orvpe.skeleton import unknown
+
+CAMERAS = ("none", "virtual")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class ViewConfig:
         tau: frames the encoder sees.
         crop: "run", the paper's random run of tau frames, or "resample", a random part interpolated to tau frames.
         shortest: for "resample", the smallest share of the clip a training view may cover.
+        camera: "virtual" sees 3D clips in 2D, each view from a random place (`orvpe.camera`); "none" as they are.
         stream: joint, bone, joint-motion or bone-motion.
         centre: 3D, or 2D with image=body: origin at the spine in every "frame", in the first of the "clip", or "none".
         align: 3D: turn the spine of the first frame to z and its shoulders to x.
@@ -39,6 +43,7 @@ class ViewConfig:
     tau: int = 150
     crop: str = "run"
     shortest: float = 1.0
+    camera: str = "none"
     stream: str = "joint"
     centre: str = "frame"
     align: bool = True
@@ -50,7 +55,8 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("crop", CROPS), ("stream", STREAMS), ("centre", CENTRES), ("scale", SCALES), ("image", IMAGES),
+            ("crop", CROPS), ("camera", CAMERAS), ("stream", STREAMS), ("centre", CENTRES),
+            ("scale", SCALES), ("image", IMAGES),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise InputError(unknown(f"view.{name}", getattr(self, name), known))
@@ -83,6 +89,8 @@ def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
     """A random view: each clip has its own occlusion, place in time and camera."""
     batch = corruption(config.occlusion)(batch, draws)
     batch = sample_frames(batch, config.tau, config.crop, config.shortest, draws)
+    if config.camera == "virtual" and batch.dims == 3:
+        batch = virtual_camera(batch, draws)
     batch = augment(_normalized(batch, config), config.augment, draws)
     return fold(batch, config.stream)
 
@@ -100,6 +108,8 @@ def fixed_view(
             raise InputError(f"occlusion {occlusion!r} needs random draws")
         batch = corruption(occlusion)(batch, draws)
     batch = sample_frames(batch, config.tau, config.crop)
+    if config.camera == "virtual" and batch.dims == 3:
+        batch = virtual_camera(batch)
     return fold(_normalized(batch, config), config.stream, everyone)
 
 
@@ -109,6 +119,21 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
     return normalize_2d(batch, config.image, config.centre)
 
 
+def input_dims(config: ViewConfig, dims: int) -> int:
+    """Coordinates a joint that an encoder gets from clips of ``dims``."""
+    return 2 if config.camera == "virtual" else dims
+
+
+def join(views: list[View]) -> View:
+    """Views of one size as one, whose clips are those of the first, then of the second ...; everyone present."""
+    if len(views) == 1:
+        return views[0]
+    before = [sum(v.clips for v in views[:i]) for i in range(len(views))]
+    owner = torch.cat([v.owner + b for v, b in zip(views, before, strict=True)])
+    joints, visible = torch.cat([v.joints for v in views]), torch.cat([v.visible for v in views])
+    return View(joints, visible, owner, sum(v.clips for v in views))
+
+
 def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
     """The stream of every person that is seen at all, (P, C, T, V); of a clip without anybody, the first person.
 
@@ -116,8 +141,7 @@ def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
     them apart.  In an exported graph P must not depend on what is visible.
     """
     joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
-    n, m = joints.shape[:2]
-    joints = hide(joints, visible)
+    n, m = joints.shape[:2]  # zero where hidden: a batch is, bones and motion are
     if everyone:
         present = _present(batch.visible)
         owner = torch.arange(n, device=joints.device)[:, None].expand(n, m).flatten()

@@ -9,6 +9,7 @@ from pathlib import Path
 PARTS = {
     "machine": "orvpe.bench.machine",
     "encoders": "orvpe.bench.encoders",
+    "zoo": "orvpe.bench.zoo",
     "profile": "orvpe.bench.profile",
     "data": "orvpe.bench.data",
     "ingest": "orvpe.bench.ingest",
@@ -40,13 +41,13 @@ def bench(
     are done are kept.
 
     Args:
-        parts: machine, encoders, profile, data, ingest, embed, commands, train, or all.
+        parts: machine, encoders, zoo, profile, data, ingest, embed, commands, train, or all.
         out: folder for bench.json (every repeat, medians, arguments, environment) and bench.md (tables).
         threads: CPU threads, and processes of ingest; 0 for all.
         device: auto, cpu, cuda or mps.
         precision: 32, bf16, 16, or auto, see `orvpe pretrain`; the literal reference is measured in 32 too.
         repeats: timed rounds; candidates take turns in each, and medians are shown.
-        frames: encoders: lengths of the clips.
+        frames: encoders: lengths of the clips; zoo: the last of them.
         batch_size: train: clips a step.
         clips: embed and train: generated clips, 0 for a number that suits the device.
         files: ingest: NTU .skeleton files.

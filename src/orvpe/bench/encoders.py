@@ -1,4 +1,4 @@
-"""Inference and training step of every encoder beside the literal AGCN: same weights, same inputs, same rounds."""
+"""Inference and training step of AGCN and the light encoder beside the literal AGCN: same inputs, same rounds."""
 
 from __future__ import annotations
 

@@ -8,11 +8,27 @@ from typing import Any
 from torch import nn
 
 from orvpe.encoders.agcn import AGCN
+from orvpe.encoders.ctrgcn import CTRGCN
 from orvpe.encoders.light import LightEncoder
+from orvpe.encoders.lstm import LSTMEncoder
+from orvpe.encoders.msaagcn import AAGCN
+from orvpe.encoders.msg3d import MSG3D
+from orvpe.encoders.stgcn import STGCN
+from orvpe.encoders.unik import UNIK
 from orvpe.errors import InputError
 from orvpe.skeleton import unknown
 
-ENCODERS: dict[str, type[nn.Module]] = {"agcn": AGCN, "light": LightEncoder}
+ENCODERS: dict[str, type[nn.Module]] = {
+    "agcn": AGCN,
+    "light": LightEncoder,
+    # what the paper compares with, and two later ones (docs/encoders.md)
+    "stgcn": STGCN,
+    "msaagcn": AAGCN,
+    "msg3d": MSG3D,
+    "lstm": LSTMEncoder,
+    "unik": UNIK,
+    "ctrgcn": CTRGCN,
+}
 
 
 def build_encoder(name: str, **config: Any) -> nn.Module:

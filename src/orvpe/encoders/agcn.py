@@ -17,13 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orvpe.encoders.temporal_conv import TemporalConv
+from orvpe.encoders.parts import TEN_STRIDES, TEN_WIDTHS, conv_norm
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout, graph_subsets, layout_from_dict, unified
-
-_SUBSETS = 3  # self, inward, outward
-_WIDTH = (64,) * 4 + (128,) * 3 + (256,) * 3
-_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
 
 
 class _JointProduct(torch.autograd.Function):
@@ -95,43 +91,48 @@ class GraphConv(nn.Module):
 
     Args:
         inputs, outputs: channels; outputs is a multiple of 4, the attention works on outputs / 4.
-        subsets: (3, V, V) the fixed A_k.
+        subsets: (K, V, V) the fixed A_k; K is 3 in AGCN.
     """
 
     fixed: Tensor
 
     def __init__(self, inputs: int, outputs: int, subsets: Tensor) -> None:
         super().__init__()
-        self.inner = outputs // 4
+        self.inner, self.subsets = outputs // 4, len(subsets)
         self.register_buffer("fixed", subsets, persistent=False)  # follows from the layout
         self.learned = nn.Parameter(torch.full_like(subsets, 1e-6))
         # channels of `attend`: for each subset theta, then phi; so both are views a batched product takes
-        self.attend = nn.Conv2d(inputs, _SUBSETS * 2 * self.inner, 1)
-        self.mix = nn.Conv2d(_SUBSETS * inputs, outputs, 1, bias=False)  # all W_k side by side
-        self.mix_bias = nn.Parameter(torch.zeros(_SUBSETS, outputs))  # one a W_k as in the backbone; only the sum acts
+        self.attend = nn.Conv2d(inputs, self.subsets * 2 * self.inner, 1)
+        self.mix = nn.Conv2d(self.subsets * inputs, outputs, 1, bias=False)  # all W_k side by side
+        # one a W_k as in the backbone; only the sum acts
+        self.mix_bias = nn.Parameter(torch.zeros(self.subsets, outputs))
         self.norm = nn.BatchNorm2d(outputs)
-        self.residual = nn.Identity() if inputs == outputs else _conv_norm(inputs, outputs)
+        self.residual = nn.Identity() if inputs == outputs else conv_norm(inputs, outputs)
         # initialised as the separate convolutions would be
         nn.init.normal_(self.attend.weight, std=math.sqrt(2.0 / self.inner))
-        nn.init.normal_(self.mix.weight, std=math.sqrt(2.0 / (outputs * inputs * _SUBSETS)))
+        nn.init.normal_(self.mix.weight, std=math.sqrt(2.0 / (outputs * inputs * self.subsets)))
         nn.init.zeros_(self.attend.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.norm.weight, 1e-6)
 
     def graph(self, x: Tensor) -> Tensor:
-        """A_k + B_k + C_k of each clip: (N, C, T, V) -> (N, 3, V, V); [i, j] carries joint i into joint j."""
+        """A_k + B_k + C_k of each clip: (N, C, T, V) -> (N, K, V, V); [i, j] carries joint i into joint j."""
+        return self.attention(x) + (self.fixed + self.learned)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """C_k of each clip: (N, C, T, V) -> (N, K, V, V); each column sums to 1."""
         n, c, t, v = x.shape
         rows = _rows(x).view(n, t * v, c)
         # channels before frames and joints, so that theta and phi need no transposing
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         weight, bias = self.attend.weight.view(-1, c).to(dtype), self.attend.bias.to(dtype)  # type: ignore[union-attr]
-        embedded = _Embedding.apply(rows.to(dtype), weight, bias)  # (N, 6*inner, T*V)
-        theta, phi = embedded.view(n * _SUBSETS, 2, self.inner * t, v).unbind(1)  # 2 x (3N, inner*T, V)
+        embedded = _Embedding.apply(rows.to(dtype), weight, bias)  # (N, 2K*inner, T*V)
+        theta, phi = embedded.view(n * self.subsets, 2, self.inner * t, v).unbind(1)  # 2 x (KN, inner*T, V)
         # The mean is taken inside the product: in half precision the sum over inner*T would overflow.
         scores = torch.baddbmm(
             theta.new_zeros(1), theta.transpose(1, 2), phi, beta=0, alpha=1.0 / (self.inner * t)
-        )  # (3N, V, V)
+        )  # (KN, V, V)
         scores = scores.to(self.learned.dtype)  # softmax in full precision
-        return scores.softmax(dim=-2).view(n, _SUBSETS, v, v) + (self.fixed + self.learned)
+        return scores.softmax(dim=-2).view(n, self.subsets, v, v)
 
     def factors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """sum_k W_k x (A_k + B_k + C_k) as a product with the joints, yet to be taken.
@@ -140,12 +141,12 @@ class GraphConv(nn.Module):
             x: (N, C, T, V).
 
         Returns:
-            the adjacencies side by side (N, V, 3V), and all W_k x (N, T, 3V, outputs).
+            the adjacencies side by side (N, V, KV), and all W_k x (N, T, KV, outputs).
         """
         n, c, t, v = x.shape
-        weight = self.mix.weight.view(-1, _SUBSETS, c).transpose(0, 1).reshape(-1, c)  # (3 * outputs, C)
-        z = F.linear(_rows(x), weight).view(n, t, v * _SUBSETS, -1)  # row v * 3 + k holds W_k x of joint v
-        graph = self.graph(x).permute(0, 3, 2, 1).reshape(n, v, v * _SUBSETS)  # [j, 3 * i + k]
+        weight = self.mix.weight.view(-1, self.subsets, c).transpose(0, 1).reshape(-1, c)  # (K * outputs, C)
+        z = F.linear(_rows(x), weight).view(n, t, v * self.subsets, -1)  # row v * K + k holds W_k x of joint v
+        graph = self.graph(x).permute(0, 3, 2, 1).reshape(n, v, v * self.subsets)  # [j, K * i + k]
         return graph.to(z.dtype), z
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,12 +189,12 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.spatial = GraphConv(inputs, outputs, subsets)
-        self.temporal = _conv_norm(outputs, outputs, kernel, stride)
+        self.temporal = conv_norm(outputs, outputs, kernel, stride)
         self.dropout = nn.Dropout(dropout)
         self.residual: nn.Module | None = None
         if residual:
             same = inputs == outputs and stride == 1
-            self.residual = nn.Identity() if same else _conv_norm(inputs, outputs, 1, stride)
+            self.residual = nn.Identity() if same else conv_norm(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
@@ -201,14 +202,6 @@ class Block(nn.Module):
         if self.residual is not None:
             y = y.add_(self.residual(x))
         return y.relu_()
-
-
-def _conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
-    """A convolution over ``kernel`` frames and its batch-norm."""
-    conv = TemporalConv(inputs, outputs, kernel, stride)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
 class AGCN(nn.Module):
@@ -240,8 +233,8 @@ class AGCN(nn.Module):
         *,
         in_channels: int = 3,
         layout: Layout | Mapping[str, Any] = unified,
-        width: Sequence[int] = _WIDTH,
-        strides: Sequence[int] = _STRIDES,
+        width: Sequence[int] = TEN_WIDTHS,
+        strides: Sequence[int] = TEN_STRIDES,
         kernel: int = 9,
         dropout: float = 0.0,
         mask_channel: bool = False,

@@ -9,12 +9,15 @@ setup, camera, subject, replication and action; setup and replication stay in th
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.formats.ntu_places import JOINT, JOINTS, places
+from orvpe.formats.numbers import floats
 from orvpe.formats.people import most_energetic
 from orvpe.formats.source import Source
 from orvpe.skeleton import LAYOUTS
@@ -22,10 +25,8 @@ from orvpe.skeleton import LAYOUTS
 _NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}(A\d{3})")
 FPS = 30.0
 COLOUR_IMAGE = (1920, 1080)
-JOINTS = 25
-_COLUMNS = {3: (0, 1, 2), 2: (5, 6)}
+_COLUMNS = {3: (0, 3), 2: (5, 7)}  # first and after the last
 _STATE = 11
-_NAMES = ["x", "y", "z", "depth_x", "depth_y", "color_x", "color_y", "qw", "qx", "qy", "qz", "state"]
 
 
 def items(source: Source) -> list[Item]:
@@ -35,27 +36,29 @@ def items(source: Source) -> list[Item]:
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
     name = item[0]
     where = source.where(name)
-    text = _Text(source.read(name))
-    frames, bodies = _walk(text, where)
+    data = source.read(name)
+    dims = 2 if options.dims == 2 else 3
+    frames, bodies, listed, state = _at_once(data, _COLUMNS[dims]) or _by_line(data, _COLUMNS[dims], where)
     if not bodies:
         raise NoSkeleton(f"{where}: no body in any of {frames} frames")
 
-    dims = 2 if options.dims == 2 else 3
-    values = _numbers(text, bodies, _COLUMNS[dims], where)  # (dims + state, bodies, 25)
-    listed, state = values[:dims], values[dims]
-    finite = np.isfinite(listed).all(axis=0)
-    if dims == 3 and not finite.all():  # a pixel is NaN or infinite where the sensor could not map the point
-        frame = bodies[int(np.argwhere(~finite)[0][0])][0]
-        raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
-    seen = finite & (listed != 0).any(axis=0) & (state != 0)
+    seen = state != 0
+    if not np.isfinite(listed).all():  # a pixel is NaN or infinite where the sensor could not map the point
+        finite = np.isfinite(listed).all(axis=2)
+        if dims == 3:
+            frame = bodies[int(np.argwhere(~finite)[0][0])][0]
+            raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
+        seen &= finite
+    seen &= np.logical_or.reduce([listed[..., c] != 0 for c in range(dims)])
+    if not seen.all():
+        listed[~seen] = 0.0
 
-    people: dict[Person, int] = {}
-    for _, person, _ in bodies:
-        people.setdefault(person, len(people))
-    at = [people[person] for _, person, _ in bodies], [frame for frame, _, _ in bodies]
+    persons = [person for _, person, _ in bodies]
+    people = {person: m for m, person in enumerate(dict.fromkeys(persons))}
+    at = [people[person] for person in persons], [frame for frame, _, _ in bodies]
     joints = np.zeros((len(people), frames, JOINTS, dims), dtype=np.float32)
     visible = np.zeros(joints.shape[:3], dtype=bool)
-    joints[at] = np.where(seen, listed, 0.0).transpose(1, 2, 0)
+    joints[at] = listed
     visible[at] = seen
     joints, visible = most_energetic(joints, visible, options.max_people)
     if not len(joints):
@@ -69,6 +72,56 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         name=stem(name), label=action, subject=subject, camera=camera,
     )  # fmt: skip
     return [clip]
+
+
+Person = tuple[int, int]  # identifier, and a number that tells two bodies of one frame apart
+Body = tuple[int, Person, int]  # frame, person, index of its first joint line
+# frames, bodies, coordinates (B, 25, C) float64, tracking states (B, 25)
+Read = tuple[int, list[Body], np.ndarray, np.ndarray]
+
+
+def _at_once(data: bytes, columns: tuple[int, int]) -> Read | None:
+    """A file that is written as the data set's are, several times faster than line by line; None for any other."""
+    found = places(data)
+    if found is None:
+        return None
+    begin, end = found.columns(*columns)
+    try:
+        listed = floats(found.data, begin.ravel(), end.ravel())
+        state = _states(found.data, *found.columns(_STATE, _STATE + 1))
+    except ValueError:
+        return None
+    bodies = _told_apart(found.frame, found.body, found.line)
+    return found.frames, bodies, listed.reshape(len(bodies), JOINTS, begin.shape[1]), state.reshape(len(bodies), JOINTS)
+
+
+def _states(data: bytes, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Tracking states, each a digit in most files: no need to read them as numbers."""
+    begin, end = begin.ravel(), end.ravel()
+    digit = np.frombuffer(data, dtype=np.uint8)[begin] - np.uint8(ord("0"))  # wraps around for what is less
+    if (end - begin == 1).all() and (digit <= 9).all():
+        return digit.astype(np.float64)
+    return floats(data, begin, end)
+
+
+def _told_apart(frame: list[int], body: list[int], line: list[int]) -> list[Body]:
+    """Bodies of one frame that have the same identifier get numbers 0, 1 ..."""
+    pairs = list(zip(frame, body, strict=True))
+    if len(set(pairs)) == len(pairs):  # as good as always
+        return [(t, (b, 0), at) for t, b, at in zip(frame, body, line, strict=True)]
+    times: Counter[tuple[int, int]] = Counter()
+    bodies = []
+    for pair, at in zip(pairs, line, strict=True):
+        bodies.append((pair[0], (pair[1], times[pair]), at))
+        times[pair] += 1
+    return bodies
+
+
+def _by_line(data: bytes, columns: tuple[int, int], where: str) -> Read:
+    """Any white space, any notation; says which line is wrong."""
+    text = _Text(data)
+    frames, bodies = _walk(text, where)
+    return frames, bodies, *_numbers(text, bodies, columns, where)
 
 
 class _Text:
@@ -88,16 +141,12 @@ class _Text:
         return self.data[self.starts[first] : self.starts[first + count]]
 
 
-Person = tuple[int, int]  # identifier, and a number that tells two bodies of one frame apart
-Body = tuple[int, Person, int]  # frame, person, index of its first joint line
-
-
 def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
     """Number of frames, and where each body's joints are; checks every count in the file.
 
     Identifiers (near 7e16) are read as integers: neighbours are the same double.
     """
-    bodies: list[Body] = []
+    found: tuple[list[int], list[int], list[int]] = [], [], []  # frame, identifier, first joint line
     at, frame, frames = 0, -1, 0
     try:
         frames = int(text.lines(0))
@@ -107,7 +156,6 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
             if count < 0:
                 raise InputError(f"{where}: {count} bodies in frame {frame} (line {at + 1}), expected 0 or more")
             at += 1
-            names: dict[int, int] = {}
             for _ in range(count):
                 body = int(text.lines(at).split(None, 1)[0])
                 at += 1
@@ -116,8 +164,8 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
                 at += 1
                 if at + JOINTS > len(text):
                     raise IndexError
-                names[body] = names.get(body, -1) + 1
-                bodies.append((frame, (body, names[body]), at))
+                for values, value in zip(found, (frame, body, at), strict=True):
+                    values.append(value)
                 at += JOINTS
     except IndexError:
         if not len(text):
@@ -134,53 +182,28 @@ def _walk(text: _Text, where: str) -> tuple[int, list[Body]]:
         raise InputError(f"{where}: frame count is {frames}, expected 0 or more")
     if text.lines(at, len(text) - at).strip():
         raise InputError(f"{where}: more lines after frame {frame}, the last of {frames} (line {at + 1})")
-    return frames, bodies
+    return frames, _told_apart(*found)
 
 
-def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, ...], where: str) -> np.ndarray:
-    """(columns + 1, bodies, 25) float64: the columns asked for, then the tracking state.
-
-    Arrow's parser passes over the columns nobody asked for, and is several times faster than float(); what it
-    refuses is read again line by line, which takes any white space and says which line is wrong.
-    """
-    wanted = (*columns, _STATE)
-    blocks = [text.lines(at, JOINTS) for _, _, at in bodies]
-    table = _parse(b"".join(blocks), wanted)
-    if table is None or table.shape[1] != JOINTS * len(bodies):  # Arrow passes over an empty line
-        rows = [line for block in blocks for line in block.split(b"\n")[:JOINTS]]
-        table = np.empty((len(wanted), len(rows)))
-        for i, line in enumerate(rows):
-            try:
-                values = [float(value) for value in line.split()]
-                if len(values) != len(_NAMES):
-                    raise ValueError
-            except ValueError:
-                frame, _, at = bodies[i // JOINTS]
-                joint = i % JOINTS
-                raise InputError(
-                    f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
-                    f"expected {len(_NAMES)} numbers"
-                ) from None
-            table[:, i] = [values[c] for c in wanted]
-    return table.reshape(len(wanted), len(bodies), JOINTS)
-
-
-def _parse(rows: bytes, wanted: tuple[int, ...]) -> np.ndarray | None:
-    """(wanted, rows) float64, or None when a row is not twelve numbers with one space between."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    names = [_NAMES[c] for c in wanted]
-    try:
-        table = csv.read_csv(
-            pa.BufferReader(rows),
-            csv.ReadOptions(use_threads=False, column_names=_NAMES, block_size=len(rows) + 1),
-            csv.ParseOptions(delimiter=" ", quote_char=False),
-            csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
-        )
-    except pa.ArrowInvalid:
-        return None
-    return np.stack([column.to_numpy() for column in table.columns])
+def _numbers(text: _Text, bodies: list[Body], columns: tuple[int, int], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (B, 25, C) float64 and tracking states (B, 25)."""
+    rows = [line for _, _, at in bodies for line in text.lines(at, JOINTS).split(b"\n")[:JOINTS]]
+    table = np.empty((len(rows), JOINT))
+    for i, line in enumerate(rows):
+        try:
+            row = [float(value) for value in line.split()]
+            if len(row) != JOINT:
+                raise ValueError
+        except ValueError:
+            frame, _, at = bodies[i // JOINTS]
+            joint = i % JOINTS
+            raise InputError(
+                f"{where}: {_shown(line)} as joint {joint} in frame {frame} (line {at + joint + 1}), "
+                f"expected {JOINT} numbers"
+            ) from None
+        table[i] = row
+    values = table.reshape(len(bodies), JOINTS, JOINT)
+    return values[..., slice(*columns)], values[..., _STATE]
 
 
 def _shown(line: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 MAX_COST = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
 GAP_COST = 0.002  # per unseen frame (at most 50): of two equally near people the one seen last is meant
@@ -26,6 +25,8 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         (M, T, V, C) float32, NaN where a person or a joint is missing; people in order of appearance.
     """
+    from scipy.optimize import linear_sum_assignment  # takes half a second to import; most formats need no linking
+
     shape = frames[0].shape[1:] if len(frames) else (0, 2)
     pose = np.zeros((0, *shape))  # (K, V, C) each known person, per joint as last seen
     velocity = np.zeros((0, shape[1]))  # (K, C) displacement of the body in a frame
@@ -81,6 +82,8 @@ def most_energetic(joints: np.ndarray, visible: np.ndarray, k: int) -> tuple[np.
         joints and visible of the people kept; never somebody without a single seen joint.
     """
     there = np.flatnonzero(visible.any(axis=(1, 2)))
+    if len(there) == len(joints) == 1 <= k:  # most clips; nothing to copy
+        return joints, visible
     if len(there) > 1:
         there = there[np.argsort([-energy(joints[m], visible[m]) for m in there], kind="stable")]
     return joints[there[:k]], visible[there[:k]]

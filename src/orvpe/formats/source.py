@@ -22,10 +22,11 @@ class Source:
         self.path = Path(path)
         if not self.path.exists():
             raise InputError(f"{self.path}: no such file or folder")
-        self.is_zip = self.path.is_file() and self.path.suffix.lower() == ".zip"
+        self.is_folder = self.path.is_dir()
+        self.is_zip = not self.is_folder and self.path.suffix.lower() == ".zip"
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "is_zip": self.is_zip}
+        return {"path": self.path, "is_folder": self.is_folder, "is_zip": self.is_zip}
 
     def __repr__(self) -> str:
         return f"Source({str(self.path)!r})"
@@ -42,10 +43,11 @@ class Source:
         """Every file, sorted; hidden files, macOS' resource forks, stores and their parts are left out."""
         if self.is_zip:
             found = [i.filename for i in self._zip.infolist() if not i.is_dir()]
-        elif self.path.is_dir():
+        elif self.is_folder:
             found = [
-                (Path(folder) / file).relative_to(self.path).as_posix()
+                f"{inside}/{file}" if inside else file
                 for folder, _, files in os.walk(self.path)
+                for inside in ["" if folder == str(self.path) else Path(folder).relative_to(self.path).as_posix()]
                 for file in files
             ]
         else:
@@ -61,7 +63,8 @@ class Source:
         try:
             if self.is_zip:
                 return self._zip.read(name)
-            return (self.path / name if self.path.is_dir() else self.path).read_bytes()
+            with open(os.path.join(self.path, name) if self.is_folder else self.path, "rb", buffering=0) as file:
+                return file.readall()
         except KeyError:
             raise InputError(f"{self.where(name)}: no such file in the zip") from None
         except (
@@ -81,7 +84,7 @@ class Source:
         try:
             if self.is_zip:
                 return self._zip.getinfo(name).file_size
-            return (self.path / name if self.path.is_dir() else self.path).stat().st_size
+            return os.stat(os.path.join(self.path, name) if self.is_folder else self.path).st_size
         except (KeyError, OSError):
             return 0
 
@@ -89,7 +92,7 @@ class Source:
         """How to name a file in a message."""
         if self.is_zip:
             return f"{self.path}:{name}"
-        return str(self.path / name) if self.path.is_dir() else str(self.path)
+        return os.path.join(self.path, name) if self.is_folder else str(self.path)
 
 
 def _no_pose_file(part: str) -> bool:

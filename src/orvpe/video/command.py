@@ -16,7 +16,7 @@ from orvpe.formats.source import not_a_source
 from orvpe.parts import claim, merge, write_text
 from orvpe.progress import Progress
 from orvpe.skeleton import with_derived
-from orvpe.store import StoreWriter, orvpe_version
+from orvpe.store import Store, StoreWriter, orvpe_version
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
@@ -190,7 +190,11 @@ def pose(
             f"{', '.join(videos)}: no person found in {sum(note['frames'] for note in notes):,} frames{hint}"
             + (f"; {bad[0]}" if bad else "")
         )
-    merge(target, [Path(note["part"]).with_suffix(".orvpe") for note in full], _meta(notes, bad, options))
+    stores = [Path(note["part"]).with_suffix(".orvpe") for note in full]
+    first, *others = map(Store.open, stores)
+    merge(
+        target, stores, with_derived(first.layout, *(s.layout for s in others)), first.dims, _meta(notes, bad, options)
+    )
     shutil.rmtree(parts)
     return PoseReport(
         videos=[{k: v for k, v in note.items() if k != "part"} for note in notes],

@@ -15,14 +15,13 @@ from torch import nn
 
 from orvpe.batch import Batch, collate
 from orvpe.clip import Clip
-from orvpe.embed import embed_batch
+from orvpe.embed import _fit, embed_batch
 from orvpe.errors import InputError
-from orvpe.formats.reading import check_pixels
 from orvpe.generated import ACTIONS, generate
-from orvpe.ingest import seen_people
 from orvpe.model import Model, load
-from orvpe.skeleton import to_unified, unified
+from orvpe.skeleton import unified
 from orvpe.store import Store, write_store
+from orvpe.views import input_dims
 from orvpe.web.hiding import Rectangle, hidden
 from orvpe.web.index import Index, build_index, choose_samples, fit_classifier, titles_for
 
@@ -135,6 +134,11 @@ class Answers:
             "point": self.index.point(vectors.feature) if self.index is not None else None,
         }
 
+    def similarity(self, a: Vectors, b: Vectors) -> float:
+        """Cosine of two features; what all clips of the index share counts for nothing."""
+        centre = self.index.centre if self.index is not None else np.float32(0)
+        return 1.0 if np.array_equal(a.feature, b.feature) else cosine(a.feature - centre, b.feature - centre)
+
     def compare(self, shown: Shown, part: str | None, rectangle: Rectangle | None, nearest: int = 5) -> dict[str, Any]:
         """The clip as it is beside the clip with joints hidden."""
         begun = time.perf_counter()
@@ -143,8 +147,9 @@ class Answers:
         return {
             "hidden": 1 - int(occluded.visible.sum()) / max(seen, 1),
             "visible": base64.b64encode(np.packbits(occluded.visible)).decode(),
-            "similarity": cosine(full.feature, occluded.feature),
-            "typical": self.index.typical(full.feature) if self.index is not None else None,
+            "cosine": cosine(full.feature, occluded.feature),
+            "similarity": self.similarity(full, occluded),
+            "closer": self.index.closer(full.feature, occluded.feature) if self.index is not None else None,
             "classes": self.titles,
             "full": self.side(full, nearest),
             "occluded": self.side(occluded, nearest),
@@ -166,20 +171,13 @@ def fit(model: Model, clip: Clip) -> Clip:
     Raises:
         InputError: of another dimension or layout than the model reads.
     """
-    if clip.dims != model.dims:
+    if input_dims(model.view, clip.dims) != model.dims:
         units = {2: "2D (pixels)", 3: "3D (metres)"}
         raise InputError(
             f"clip {clip.name!r} is {units[clip.dims]}, but this model reads {units[model.dims]} joints; "
             f"start orvpe serve with a {clip.dims}D model (-w)"
         )
-    check_pixels(clip)
-    if clip.layout.joints != model.layout.joints:
-        if model.layout.joints != unified.joints:
-            raise InputError(
-                f"clip {clip.name!r} has layout {clip.layout.name!r}, this model reads {model.layout.name!r}"
-            )
-        clip = to_unified(clip)
-    return seen_people(clip)
+    return _fit(model, clip)
 
 
 def open_answers(weights: str, store: str | None) -> Answers:

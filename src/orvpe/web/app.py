@@ -87,9 +87,7 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:  # noqa: B
         return shown
 
     def info(identity: str, shown: Shown) -> schema.ClipInfo:
-        return schema.ClipInfo(
-            id=identity, title=shown.title, frames=shown.clip.frames, people=shown.clip.people
-        )
+        return schema.ClipInfo(id=identity, title=shown.title, frames=shown.clip.frames, people=shown.clip.people)
 
     @app.get("/api/health")
     async def health() -> schema.Health:

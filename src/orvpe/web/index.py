@@ -31,7 +31,8 @@ class Index:
 
     Args:
         where: (N,) int64 position of each clip in its store.
-        features: (N, D) float32 unit vectors.
+        centre: (D,) float32, the mean feature.  It is taken off every feature: what all clips share tells none apart.
+        features: (N, D) float32 unit vectors of what is left.
         names, labels, subjects, cameras: (N,) text, '' where unknown.
         mean: (D,) of the unit vectors.
         axes: (D, 2) their two principal directions.
@@ -41,6 +42,7 @@ class Index:
     """
 
     where: np.ndarray
+    centre: np.ndarray
     features: np.ndarray
     names: np.ndarray
     labels: np.ndarray
@@ -57,7 +59,7 @@ class Index:
 
     def nearest(self, feature: np.ndarray, count: int) -> list[dict[str, Any]]:
         """The clips most alike to a feature (D,), the most alike first, with their cosine similarity."""
-        similarity = self.features @ _unit(feature)
+        similarity = self.similarity(feature)
         return [
             {
                 "name": str(self.names[i]),
@@ -69,13 +71,21 @@ class Index:
             for i in np.argsort(-similarity, kind="stable")[:count]
         ]
 
-    def typical(self, feature: np.ndarray) -> float:
-        """The median cosine similarity of a feature to all clips."""
-        return float(np.median(self.features @ _unit(feature)))
+    def similarity(self, feature: np.ndarray) -> np.ndarray:
+        """(N,) cosine similarity of a feature (D,) to every clip."""
+        return self.features @ self.unit(feature)
+
+    def unit(self, feature: np.ndarray) -> np.ndarray:
+        """A feature (..., D) as those of the index are."""
+        return _unit(feature - self.centre)
+
+    def closer(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Share of the clips that are less alike to feature ``a`` than feature ``b`` is."""
+        return float((self.similarity(a) < self.unit(a) @ self.unit(b)).mean())
 
     def point(self, feature: np.ndarray) -> tuple[float, float]:
         """Where a feature (D,) lies on the map; the index's own clips lie within -1 to 1."""
-        x, y = (_unit(feature) - self.mean) @ self.axes / self.scale
+        x, y = (self.unit(feature) - self.mean) @ self.axes / self.scale
         return float(x), float(y)
 
     def points(self) -> np.ndarray:
@@ -143,11 +153,15 @@ def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray,
     if not len(chosen):
         chosen = np.arange(len(store))
     raw = extract(model, ResidentStore(store, "cpu"), chosen).float().cpu()
-    features = _unit(raw.numpy())
+    centre = raw.numpy().mean(axis=0)
+    features = _unit(raw.numpy() - centre)
     text = {name: getattr(store, name)[chosen] for name in ("names", "labels", "subjects", "cameras")}
     mean, axes, scale = principal_axes(features)
-    titles = titles_for(store.labels)
-    return Index(chosen, features, **text, mean=mean, axes=axes, scale=scale, titles=titles, source=source), raw
+    index = Index(
+        chosen, centre, features, **text, mean=mean, axes=axes, scale=scale,
+        titles=titles_for(store.labels), source=source,
+    )  # fmt: skip
+    return index, raw
 
 
 def fit_classifier(raw: Tensor, labels: np.ndarray) -> tuple[nn.Linear, list[str]] | None:
@@ -156,5 +170,5 @@ def fit_classifier(raw: Tensor, labels: np.ndarray) -> tuple[nn.Linear, list[str
     classes, target = np.unique(labels[labelled], return_inverse=True)
     if len(classes) < 2:
         return None
-    head = logistic_probe(raw[torch.from_numpy(labelled)], torch.from_numpy(target), len(classes), strength=0.05)
+    head = logistic_probe(raw[torch.from_numpy(labelled)], torch.from_numpy(target), len(classes))
     return head.float().requires_grad_(False), [str(c) for c in classes]

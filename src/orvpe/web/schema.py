@@ -70,7 +70,7 @@ class Neighbour(BaseModel):
     label: str | None
     subject: str | None
     camera: str | None
-    similarity: float = Field(description="cosine of the features")
+    similarity: float = Field(description="cosine of the features, the index's mean taken off")
 
 
 class Found(BaseModel):
@@ -86,8 +86,9 @@ class Side(BaseModel):
 class Compared(BaseModel):
     hidden: float = Field(description="share of the seen joints that was hidden")
     visible: str = Field(description="base64 of bits, the first one highest: people x frames x joints, what is left")
-    similarity: float = Field(description="cosine of the whole clip's feature and the occluded one's")
-    typical: float | None = Field(description="median cosine of the whole clip's feature to the index's clips")
+    cosine: float = Field(description="of the whole clip's feature and the occluded one's")
+    similarity: float = Field(description="the same without what all clips of the index share (their mean feature)")
+    closer: float | None = Field(description="share of the index's clips that are less alike to the whole clip")
     classes: list[str]
     full: Side
     occluded: Side
@@ -116,7 +117,9 @@ class Drawing(ClipInfo):
     image_size: tuple[int, int] | None
     joints: list[str]
     parents: list[int] = Field(description="of each joint; a root is its own")
-    coordinates: list = Field(description="people, frames, joints; null or 2 or 3 numbers, pixels or metres, y up in 3D")
+    coordinates: list = Field(
+        description="people, frames, joints; null or 2 or 3 numbers, pixels or metres, y up in 3D"
+    )
 
 
 class Map(BaseModel):

@@ -16,12 +16,10 @@ const percent = (p) => `${Math.round(100 * p)}%`;
 
 export function showSimilarity(answer) {
   $("similarity").textContent = answer.similarity.toFixed(2);
-  const share = (v) => `${100 * Math.max(0, Math.min(1, v))}%`;
-  const [bar, tick] = $("meter").children;
-  bar.style.width = share(answer.similarity);
-  tick.style.display = answer.typical === null ? "none" : "block";
-  if (answer.typical !== null) tick.style.left = share(answer.typical);
-  $("typical").textContent = answer.typical === null ? "" : `| other clips, median ${answer.typical.toFixed(2)}`;
+  $("similarity").title = `plain cosine ${answer.cosine.toFixed(3)}`;
+  $("meter").firstElementChild.style.width = `${100 * Math.max(0, Math.min(1, answer.similarity))}%`;
+  const closer = answer.closer === null || answer.hidden === 0 ? "" : (100 * answer.closer).toFixed(answer.closer > 0.99 ? 1 : 0);
+  $("closer").textContent = closer && `nearer than ${closer}% of all other clips`;
   $("hidden").textContent = answer.hidden > 0 ? `${percent(answer.hidden)} of the joints hidden` : "nothing hidden";
 }
 

@@ -1,0 +1,149 @@
+"""What the encoders of other papers share: a checked and normalised input, blocks, the checks of their arguments.
+
+Shapes: N clips with persons folded in, C channels, T frames, V joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orvpe.encoders.temporal_conv import TemporalConv
+from orvpe.errors import InputError
+from orvpe.skeleton import Layout, layout_from_dict
+
+TEN_WIDTHS = (64,) * 4 + (128,) * 3 + (256,) * 3  # of ST-GCN, and of all that took its ten blocks over
+TEN_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+
+
+class JointEncoder(nn.Module):
+    """Joints of one person over time -> a feature, by the ``encode`` of a subclass.
+
+    The V x C series of a person are batch-normalised, the same for every person.
+
+    Args:
+        in_channels: coordinates a joint, 2 or 3.
+        layout: the joints; a `Layout` or its `to_dict()`.
+        mask_channel: give the visibility mask as one more input channel.
+        feature_dim: width of the feature.
+        options: the other arguments of the subclass, as plain data.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        layout: Layout | Mapping[str, Any],
+        mask_channel: bool,
+        feature_dim: int,
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        if in_channels < 1:
+            raise InputError(f"in_channels is {in_channels}, expected at least 1")
+        self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
+        self.in_channels, self.mask_channel = in_channels, mask_channel
+        self.channels = in_channels + mask_channel
+        self.feature_dim, self.options = feature_dim, options
+        self.input_norm = nn.BatchNorm1d(len(self.layout) * self.channels)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) normalised -> (N, feature_dim)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Features of a batch.
+
+        Args:
+            x: (N, C, T, V) normalised joints or another stream; a hidden joint is 0.
+            visible: (N, T, V) bool; read only with ``mask_channel``, where None means all visible.
+
+        Returns:
+            (N, feature_dim).
+
+        Raises:
+            InputError: x has other channels or joints than the encoder.
+        """
+        n, c, t, v = x.shape
+        if c != self.in_channels or v != len(self.layout):
+            raise InputError(
+                f"x has {c} channels and {v} joints, expected {self.in_channels} and {len(self.layout)}"
+                f" (layout {self.layout.name!r}), as the encoder was built"
+            )
+        if self.mask_channel:
+            seen = torch.ones_like(x[:, :1]) if visible is None else visible[:, None].to(x.dtype)
+            x = torch.cat((x, seen), dim=1)
+        x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * self.channels, t))
+        return self.encode(x.view(n, v, self.channels, t).permute(0, 2, 3, 1))
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this encoder again, as plain data."""
+        return {
+            "in_channels": self.in_channels,
+            "layout": self.layout.to_dict(),
+            "mask_channel": self.mask_channel,
+            **self.options,
+        }
+
+
+class Block(nn.Module):
+    """Joints, then time, then a residual over both: y = ReLU(temporal(spatial(x)) + residual(x)).
+
+    Args:
+        spatial: (N, inputs, T, V) -> (N, outputs, T, V).
+        temporal: (N, outputs, T, V) -> (N, outputs, ceil(T / stride), V).
+        residual: (N, inputs, T, V) -> (N, outputs, ceil(T / stride), V), None for no residual.
+    """
+
+    def __init__(self, spatial: nn.Module, temporal: nn.Module, residual: nn.Module | None) -> None:
+        super().__init__()
+        self.spatial, self.temporal, self.residual = spatial, temporal, residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.temporal(self.spatial(x))
+        return F.relu(y if self.residual is None else y + self.residual(x))
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """A convolution over ``kernel`` frames and its batch-norm."""
+    conv = TemporalConv(inputs, outputs, kernel, stride)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+def shortcut(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
+    """The residual path: the input itself, or a strided 1x1 convolution where width or length change."""
+    return nn.Identity() if inputs == outputs and stride == 1 else conv_norm(inputs, outputs, 1, stride)
+
+
+def check_blocks(width: Sequence[int], strides: Sequence[int], multiple: int = 1) -> None:
+    """One width (of which ``multiple`` is a divisor) and one stride a block, else InputError."""
+    if not width or any(w < multiple or w % multiple for w in width):
+        raise InputError(f"width is {tuple(width)}, expected one multiple of {multiple} a block")
+    if len(strides) != len(width) or any(s < 1 for s in strides):
+        raise InputError(f"strides is {tuple(strides)}, expected {len(width)} numbers above 0")
+
+
+def check_kernel(kernel: int, name: str = "kernel") -> None:
+    """An odd number of frames, else InputError."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise InputError(f"{name} is {kernel}, expected an odd number of frames")
+
+
+def check_count(name: str, value: int) -> None:
+    """A number above 0, else InputError."""
+    if value < 1:
+        raise InputError(f"{name} is {value}, expected at least 1")
+
+
+def check_dropout(dropout: float) -> None:
+    """A probability below 1, else InputError."""
+    if not 0.0 <= dropout < 1.0:
+        raise InputError(f"dropout is {dropout}, expected 0 <= dropout < 1")

@@ -1,0 +1,110 @@
+"""A table as Markdown: the paper's numbers and ours side by side, mean and spread, with what printed each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orvpe.charts import curve_chart
+from orvpe.reproduce.steps import Plan
+from orvpe.reproduce.tables import Table
+from orvpe.run import write_atomic
+
+NOT_RUN = "not run"
+
+
+def write(table: Table, plan: Plan, work: Path, out: Path, name: str) -> Path:
+    """Write ``name``.md, and the pictures it shows, into the folder ``out``, from what is done."""
+    out.mkdir(parents=True, exist_ok=True)
+    shown = [
+        o for o in table.occlusions if any(_number(work, run, o) is not None for r in table.rows for run in r.runs)
+    ]
+    head = ["", "paper", "ours", *shown, "seeds", "command of the first seed", "commit", "device"]
+    lines = [f"# {table.title}", "", _note(plan), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in table.rows:
+        found = [run for run in row.runs if _number(work, run, "none") is not None]
+        cells = [row.name, row.paper or "-"]
+        for occlusion in ("none", *shown):
+            values = [v for run in found if (v := _number(work, run, occlusion)) is not None]
+            cells.append(_spread(values))
+        step = plan.steps[row.runs[0]]
+        where = _environment(work, found[0]) if found else {}
+        device = where.get("gpu") or (f"CPU, {where['threads']} threads" if where.get("threads") else "-")
+        cells += [str(len(found)) if found else "-", f"`{step.command()}`", str(where.get("commit") or "-"), device]
+        lines.append("| " + " | ".join(cells) + " |")
+    for folder in table.robustness:
+        text = work / folder / "robustness.md"
+        lines += ["", "## Under occlusion", ""]
+        if not text.exists():
+            lines.append(NOT_RUN + ".")
+            continue
+        picture = f"{name}-robustness.png"
+        shutil.copyfile(work / folder / "robustness.png", out / picture)
+        lines += [f"![accuracy under occlusion]({picture})", "", text.read_text(encoding="utf-8")]
+    curves = {label: points for label, run in table.curve.items() if (points := _curve(work / run))[0]}
+    if curves:
+        picture = f"{name}-curve.png"
+        curve_chart(curves, out / picture, "epoch", "test top-1, %", table.title)
+        lines += ["", f"![test accuracy over training]({picture})"]
+    for i, run in enumerate(table.confusion):
+        if (work / run / "confusion.png").exists():
+            picture = f"{name}-confusion-{i}.png"
+            shutil.copyfile(work / run / "confusion.png", out / picture)
+            lines += ["", f"![confusion matrix of {run}]({picture})"]
+    target = out / f"{name}.md"
+    write_atomic(target, "\n".join(lines).rstrip() + "\n")
+    return target
+
+
+def _note(plan: Plan) -> str:
+    share = "" if plan.share == 1 else f" Only {100 * plan.share:g} % of each recipe's epochs were run."
+    return (
+        f"Recipes: {plan.recipes}. Last epoch, top-1 in per cent: mean, and the range over seeds in brackets. "
+        f"Pre-training is one seed.{share} Commands run in the folder of all runs; `orvpe reproduce` runs what is "
+        "missing."
+    )
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return NOT_RUN
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def _number(work: Path, run: str, occlusion: str) -> float | None:
+    """Top-1 of a run's results, or of a fused score file; None where it is not done."""
+    path = work / run
+    if run.endswith(".npz"):
+        if occlusion != "none" or not path.exists():
+            return None
+        from orvpe.metrics import accuracy
+        from orvpe.scores import load_scores
+
+        scores = load_scores(path)
+        place = {c: i for i, c in enumerate(scores.classes.tolist())}
+        return accuracy(scores.scores, np.array([place[label] for label in scores.labels.tolist()])).top1
+    results = path / "results.json"
+    if not results.exists():
+        return None
+    found = json.loads(results.read_text(encoding="utf-8"))["occlusions"].get(occlusion)
+    return None if found is None else float(found["top1"])
+
+
+def _environment(work: Path, run: str) -> dict[str, Any]:
+    path = work / run / "results.json"
+    return json.loads(path.read_text(encoding="utf-8"))["environment"] if path.exists() else {}
+
+
+def _curve(run: Path) -> tuple[list[float], list[float]]:
+    path = run / "metrics.jsonl"
+    if not path.exists():
+        return [], []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [r for r in rows if "test_top1" in r]
+    return [float(r["epoch"]) for r in rows], [float(r["test_top1"]) for r in rows]

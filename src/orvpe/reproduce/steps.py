@@ -1,0 +1,292 @@
+"""What has to run for a table: steps, each an orvpe command that leaves a store or a run's folder.
+
+A step's command is written as one would type it in the folder of all runs, so that cards and tables can quote it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orvpe.errors import InputError
+from orvpe.pretrained import shipped
+
+CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
+FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
+DIMS = {"nucla": 3, "penn": 2}
+SETS = ("paper", "strong")
+PRETRAIN = {
+    ("paper", 3): "paper-pretrain-corpora-3d",
+    ("paper", 2): "paper-pretrain-corpora-2d",
+    ("strong", 3): "quick-pretrain-kinder",
+    ("strong", 2): "strong-pretrain-2d",
+}
+_EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
+_BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Args:
+        folder: what it makes, a run's folder or a store, relative to the folder of all runs.
+        words: the command's words without ``orvpe``; ``{data}`` stands for the folder of the data sets.
+        needs: folders of steps that come before.
+    """
+
+    folder: str
+    words: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def job(self) -> str:
+        return self.words[0]
+
+    def command(self) -> str:
+        return " ".join(("orvpe", *self.words))
+
+    def done(self, work: Path) -> bool:
+        """Whether its result is there, whole, and of this command.
+
+        Raises:
+            InputError: the folder holds the run of another command.
+        """
+        path = work / self.folder
+        if self.job == "ingest":
+            return path.is_file()
+        if self.job == "fuse":
+            return path.is_file()
+        recipe = path / "recipe.json"
+        if self.job == "robustness":
+            return (path / "robustness.json").exists()
+        if not recipe.exists():
+            return False
+        told = json.loads(recipe.read_text(encoding="utf-8"))
+        typed = told["environment"].get("command")
+        if typed is not None and _deciding(typed.split()[1:]) != _deciding(list(self.words)):
+            raise InputError(f"run folder {path} was made by {typed!r}, expected {self.command()!r}; move it away")
+        if self.job == "pretrain":
+            card = path / "card.json"
+            epochs = told["arguments"]["epochs"]
+            return card.exists() and json.loads(card.read_text(encoding="utf-8")).get("epochs_done") == epochs
+        return (path / "results.json").exists()
+
+
+# how a command runs, not what comes out
+_HOW = ("--threads", "--device", "--precision", "--save-every", "--save_every", "--compile", "--restart")
+
+
+def _deciding(words: list[str]) -> list[str]:
+    """The words of a command without those that do not decide its result."""
+    kept: list[str] = []
+    skip = False
+    for i, word in enumerate(words):
+        if skip:
+            skip = False
+        elif word.split("=")[0] in _HOW:
+            follows = words[i + 1] if i + 1 < len(words) else "-"
+            skip = "=" not in word and not follows.startswith("-")
+        else:
+            kept.append(word)
+    return kept
+
+
+class Plan:
+    """Steps by what they make, for one set of recipes and a share of its epochs.
+
+    Args:
+        recipes: "paper" or "strong".
+        share: of every recipe's epochs, for a rehearsal or a slow machine; 1 is the recipe.
+        from_shipped: start from the pre-trained weights that come with orvpe, where there are, instead of making them.
+    """
+
+    def __init__(self, recipes: str = "strong", share: float = 1.0, from_shipped: bool = False) -> None:
+        if recipes not in SETS:
+            raise InputError(f"set is {recipes!r}, expected one of {', '.join(SETS)}")
+        if not 0 < share <= 1:
+            raise InputError(f"share is {share}, expected above 0, at most 1")
+        self.recipes, self.share, self.from_shipped = recipes, share, from_shipped
+        self.steps: dict[str, Step] = {}
+
+    def _add(self, folder: str, *words: str, needs: tuple[str, ...] = ()) -> str:
+        self.steps.setdefault(folder, Step(folder, words, needs))
+        return folder
+
+    def in_order(self, wanted: list[str]) -> list[Step]:
+        """The steps that make ``wanted``, each after what it needs."""
+        order: dict[str, Step] = {}
+
+        def visit(folder: str) -> None:
+            if folder not in order:
+                step = self.steps[folder]
+                for before in step.needs:
+                    visit(before)
+                order[folder] = step
+
+        for folder in wanted:
+            visit(folder)
+        return list(order.values())
+
+    def _made(self, start: str | None) -> list[str]:
+        """The step that makes these weights, if one does."""
+        return [start] if start in self.steps else []
+
+    # --- stores ---
+
+    def store(self, data: str) -> str:
+        """The store of a data set."""
+        return self._add(f"{data}.orvpe", "ingest", f"{{data}}/{FILES[data]}", "-o", f"{data}.orvpe")
+
+    def corpora(self) -> str:
+        """What is pre-trained on: the paper's recipe on windows of all corpora, ours on Kinder-Gator's recordings."""
+        if self.recipes == "strong":
+            return self._add("kinder.orvpe", "ingest", "{data}/corpora/kinder_gator.npz", "-o", "kinder.orvpe")
+        files = [f"{{data}}/corpora/{c}" for c in CORPORA]
+        words = ("--window", "200", "--stride", "100", "--min-frames", "24")
+        return self._add("corpora.orvpe", "ingest", *files, "-o", "corpora.orvpe", *words)
+
+    def labelled(self) -> str:
+        """The store of whole recordings of the corpora whose recordings have a label."""
+        files = [f"{{data}}/corpora/{c}" for c in ("bandai_namco.npz", "kinder_gator.npz")]
+        return self._add("labelled.orvpe", "ingest", *files, "-o", "labelled.orvpe", "--min-frames", "24")
+
+    # --- trainings ---
+
+    def _recipe(self, job: str, data: str) -> tuple[str, ...]:
+        """--recipe, and where only a share of its epochs is run, how many those are."""
+        name = f"{self.recipes}-finetune-{data}" if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
+        words = ["--recipe", name]
+        if self.share < 1:
+            recipe = load_recipe(name)
+            words += ["--epochs", str(max(1, round(self.share * recipe["epochs"])))]
+            optim = recipe["optim"]
+            if optim["schedule"] == "step":
+                words += ["--optim.milestones", *(str(max(1, round(self.share * m))) for m in optim["milestones"])]
+            elif optim.get("warmup"):
+                words += ["--optim.warmup", f"{self.share * optim['warmup']:g}"]
+        return tuple(words)
+
+    def pretrained(self, data: str, stream: str = "joint", occlusion: str | None = None) -> str:
+        """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights."""
+        dims = DIMS[data]
+        ready = f"kinder-light-{dims}d-{stream}"
+        if self.from_shipped and self.recipes == "strong" and not occlusion and ready in shipped():
+            return ready
+        store = self.corpora()
+        name = f"{self.recipes}/pretrain-{dims}d-{stream}" + (f"-{occlusion}" if occlusion else "")
+        words = ["pretrain", store, "-r", name, *self._recipe("pretrain", data)]
+        needs = [store]
+        if stream != "joint":
+            words += ["--view.stream", stream]
+            if self.recipes == "strong":
+                start = self.pretrained(data)
+                needs += self._made(start)
+                epochs = max(1, round(self.share * _BONE_EPOCHS))
+                words += ["-w", start, "--epochs", str(epochs), "--optim.warmup", "1"]
+        if occlusion:
+            words += ["--view.occlusion", occlusion]
+        return self._add(name, *words, needs=tuple(needs))
+
+    def supervised(self, data: str) -> str:
+        """Pre-training on the labels that the corpora have."""
+        store = self.labelled()
+        name = f"{self.recipes}/supervised-{DIMS[data]}d"
+        words = ["finetune", store, "-r", name, *self._recipe("finetune", data), "-p", "random:0.1"]
+        words += ["--occlusions", "none"]
+        if DIMS[data] == 2:
+            words += ["--view.camera", "virtual"]
+        return self._add(name, *words, needs=(store,))
+
+    def finetuned(
+        self,
+        data: str,
+        seed: int,
+        start: str | None = None,
+        what: str = "scratch",
+        stream: str = "joint",
+        labels: float = 1.0,
+        encoder: str | None = None,
+        occlusion: str | None = None,
+        curve: bool = False,
+    ) -> str:
+        """Fine-tuning from the run ``start``, or from scratch.
+
+        Args:
+            data: the data set.
+            seed: of this training.
+            start: the run whose weights it starts from.
+            what: names the run.
+            stream: joint or bone.
+            labels: share of the training labels.
+            encoder: another encoder than the recipe's.
+            occlusion: another training occlusion than the recipe's.
+            curve: log test accuracy after every epoch.
+        """
+        store = self.store(data)
+        parts = [what, *([stream] if stream != "joint" else []), *([encoder] if encoder else [])]
+        parts += [f"{100 * labels:g}pc"] if labels < 1 else []
+        name = f"{self.recipes}/{data}-{'-'.join(parts)}-{seed}"
+        words = ["finetune", store, "-r", name, *self._recipe("finetune", data)]
+        if start:
+            words += ["-w", start]
+        if stream != "joint":
+            words += ["--view.stream", stream]
+        if encoder:
+            words += ["--encoder.name", encoder]
+        if occlusion:
+            words += ["--view.occlusion", occlusion]
+        if labels < 1:
+            words += ["--labels", f"{labels:g}", *self._for_few(data, labels)]
+        if curve:
+            words += ["--eval-every", "1"]
+        words += ["--seed", str(seed)]
+        return self._add(name, *words, needs=(store, *self._made(start)))
+
+    def _for_few(self, data: str, labels: float) -> list[str]:
+        """More epochs for very few labels, else there are hardly any steps; and batches that 1 % of them fill."""
+        times = next((t for most, t in _EPOCHS_FOR_FEW if labels <= most), 1)
+        if times == 1:
+            return []
+        epochs = load_recipe(f"{self.recipes}-finetune-{data}")["epochs"]
+        batch = ["--batch-size", "8"] if labels <= 0.01 else []
+        return ["--epochs", str(max(1, round(self.share * times * epochs))), *batch]
+
+    def probed(self, data: str, seed: int, start: str | None = None, what: str = "random") -> str:
+        """A linear probe of the run ``start``, or of a random encoder: the paper's SGD, or logistic regression."""
+        store = self.store(data)
+        name = f"{self.recipes}/{data}-probe-{what}-{seed}"
+        recipe = f"paper-probe-{data}" if self.recipes == "paper" else "quick-probe"
+        protocol = {"nucla": "nucla-cv", "penn": "penn-official"}[data]
+        words = ["probe", store, "-r", name, "--recipe", recipe, "-p", protocol]
+        if start:
+            words += ["-w", start]
+        elif DIMS[data] == 2 and self.recipes != "paper":
+            words += ["--view.image", "body"]
+        words += ["--seed", str(seed)]
+        return self._add(name, *words, needs=(store, *self._made(start)))
+
+    def fused(self, data: str, seed: int, one: str, other: str, what: str) -> str:
+        """The summed scores of two runs."""
+        name = f"{self.recipes}/{data}-{what}-two-stream-{seed}.npz"
+        words = ("fuse", f"{one}/scores.npz", f"{other}/scores.npz", "-o", name)
+        return self._add(name, *words, needs=(one, other))
+
+    def robustness(self, data: str, runs: dict[str, str], seed: int) -> str:
+        """The occlusion curve of finished runs by name."""
+        store = self.store(data)
+        name = f"{self.recipes}/{data}-robustness-{seed}"
+        protocol = {"nucla": "nucla-cv", "penn": "penn-official"}[data]
+        words = ["robustness", store, "-w", *runs.values(), "-p", protocol, "-o", name]
+        words += ["--names", *(n.replace(" ", "_") for n in runs), "--seed", str(seed)]
+        return self._add(name, *words, needs=(store, *runs.values()))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """A shipped recipe's arguments."""
+    import yaml
+
+    path = Path(__file__).parents[1] / "recipes" / f"{name}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

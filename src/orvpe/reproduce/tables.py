@@ -1,0 +1,157 @@
+"""The tables: which rows they have, the paper's numbers, and the runs ours come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orvpe.reproduce.steps import Plan
+
+TITLES = {"nucla": "N-UCLA, cross-view", "penn": "Penn Action"}
+
+
+@dataclass
+class Row:
+    """One line of a table.
+
+    Args:
+        name: what was done.
+        paper: the paper's number, "" where it has none.
+        runs: folders (or fused score files) of ours, one a seed; their mean is the number.
+    """
+
+    name: str
+    paper: str
+    runs: list[str]
+
+
+@dataclass
+class Table:
+    """A table of accuracies, or a curve.
+
+    Args:
+        title: above it.
+        rows: its lines.
+        occlusions: columns beside the clean accuracy.
+        robustness: folders whose robustness.md and robustness.png follow it.
+        curve: name -> run whose test accuracy by epoch is drawn.
+        confusion: runs whose confusion matrix is shown.
+    """
+
+    title: str
+    rows: list[Row] = field(default_factory=list)
+    occlusions: tuple[str, ...] = ()
+    robustness: list[str] = field(default_factory=list)
+    curve: dict[str, str] = field(default_factory=dict)
+    confusion: list[str] = field(default_factory=list)
+
+    def wanted(self) -> list[str]:
+        """All runs it needs."""
+        rows = [run for row in self.rows for run in row.runs]
+        return list(dict.fromkeys([*rows, *self.robustness, *self.curve.values(), *self.confusion]))
+
+
+_PAPER = {  # FG 2021, tables I and II, joint stream
+    "nucla": {
+        "random": "35.6", "probe": "56.7", "scratch": "78.2", "temporal": "78.9", "subgraph": "84.5",
+        "supervised": "87.6", "two": "86.9",
+    },
+    "penn": {
+        "random": "28.5", "probe": "78.5", "scratch": "77.2", "temporal": "78.8", "subgraph": "93.3",
+        "supervised": "90.7", "two": "94.0",
+    },
+}  # fmt: skip
+FIVE = ("upper", "lower", "right", "left", "centre")
+ENCODERS = ("lstm", "stgcn", "agcn", "msaagcn", "msg3d", "unik", "ctrgcn", "light")
+
+
+def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """Table I: what pre-training gives, joint stream."""
+    paper, start = _PAPER[data], plan.pretrained(data)
+    temporal, supervised = plan.pretrained(data, occlusion="none"), plan.supervised(data)
+
+    def tuned(what: str, weights: str | None = None) -> list[str]:
+        return [plan.finetuned(data, s, weights, what) for s in seeds]
+
+    rows = [
+        Row("linear probe, random encoder", paper["random"], [plan.probed(data, s) for s in seeds]),
+        Row("linear probe, pre-trained", paper["probe"], [plan.probed(data, s, start, "pretrained") for s in seeds]),
+        Row("from scratch", paper["scratch"], tuned("scratch")),
+        Row("fine-tuned, temporal SubG-DA only", paper["temporal"], tuned("temporal", temporal)),
+        Row("fine-tuned, spatio-temporal SubG-DA", paper["subgraph"], tuned("tuned", start)),
+        Row("fine-tuned, supervised pre-training", paper["supervised"], tuned("supervised", supervised)),
+    ]
+    return Table(f"Table I, {TITLES[data]}", rows, FIVE)
+
+
+def table_2(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """Table II: joint, bone and both."""
+    rows = []
+    for what, name, weighted in (("scratch", "from scratch", False), ("tuned", "fine-tuned", True)):
+        streams = {}
+        for stream in ("joint", "bone"):
+            start = plan.pretrained(data, stream) if weighted else None
+            streams[stream] = [plan.finetuned(data, s, start, what, stream) for s in seeds]
+            paper = _PAPER[data]["subgraph" if weighted else "scratch"] if stream == "joint" else ""
+            rows.append(Row(f"{name}, {stream}", paper, streams[stream]))
+        pairs = zip(seeds, streams["joint"], streams["bone"], strict=True)
+        both = [plan.fused(data, s, joint, bone, what) for s, joint, bone in pairs]
+        rows.append(Row(f"{name}, two-stream", _PAPER[data]["two"] if weighted else "", both))
+    return Table(f"Table II, {TITLES[data]}: two-stream", rows)
+
+
+def table_3(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """Table III: the compared pose methods as encoders of ours, from scratch with one recipe."""
+    rows = [
+        Row(f"{name}, from scratch", "", [plan.finetuned(data, s, encoder=name) for s in seeds]) for name in ENCODERS
+    ]
+    return Table(f"Table III, {TITLES[data]}: encoders", rows)
+
+
+def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """What a pre-training is worth to somebody with few labels."""
+    rows = []
+    start = plan.pretrained(data)
+    for share in (0.01, 0.05, 0.1, 0.5, 1.0):
+        for what, weights in (("scratch", None), ("tuned", start)):
+            runs = [plan.finetuned(data, s, weights, what, labels=share) for s in seeds]
+            name = "from scratch" if weights is None else "fine-tuned"
+            rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
+    return Table(f"Few labels, {TITLES[data]}", rows, FIVE)
+
+
+def occlusion(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """The occlusion curve: trained on whole bodies or with hidden parts, tested on corrupted clips."""
+    start, temporal = plan.pretrained(data), plan.pretrained(data, occlusion="none")
+    seed = seeds[0]
+    runs = {
+        "scratch": plan.finetuned(data, seed, None, "scratch-whole", occlusion="none"),
+        "scratch with occlusion": plan.finetuned(data, seed, None, "scratch-hidden", occlusion="subgraph"),
+        "temporal only": plan.finetuned(data, seed, temporal, "temporal-whole", occlusion="none"),
+        "SubG-DA": plan.finetuned(data, seed, start, "tuned-whole", occlusion="none"),
+        "SubG-DA with occlusion": plan.finetuned(data, seed, start, "tuned-hidden", occlusion="subgraph"),
+        "SubG-DA frozen": plan.probed(data, seed, start, "pretrained"),
+    }
+    rows = [Row(name, "", [run]) for name, run in runs.items()]
+    return Table(f"Occlusion, {TITLES[data]}", rows, FIVE, robustness=[plan.robustness(data, runs, seed)])
+
+
+def figure_3(plan: Plan, data: str, seeds: list[int]) -> Table:
+    """Fig. 3: test accuracy over training, from scratch and pre-trained; Fig. 4: their confusion matrices."""
+    start, seed = plan.pretrained(data), seeds[0]
+    runs = {
+        "from scratch": plan.finetuned(data, seed, None, "scratch-curve", curve=True),
+        "pre-trained": plan.finetuned(data, seed, start, "tuned-curve", curve=True),
+    }
+    rows = [Row(name, "", [run]) for name, run in runs.items()]
+    return Table(f"Figures 3 and 4, {TITLES[data]}", rows, curve=runs, confusion=list(runs.values()))
+
+
+TABLES: dict[str, Callable[[Plan, str, list[int]], Table]] = {
+    "table-1": table_1,
+    "table-2": table_2,
+    "table-3": table_3,
+    "few-labels": few_labels,
+    "occlusion": occlusion,
+    "figures": figure_3,
+}

@@ -1,0 +1,141 @@
+"""Tables of results: plans that can be typed, runs that resume, numbers that are those of the runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_runs import orvpe
+from test_formats_packed import write as write_packed
+
+from orvpe.cli import main, parse
+from orvpe.errors import InputError
+from orvpe.reproduce.report import write
+from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
+from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
+
+
+@pytest.mark.parametrize("recipes", SETS)
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("from_shipped", [False, True])
+def test_every_command_of_every_table_parses(recipes: str, table: str, from_shipped: bool) -> None:
+    plan = Plan(recipes, 0.5, from_shipped)
+    for data in ("nucla", "penn"):
+        steps = plan.in_order(TABLES[table](plan, data, [0, 1]).wanted())
+        made: set[str] = set()
+        for step in steps:
+            assert {*step.needs} <= made, step  # each after what it needs
+            made.add(step.folder)
+            parse(step.job, list(step.words[1:]))
+            assert shlex.split(step.command()) == ["orvpe", *step.words]
+
+
+def test_a_share_of_a_recipes_epochs() -> None:
+    plan = Plan("paper", 0.5)
+    run = plan.finetuned("nucla", 0)
+    words = list(plan.steps[run].words)
+    assert words[words.index("--epochs") + 1] == "25"
+    at = words.index("--optim.milestones")
+    assert words[at + 1 : at + 3] == ["15", "20"]
+    assert "--epochs" not in Plan("paper").steps.get(run, Step(run, ("finetune",))).words
+    with pytest.raises(InputError, match="share is 0"):
+        Plan("paper", 0.0)
+    with pytest.raises(InputError, match="set is 'other'"):
+        Plan("other")
+
+
+def test_what_decides_a_result() -> None:
+    words = shlex.split("finetune a -r b --threads 1 --device=cpu --restart --seed 3 --precision 32")
+    assert _deciding(words) == ["finetune", "a", "-r", "b", "--seed", "3"]
+
+
+def finished(folder: Path, command: str, top1: float) -> None:
+    folder.mkdir(parents=True)
+    environment = {"command": command, "commit": "abc", "threads": 1, "gpu": None}
+    (folder / "recipe.json").write_text(json.dumps({"arguments": {"epochs": 1}, "environment": environment}))
+    occlusions = {"none": {"top1": top1}, "upper": {"top1": top1 / 2}}
+    (folder / "results.json").write_text(json.dumps({"occlusions": occlusions, "environment": environment}))
+
+
+def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
+    plan = Plan()
+    runs = [plan.finetuned("nucla", s) for s in range(3)]
+    other = plan.finetuned("nucla", 0, encoder=ENCODERS[0])
+    for run, top1 in zip(runs, (80.0, 81.0, 85.0), strict=True):
+        finished(tmp_path / run, plan.steps[run].command(), top1)
+    table = Table("T", [Row("ours", "78.2", runs), Row("another", "", [other])], ("upper", "lower"))
+    text = write(table, plan, tmp_path, tmp_path / "out", "t").read_text()
+    assert "| ours | 78.2 | 82.0 (80.0 to 85.0) | 41.0 (40.0 to 42.5) | 3 | `orvpe finetune nucla.orvpe" in text
+    assert "| another | - | not run | not run | - |" in text
+    assert "lower" not in text
+
+
+def test_a_folder_of_another_command_is_not_taken_for_done(tmp_path: Path) -> None:
+    plan = Plan()
+    step = plan.steps[plan.finetuned("nucla", 0)]
+    assert not step.done(tmp_path)
+    finished(tmp_path / step.folder, step.command() + " --threads 2", 80.0)
+    assert step.done(tmp_path)
+    with pytest.raises(InputError, match="was made by"):
+        plan.steps[plan.finetuned("nucla", 0)].__class__(step.folder, (*step.words, "--labels", "0.1")).done(tmp_path)
+
+
+def data_folder(folder: Path) -> Path:
+    """N-UCLA and the corpora in miniature, in their own formats."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    (folder / "clips").mkdir()
+    for i in range(48):  # every action before every camera
+        walk = rng.normal(0, 0.02, (20 + i, 20, 3)).cumsum(axis=0) + rng.normal(0, 1, (20, 3))
+        name = f"a{i // 3 % 4 + 1:02d}_s{i % 5 + 1:02d}_e{i // 12:02d}_v{i % 3 + 1:02d}.json"
+        (folder / "clips" / name).write_text(json.dumps({"skeletons": walk.round(3).tolist()}))
+    with zipfile.ZipFile(folder / "nw-ucla-skeletons.zip", "w") as archive:
+        for file in sorted((folder / "clips").iterdir()):
+            archive.write(file, f"all_sqe/{file.name}")
+    (folder / "corpora").mkdir()
+    lengths = np.full(66, 30)  # a batch is 64
+    joints = np.random.default_rng(0).integers(1, 2000, size=(lengths.sum(), 20, 3)).astype(np.int16)
+    for name in CORPORA:
+        changes = {"joints_mm": joints, "start": np.r_[0, lengths.cumsum()]}
+        write_packed(folder / "corpora" / name, 66, **changes)
+    return folder
+
+
+def test_a_table_from_nothing_and_again(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    words = [
+        *("reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--share", "0.04", "--threads", "1"),
+        *("--work", str(tmp_path / "w"), "--out", str(tmp_path / "out"), "--data", str(data)),
+    ]
+    done = orvpe(*words)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out" / "strong-figures-nucla.md").read_text()
+    results = json.loads((tmp_path / "w" / "strong" / "nucla-scratch-curve-0" / "results.json").read_text())
+    assert f"| from scratch | - | {results['occlusions']['none']['top1']:.1f} |" in text
+    assert "Only 4 % of each recipe's epochs were run." in text
+    assert str(tmp_path) not in text
+    for picture in ("curve", "confusion-0", "confusion-1"):
+        assert (tmp_path / "out" / f"strong-figures-nucla-{picture}.png").stat().st_size > 5000
+    again = orvpe(*words)
+    assert again.returncode == 0, again.stderr
+    assert "5 of 5 steps are done" in again.stdout
+
+
+def test_bad_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORVPE_DATA", raising=False)
+    base = ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o")]
+    for words, message in (
+        (["table-9"], "unknown table 'table-9'"),
+        (["figures", "--datasets", "ntu"], "unknown data set 'ntu'"),
+        (["figures", "--recipes", "weak"], "expected one of paper, strong"),
+        (["figures"], "give --data FOLDER"),
+        (["figures", "--data", str(tmp_path)], "no such file"),
+    ):
+        assert main(["reproduce", *words, *base]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["reproduce", "table-1", "--dry-run", *base]) == 0
+    assert "to run orvpe pretrain kinder.orvpe" in capsys.readouterr().out
