@@ -58,7 +58,7 @@ class Limits:
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
 
-def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:  # noqa: B008  (frozen)
+def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
     """The application, for uvicorn or a test."""
     problem: dict[int | str, dict[str, Any]] = {
         code: {"model": schema.Problem, "description": text}

@@ -84,7 +84,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that nobody connects to before the server is there.
+    """A listening socket: who connects while the model is still being opened waits.
 
     Raises:
         InputError: the port is taken, or the address is not this machine's.
@@ -94,6 +94,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(where)
+        listening.listen(2048)
     except OSError as error:
         raise InputError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
     return listening

@@ -45,7 +45,7 @@ async function compare() {
     do {
       state.again = false;
       const clip = state.clip;
-      const asked = { clip: clip.id, part: state.part, rectangle: stage.asked(), nearest: 5 };
+      const asked = { clip: clip.id, part: state.part, rectangle: stage.asked(), nearest: 4 };
       const answer = await post("/api/compare", asked);
       if (state.clip === clip) show(answer);
     } while (state.again);

@@ -15,7 +15,7 @@ export function make(tag, text = "", kind = "") {
 const percent = (p) => `${Math.round(100 * p)}%`;
 
 export function showSimilarity(answer) {
-  $("similarity").textContent = answer.similarity.toFixed(2);
+  $("similarity").textContent = answer.similarity.toFixed(2).replace("-", "\u2212");
   $("similarity").title = `plain cosine ${answer.cosine.toFixed(3)}`;
   $("meter").firstElementChild.style.width = `${100 * Math.max(0, Math.min(1, answer.similarity))}%`;
   const closer = answer.closer === null || answer.hidden === 0 ? "" : (100 * answer.closer).toFixed(answer.closer > 0.99 ? 1 : 0);

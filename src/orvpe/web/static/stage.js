@@ -5,6 +5,12 @@ const SMALLEST = 6; // pixels; a shorter drag is a click
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/** Between two #rrggbb colours; a share of 1 is the first. */
+function mixed(a, b, share) {
+  const part = (text, i) => parseInt(text.slice(1 + 2 * i, 3 + 2 * i), 16);
+  return `rgb(${[0, 1, 2].map((i) => Math.round(part(a, i) * share + part(b, i) * (1 - share))).join(" ")})`;
+}
+
 /** A canvas as sharp as the screen; returns its context and size in CSS pixels. */
 export function prepare(canvas) {
   const ratio = window.devicePixelRatio || 1;
@@ -158,7 +164,7 @@ export class Stage {
 
   draw() {
     const { context, width, height } = prepare(this.canvas);
-    const [ink, line, occluded] = ["--ink", "--line", "--occluded"].map(colour);
+    const [ink, card, line, occluded] = ["--ink", "--card", "--line", "--occluded"].map(colour);
     context.lineCap = "round";
     if (this.clip.dims === 3) {
       const [, floor] = this.toCanvas([0, this.low[1]]);
@@ -172,12 +178,12 @@ export class Stage {
     const tall = (this.high[1] - this.low[1]) * this.fitting().scale;
     const thick = Math.max(2, Math.min(6, tall / 70));
     this.clip.coordinates.forEach((frames, person) => {
-      this.drawPerson(context, frames[this.frame], person, thick, ink, occluded);
+      this.drawPerson(context, frames[this.frame], person, thick, { ink, card, occluded });
     });
     if (this.rectangle) this.drawRectangle(context, occluded);
   }
 
-  drawPerson(context, frame, person, thick, ink, occluded) {
+  drawPerson(context, frame, person, thick, { ink, card, occluded }) {
     const { joints, parents } = this.clip;
     const points = frame.map((p) => {
       if (!p) return null;
@@ -187,11 +193,11 @@ export class Stage {
     const seen = joints.map((_, v) => this.isVisible(person, this.frame, v));
     const bones = parents.map((p, v) => [v, p]).filter(([v, p]) => v !== p && points[v] && points[p]);
     bones.sort((a, b) => points[a[0]][2] + points[a[1]][2] - points[b[0]][2] - points[b[1]][2]);
-    const alpha = (near) => 0.72 + 0.28 * Math.max(-1, Math.min(1, near));
+    const shade = (near) => mixed(ink, card, 0.8 + 0.2 * Math.max(-1, Math.min(1, near))); // what is far is paler
     for (const [v, p] of bones) {
       const whole = seen[v] && seen[p];
-      context.globalAlpha = whole ? alpha((points[v][2] + points[p][2]) / 2) : 0.55;
-      context.strokeStyle = whole ? ink : occluded;
+      context.globalAlpha = whole ? 1 : 0.55;
+      context.strokeStyle = whole ? shade((points[v][2] + points[p][2]) / 2) : occluded;
       context.lineWidth = whole ? thick : Math.max(1.2, thick * 0.4);
       context.setLineDash(whole ? [] : [1, thick * 1.6]);
       context.beginPath();
@@ -204,9 +210,9 @@ export class Stage {
       if (!p) return;
       context.beginPath();
       context.arc(p[0], p[1], joints[v] === "head" ? thick * 1.9 : thick * (seen[v] ? 0.95 : 1.05), 0, 2 * Math.PI);
-      context.globalAlpha = seen[v] ? alpha(p[2]) : 0.9;
+      context.globalAlpha = 1;
       if (seen[v]) {
-        context.fillStyle = ink;
+        context.fillStyle = shade(p[2]);
         context.fill();
       } else {
         context.strokeStyle = occluded;
@@ -214,7 +220,6 @@ export class Stage {
         context.stroke();
       }
     });
-    context.globalAlpha = 1;
   }
 
   drawRectangle(context, occluded) {
