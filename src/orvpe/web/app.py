@@ -2,7 +2,6 @@
 
 # no "from __future__ import annotations": FastAPI reads the types of functions made inside `make_app`
 
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,7 +33,6 @@ _KINDS = {
 }  # fmt: skip
 _CHUNK = 1 << 16
 _FORM = 1 << 14  # bytes of an upload that are not the file
-_log = logging.getLogger("orvpe.web")
 
 
 @dataclass(frozen=True)
@@ -219,8 +217,3 @@ def _speak_plainly(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"detail": str(error.detail)}, error.status_code, headers=error.headers)
-
-    @app.exception_handler(Exception)
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        _log.exception("error while answering %s", request.url.path, exc_info=error)
-        return JSONResponse({"detail": "an error of the server's own; its log says more"}, 500)

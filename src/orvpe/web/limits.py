@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ _Message = MutableMapping[str, Any]
 _Receive, _Send = Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]
 _App = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 _T = TypeVar("_T")
+_log = logging.getLogger("orvpe.web")
 
 HEADERS = {
     "content-security-policy": (
@@ -48,7 +50,11 @@ class Guard:
             return await self.app(scope, receive, send)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
 
+        begun = False
+
         async def with_headers(message: _Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *_RAW_HEADERS]
             await send(message)
@@ -66,7 +72,13 @@ class Guard:
                 raise HTTPException(413, self._too_large(), headers={"connection": "close"})
             return message
 
-        await self.app(scope, counted, with_headers)
+        try:
+            await self.app(scope, counted, with_headers)
+        except Exception:  # answered here, as further out it would also cost the connection
+            if begun:
+                raise
+            _log.exception("error while answering %s", scope["path"])
+            await _answer(with_headers, 500, "an error of the server's own; its log says more")
         return None
 
     def _refused(self, headers: dict[str, str]) -> tuple[int, str] | None:
