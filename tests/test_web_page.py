@@ -160,8 +160,9 @@ def test_a_dropped_file_is_played(opened: Any) -> None:
             const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0));
             const transfer = new DataTransfer();
             transfer.items.add(new File([bytes], 'mine.npz'));
+            const more = {bubbles: true, cancelable: true, dataTransfer: transfer};
             for (const kind of ['dragenter', 'dragover', 'drop'])
-                document.body.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: transfer}));
+                document.body.dispatchEvent(new DragEvent(kind, more));
         }""",
         data,
     )

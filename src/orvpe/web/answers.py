@@ -79,7 +79,8 @@ class Answers:
         samples: list[Shown] | None = None,
     ) -> None:
         self.model, self.name, self.index, self.samples = model, name, index, samples or []
-        self.head, self.classes = head if head is not None else (None, [])
+        self.head: nn.Linear | None = head[0] if head is not None else None
+        self.classes: list[str] = head[1] if head is not None else []
         titles = titles_for(np.array(self.classes)) if self.classes else {}
         self.titles = [titles.get(c, c) for c in self.classes]
 
@@ -146,7 +147,7 @@ class Answers:
         seen = int(full.visible.sum())
         return {
             "hidden": 1 - int(occluded.visible.sum()) / max(seen, 1),
-            "visible": base64.b64encode(np.packbits(occluded.visible)).decode(),
+            "visible": base64.b64encode(np.packbits(occluded.visible).tobytes()).decode(),
             "cosine": cosine(full.feature, occluded.feature),
             "similarity": self.similarity(full, occluded),
             "closer": self.index.closer(full.feature, occluded.feature) if self.index is not None else None,

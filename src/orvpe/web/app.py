@@ -15,9 +15,7 @@ from starlette.exceptions import HTTPException
 
 from orvpe import __version__
 from orvpe.errors import InputError
-from orvpe.formats.reading import UP
 from orvpe.occlusion import SUBGRAPHS
-from orvpe.skeleton import LAYOUTS, unknown
 from orvpe.web import schema
 from orvpe.web.answers import Answers, Shown
 from orvpe.web.drawing import drawing
@@ -76,7 +74,7 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
     )
     shelf = Shelf(answers.samples)
     asking, reading = Gate(2, 200), Gate(limits.readers, 8)
-    app.add_middleware(Guard, hosts=limits.hosts, max_body=limits.upload_bytes + _FORM)  # type: ignore[arg-type]
+    app.add_middleware(Guard, hosts=limits.hosts, max_body=limits.upload_bytes + _FORM)
     _speak_plainly(app)
 
     def wanted(identity: str) -> Shown:
@@ -118,24 +116,20 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
     async def index_map() -> schema.Map:
         """The index's clips on the plane of their features' two principal components."""
         index = answers.searched()
-        points = [(float(x), float(y)) for x, y in index.points().round(4)]
+        points = index.points().astype(float).round(4).tolist()
         return schema.Map(source=index.source, points=points, labels=[index.title(str(x)) for x in index.labels])
 
     @app.post("/api/clips")
     async def upload(
         file: Annotated[UploadFile, File(description="a pose file of any format that orvpe reads, or a video")],
-        format: Annotated[str | None, Form(max_length=40, description="the pose format, if not recognised")] = None,
-        joints: Annotated[str | None, Form(max_length=40, description="a layout's name, if the file has none")] = None,
-        fps: Annotated[float | None, Form(gt=0, le=1000, description="if the file does not say")] = None,
-        up: Annotated[str, Form(max_length=2, description="the axis that points up in 3D")] = "y",
+        format: Annotated[schema.FormatName, Form(description="the pose format, if not recognised")] = "",
+        joints: Annotated[schema.LayoutName, Form(description="the layout, if the file does not say")] = "",
+        fps: Annotated[float, Form(ge=0, le=1000, description="if the file does not say; 0 is unknown")] = 0,
+        up: Annotated[schema.Up, Form(description="the axis that points up in 3D")] = "y",
     ) -> schema.Uploaded:
         """Read a file; its clips are kept for a while under the ids that come back."""
-        if up not in UP:
-            raise InputError(unknown("up", up, UP))
-        if joints is not None and joints not in LAYOUTS:  # no file of this machine by name
-            raise InputError(unknown("layout", joints, LAYOUTS))
         options = ReadOptions(
-            answers.model.dims, limits.max_frames, format or None, joints or None, fps, up, limits.video_seconds
+            answers.model.dims, limits.max_frames, format or None, joints or None, fps or None, up, limits.video_seconds
         )
         async with reading:
             clips, notes = await read_upload(_chunks(file), file.filename, options, limits.read_seconds)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_Message = MutableMapping[str, Any]
-_Receive, _Send = Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]
-_App = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
 _T = TypeVar("_T")
 _log = logging.getLogger("orvpe.web")
 
@@ -42,17 +40,17 @@ class Guard:
         max_body: bytes.
     """
 
-    def __init__(self, app: _App, hosts: tuple[str, ...], max_body: int) -> None:
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], max_body: int) -> None:
         self.app, self.hosts, self.max_body = app, hosts, max_body
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
 
         begun = False
 
-        async def with_headers(message: _Message) -> None:
+        async def with_headers(message: Message) -> None:
             nonlocal begun
             begun = True
             if message["type"] == "http.response.start":
@@ -64,7 +62,7 @@ class Guard:
             return await _answer(with_headers, *refused)
         come = 0
 
-        async def counted() -> _Message:
+        async def counted() -> Message:
             nonlocal come
             message = await receive()
             come += len(message.get("body", b""))
@@ -102,7 +100,7 @@ def _name(address: str) -> str | None:
         return None
 
 
-async def _answer(send: _Send, status: int, detail: str) -> None:
+async def _answer(send: Send, status: int, detail: str) -> None:
     body = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})

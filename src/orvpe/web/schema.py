@@ -5,14 +5,21 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from orvpe.skeleton import PARTS
+from orvpe.formats import FORMATS
+from orvpe.formats.reading import UP
+from orvpe.skeleton import LAYOUTS, PARTS
 from orvpe.web.hiding import Rectangle
 
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e7, le=1e7)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e7, le=1e7)]
+Two = Field(min_length=2, max_length=2)  # a list of two: FastAPI describes a tuple wrongly
 Part = Literal[tuple(PARTS)]  # type: ignore[valid-type]
-Identity = Annotated[str, Field(min_length=1, max_length=40)]
+Identity = Annotated[str, Field(min_length=1, max_length=40, examples=["sample-0"])]
+# a form cannot say null, so nothing is ''
+FormatName = Literal[("", *FORMATS)]  # type: ignore[valid-type]
+LayoutName = Literal[("", *LAYOUTS)]  # type: ignore[valid-type]
+Up = Literal[UP]  # type: ignore[valid-type]
 
 
 class _Asked(BaseModel):
@@ -23,9 +30,9 @@ class AskedRectangle(_Asked):
     """Hides every joint in each frame in which it is inside, as the clip is drawn: a 3D clip is turned about the
     vertical by `angle` (radians), so that a joint at (x, y, z) lies at (x cos angle + z sin angle, y)."""
 
-    x: tuple[Number, Number] = Field(description="ends along the drawing's x axis: pixels, or metres in 3D")
-    y: tuple[Number, Number] = Field(description="ends along the drawing's y axis: pixels, down; metres, up, in 3D")
-    angle: Annotated[float, Field(allow_inf_nan=False, ge=-10 * math.pi, le=10 * math.pi)] = 0.0
+    x: Annotated[list[Number], Two] = Field(description="ends along the drawing's x axis: pixels, or metres in 3D")
+    y: Annotated[list[Number], Two] = Field(description="ends along its y axis: pixels, down; metres, up, in 3D")
+    angle: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-10 * math.pi, le=10 * math.pi)] = 0.0
 
 
 class Asked(_Asked):
@@ -38,11 +45,18 @@ class Asked(_Asked):
     def what(self) -> tuple[str | None, Rectangle | None]:
         """Part and rectangle."""
         r = self.rectangle
-        return self.part, Rectangle(r.x, r.y, r.angle) if r is not None else None
+        return self.part, Rectangle((r.x[0], r.x[1]), (r.y[0], r.y[1]), r.angle) if r is not None else None
 
 
 class AskedNearest(Asked):
     nearest: Annotated[int, Field(ge=1, le=100)] = Field(5, description="how many of the most alike clips to name")
+
+    @field_validator("nearest", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        if isinstance(value, (str, bool)):
+            raise ValueError("expected a whole number")
+        return value
 
 
 class Problem(BaseModel):
@@ -80,7 +94,7 @@ class Found(BaseModel):
 class Side(BaseModel):
     probabilities: list[float] | None = Field(description="of `classes`, in that order; null without a classifier")
     nearest: list[Neighbour] | None = Field(description="null without an index")
-    point: tuple[float, float] | None = Field(description="on the map; null without an index")
+    point: Annotated[list[float], Two] | None = Field(description="on the map; null without an index")
 
 
 class Compared(BaseModel):
@@ -114,7 +128,7 @@ class Samples(BaseModel):
 class Drawing(ClipInfo):
     dims: int
     fps: float | None
-    image_size: tuple[int, int] | None
+    image_size: Annotated[list[int], Two] | None
     joints: list[str]
     parents: list[int] = Field(description="of each joint; a root is its own")
     coordinates: list = Field(
@@ -124,7 +138,7 @@ class Drawing(ClipInfo):
 
 class Map(BaseModel):
     source: str
-    points: list[tuple[float, float]] = Field(description="the two principal components, within -1 to 1")
+    points: list[Annotated[list[float], Two]] = Field(description="the two principal components, within -1 to 1")
     labels: list[str | None]
 
 
