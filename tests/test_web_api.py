@@ -49,8 +49,13 @@ LIMITS = Limits(upload_bytes=MB, max_frames=400, read_seconds=60)
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return small_answers(tmp_path_factory.mktemp("served"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> Answers:
+    return small_answers(folder)
 
 
 @pytest.fixture(scope="module")
@@ -374,14 +379,14 @@ def test_other_sites_and_names_are_refused(client: httpx.Client) -> None:
     assert client.post("/api/embed", json=body, headers={"origin": str(client.base_url)}).status_code == 200
 
 
-def test_fifty_at_once(client: httpx.Client, address: str) -> None:
+def test_fifty_at_once(address: str) -> None:
     def ask(i: int) -> tuple[int, str]:
         asked = {"clip": f"sample-{i % 6}", "part": SUBGRAPHS[i % 5]}
-        with httpx.Client(base_url=address, timeout=120) as own:
-            got = own.post("/api/compare", json=asked)
+        got = many.post("/api/compare", json=asked)
         return got.status_code, json.dumps(got.json()["occluded"])
 
-    with ThreadPoolExecutor(50) as pool:
+    connections = httpx.Limits(max_connections=50)
+    with httpx.Client(base_url=address, timeout=120, limits=connections) as many, ThreadPoolExecutor(50) as pool:
         found = list(pool.map(ask, range(50)))
     assert {code for code, _ in found} == {200}
     assert [text for _, text in found] == [found[i % 30][1] for i in range(50)]
@@ -479,9 +484,8 @@ def test_the_shelf_forgets_what_nobody_asks_for(answers: Answers) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_the_command_serves_and_ends(tmp_path: Path) -> None:
-    small_answers(tmp_path, count=40)
-    words = ["serve", "-w", str(tmp_path / "small"), "--store", str(tmp_path / "index.orvpe"), "--port", "0"]
+def test_the_command_serves_and_ends(answers: Answers, folder: Path) -> None:
+    words = ["serve", "-w", str(folder / "small"), "--store", str(folder / "index.orvpe"), "--port", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "orvpe", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=surroundings(),
@@ -489,11 +493,11 @@ def test_the_command_serves_and_ends(tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.match(r"small, 34 clips \(index\), 10 classes: (http://127\.0\.0\.1:\d+)/ ", line)
+        found = re.match(r"small, 54 clips \(index\), 10 classes: (http://127\.0\.0\.1:\d+)/ ", line)
         assert found, line
-        assert httpx.get(f"{found[1]}/api/health", timeout=60).json()["index"] == 34
+        assert httpx.get(f"{found[1]}/api/health", timeout=60).json()["index"] == 54
         port = urlsplit(found[1]).port
-        assert main(["serve", "-w", str(tmp_path / "small"), "--port", str(port)]) == 2
+        assert main(["serve", "-w", str(folder / "small"), "--port", str(port)]) == 2
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
     finally:
