@@ -90,7 +90,7 @@ class Guard:
         return None
 
     def _too_large(self) -> str:
-        return f"too large, expected at most {self.max_body / 2**20:g} MB"
+        return f"too large, expected at most {round(self.max_body / 2**20, 1):g} MB"
 
 
 def _name(address: str) -> str | None:
