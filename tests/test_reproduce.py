@@ -19,19 +19,22 @@ from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
 
 
-@pytest.mark.parametrize("recipes", SETS)
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("from_shipped", [False, True])
-def test_every_command_of_every_table_parses(recipes: str, table: str, from_shipped: bool) -> None:
+@pytest.mark.parametrize(("recipes", "from_shipped"), [(SETS[0], False), (SETS[1], False), (SETS[1], True)])
+def test_every_command_of_every_table_parses(recipes: str, from_shipped: bool) -> None:
     plan = Plan(recipes, 0.5, from_shipped)
-    for data in ("nucla", "penn"):
-        steps = plan.in_order(TABLES[table](plan, data, [0, 1]).wanted())
-        made: set[str] = set()
-        for step in steps:
-            assert {*step.needs} <= made, step  # each after what it needs
-            made.add(step.folder)
-            parse(step.job, list(step.words[1:]))
-            assert shlex.split(step.command()) == ["orvpe", *step.words]
+    kinds: set[tuple[str, ...]] = set()
+    for make in TABLES.values():
+        for data in ("nucla", "penn"):
+            made: set[str] = set()
+            for step in plan.in_order(make(plan, data, [0, 1]).wanted()):
+                assert {*step.needs} <= made, step  # each after what it needs
+                made.add(step.folder)
+                assert shlex.split(step.command()) == ["orvpe", *step.words]
+                kind = (step.job, *(w for w in step.words if w.startswith("-")), *(step.words[5:6]))
+                if kind not in kinds:  # one of each kind: a parser takes a third of a second
+                    kinds.add(kind)
+                    parse(step.job, list(step.words[1:]))
+    assert len(kinds) > 10
 
 
 def test_a_share_of_a_recipes_epochs() -> None:

@@ -53,8 +53,9 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     focal = IMAGE[0] * (FOCAL[0] + (FOCAL[1] - FOCAL[0]) * unit[:, 4])  # (N,) pixels
     middle = constant(IMAGE, device) * (0.5 + OFF_CENTRE * (2 * unit[:, 5:] - 1))  # (N, 2)
 
-    seen = batch.visible.unsqueeze(-1)
-    centre = batch.joints.sum(dim=(1, 2, 3)) / seen.sum(dim=(1, 2, 3)).clamp(min=1)  # (N, 3); hidden joints are zero
+    # person by person, so that somebody who is never seen does not change even the rounding
+    total = batch.joints.flatten(2, 3).sum(dim=2).sum(dim=1)  # (N, 3); hidden joints are zero
+    centre = total / batch.visible.flatten(1).sum(dim=1, keepdim=True).clamp(min=1)
     points = (batch.joints - centre[:, None, None, None]) @ axes(azimuth, height, roll).mT[:, None, None]
     points = points + torch.stack((0 * distance, 0 * distance, distance), dim=1)[:, None, None, None]
     depth = points[..., 2]

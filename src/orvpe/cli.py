@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("store",),
     ),
     "embed": ("orvpe.embed:embed", "a store or pose files -> vectors in a Parquet table", ("path",)),
+    "index": ("orvpe.index:index", "a store or pose files -> an index to search by movement", ("path",)),
+    "search": ("orvpe.search:search", "the clips of an index that move like this one", ("clip",)),
     "export": ("orvpe.export:export", "a model -> an ONNX file that takes raw joints and a mask", ("weights",)),
     "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
     "serve": ("orvpe.web.command:serve", "a model on this machine's address: a page to try it, and an HTTP API", ()),
@@ -63,7 +65,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
 }
 _WITHOUT_RECIPES = ("recipes", "models")
-SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p"}
+SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p", "db": "-d"}
 RECIPES = Path(__file__).parent / "recipes"
 
 

@@ -47,16 +47,25 @@ def embed_batch(
     return feature.float().cpu().numpy(), embedding
 
 
-def embed_clips(model: Model, clips: list[Clip], batch_size: int = 64) -> np.ndarray:
+def embed_clips(
+    model: Model, clips: list[Clip], batch_size: int = 64, occlusion: str = "none", seed: int = 0
+) -> np.ndarray:
     """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
 
+    Args:
+        model: in any mode.
+        clips: of one dimension.
+        batch_size: clips at a time.
+        occlusion: hide joints first, see `orvpe evaluate`.
+        seed: places a random occlusion.
+
     Raises:
-        InputError: clips of another dimension, or that share no joint with the model's layout.
+        InputError: clips of another dimension, or that share no joint with the model's layout; no such occlusion.
     """
     device = next(model.parameters()).device
     ready = [_fit(model, c) for c in clips]
     parts = [
-        embed_batch(model, collate([ready[i] for i in chosen], device))[0]
+        embed_batch(model, collate([ready[i] for i in chosen], device), occlusion, seed, int(chosen[0]))[0]
         for chosen in batches(np.arange(len(ready)), batch_size)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)

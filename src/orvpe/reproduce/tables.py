@@ -124,12 +124,20 @@ def occlusion(plan: Plan, data: str, seeds: list[int]) -> Table:
     """The occlusion curve: trained on whole bodies or with hidden parts, tested on corrupted clips."""
     start, temporal = plan.pretrained(data), plan.pretrained(data, occlusion="none")
     seed = seeds[0]
+    hides = plan.recipes == "strong"  # whether the recipe hides parts in training as it is
+
+    def tuned(what: str, weights: str | None, hidden: bool) -> str:
+        if hidden == hides:
+            return plan.finetuned(data, seed, weights, what)
+        name, pattern = ("hidden", "subgraph") if hidden else ("whole", "none")
+        return plan.finetuned(data, seed, weights, f"{what}-{name}", occlusion=pattern)
+
     runs = {
-        "scratch": plan.finetuned(data, seed, None, "scratch-whole", occlusion="none"),
-        "scratch with occlusion": plan.finetuned(data, seed, None, "scratch-hidden", occlusion="subgraph"),
-        "temporal only": plan.finetuned(data, seed, temporal, "temporal-whole", occlusion="none"),
-        "SubG-DA": plan.finetuned(data, seed, start, "tuned-whole", occlusion="none"),
-        "SubG-DA with occlusion": plan.finetuned(data, seed, start, "tuned-hidden", occlusion="subgraph"),
+        "scratch": tuned("scratch", None, False),
+        "scratch with occlusion": tuned("scratch", None, True),
+        "temporal only": tuned("temporal", temporal, False),
+        "SubG-DA": tuned("tuned", start, False),
+        "SubG-DA with occlusion": tuned("tuned", start, True),
         "SubG-DA frozen": plan.probed(data, seed, start, "pretrained"),
     }
     rows = [Row(name, "", [run]) for name, run in runs.items()]

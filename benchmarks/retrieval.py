@@ -1,0 +1,94 @@
+"""How well clips are found by their vectors, and how long that takes; prints the tables of docs/search.md.
+
+python benchmarks/retrieval.py nucla.orvpe kinder-light-3d-joint
+python benchmarks/retrieval.py --speed 100000
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+OCCLUSIONS = ("upper", "lower", "right", "left", "centre")
+
+
+def quality(path: str, weights: str) -> None:
+    """Feature against embedding: same label across cameras, and the whole clip by an occluded one."""
+    from orvpe.batch import ResidentStore
+    from orvpe.embed import embed_batch
+    from orvpe.features import batches
+    from orvpe.model import load
+    from orvpe.store import Store
+
+    store, model = Store.open(path), load(weights).for_inference()
+    data = ResidentStore(store, "cpu")
+    vectors: dict[str, dict[str, np.ndarray]] = {"feature": {}, "embedding": {}}
+    for occlusion in ("none", *OCCLUSIONS):
+        parts = [embed_batch(model, data.batch(i), occlusion, 0, int(i[0])) for i in batches(np.arange(len(store)), 64)]
+        for kind, found in zip(vectors, zip(*parts, strict=True), strict=True):
+            if found[0] is not None:
+                joined = np.concatenate(found)
+                vectors[kind][occlusion] = joined / np.linalg.norm(joined, axis=1, keepdims=True)
+    same = store.labels[:, None] == store.labels
+    other_camera = store.cameras[:, None] != store.cameras
+    other_person = other_camera & (store.subjects[:, None] != store.subjects)
+    for kind, of in vectors.items():
+        if not of:
+            continue
+        for name, allowed in (("other camera", other_camera), ("other camera and person", other_person)):
+            p1, p10, mean = precision(of["none"] @ of["none"].T, same, allowed)
+            print(f"{kind:<10}{name:<24}  precision@1 {p1:5.1f}  @10 {p10:5.1f}  mean average precision {mean:5.1f}")
+        for occlusion in OCCLUSIONS:
+            similar = of[occlusion] @ of["none"].T
+            rank = (similar > np.diag(similar)[:, None]).sum(axis=1)
+            r1, r10 = (100 * (rank < k).mean() for k in (1, 10))
+            print(f"{kind:<10}{occlusion + ' hidden':<24}  recall@1 {r1:5.1f}  @10 {r10:5.1f}")
+
+
+def precision(similar: np.ndarray, same: np.ndarray, allowed: np.ndarray) -> tuple[float, float, float]:
+    """Per cent: precision at 1 and at 10, mean average precision; of (N, N) each, a row a query."""
+    order = np.argsort(-np.where(allowed, similar, -np.inf), axis=1)
+    relevant = np.take_along_axis(same & allowed, order, axis=1)
+    at = relevant.cumsum(axis=1) / np.arange(1, len(order) + 1)
+    average = (at * relevant).sum(axis=1) / np.maximum(relevant.sum(axis=1), 1)
+    return 100 * relevant[:, 0].mean(), 100 * relevant[:, :10].mean(), 100 * average.mean()
+
+
+def speed(count: int) -> None:
+    """Adding, opening and searching ``count`` vectors of 256 numbers; the median of 20 queries."""
+    from orvpe.search import Index
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        index = Index.create(Path(folder) / "db", {"name": "none", "feature_dim": 256})
+        begun = time.perf_counter()
+        for first in range(0, count, 2048):
+            size = min(2048, count - first)
+            names = [f"c{first + i}" for i in range(size)]
+            camera = [f"v{i % 20}" for i in range(size)]
+            marks = list(range(first, first + size))
+            index.add(rng.normal(size=(size, 256)).astype(np.float32), names, "s", {"camera": camera}, marks)
+        print(f"{count:,} vectors added in {time.perf_counter() - begun:.1f} s")
+        begun = time.perf_counter()
+        index = Index.open(Path(folder) / "db")
+        print(f"open {1e3 * (time.perf_counter() - begun):.0f} ms")
+        for what, where in (("all", None), ("one camera of 20", {"camera": "v3"})):
+            seconds = []
+            for query in rng.normal(size=(20, 256)):
+                begun = time.perf_counter()
+                index.search(query, 10, where)
+                seconds.append(time.perf_counter() - begun)
+            print(f"search, {what}: first {1e3 * seconds[0]:.1f} ms, median {1e3 * np.median(seconds):.1f} ms")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--speed"] and len(sys.argv) == 3:
+        speed(int(sys.argv[2]))
+    elif len(sys.argv) == 3:
+        quality(sys.argv[1], sys.argv[2])
+    else:
+        sys.exit(__doc__)

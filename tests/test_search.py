@@ -1,0 +1,456 @@
+"""An index of clips and what is found in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_runs import ENCODER, VIEW, make_store, orvpe, surroundings, write_nucla
+
+import orvpe.index as indexing
+from orvpe.cli import main
+from orvpe.embed import embed_clips
+from orvpe.errors import InputError
+from orvpe.formats.base import Options
+from orvpe.generated import generate
+from orvpe.index import index
+from orvpe.model import Model, load
+from orvpe.search import Hit, Index, find_clip, search
+from orvpe.skeleton import LAYOUTS, unified
+from orvpe.store import Store, write_store
+from orvpe.vector_index import Added
+
+torch.set_num_threads(1)
+MADE_BY = {"name": "none", "feature_dim": 4}
+
+
+def make_model(folder: Path, seed: int = 0, dims: int = 3) -> str:
+    torch.manual_seed(seed)
+    Model(ENCODER, unified, dims, VIEW, ("linear", 8)).save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_model(tmp_path_factory.mktemp("models") / "mine")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_store(tmp_path_factory.mktemp("stores") / "s.orvpe", count=30)
+
+
+@pytest.fixture(scope="module")
+def db(weights: str, store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = str(tmp_path_factory.mktemp("indices") / "db")
+    report = index(store, path, weights, device="cpu")
+    assert (report.added, report.clips) == (30, 30)
+    return path
+
+
+def filled(folder: Path, count: int, dim: int = 4, seed: int = 0) -> tuple[Index, np.ndarray, dict[str, list[str]]]:
+    """An index of several parts with rows of some labels and cameras."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(count, dim)).astype(np.float32)
+    text = {c: [f"{c[0]}{i}" for i in rng.integers(0, 4, count)] for c in ("label", "subject", "camera")}
+    made = Index.create(folder, {**MADE_BY, "feature_dim": dim})
+    for cut in (slice(0, count // 2), slice(count // 2, count)):
+        names = [f"c{i}" for i in range(count)[cut]]
+        made.add(vectors[cut], names, "s", {c: v[cut] for c, v in text.items()})
+    return made, vectors, text
+
+
+# --- search against the plain thing -------------------------------------------------------------------------
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    count=st.integers(1, 60),
+    k=st.integers(1, 70),
+    seed=st.integers(0, 9),
+    replaced=st.integers(0, 10),
+    chosen=st.dictionaries(
+        st.sampled_from(["label", "subject", "camera"]), st.lists(st.integers(0, 3), min_size=1, max_size=3)
+    ),
+)
+def test_filters_against_brute_force(
+    tmp_path_factory: pytest.TempPathFactory, count: int, k: int, seed: int, replaced: int, chosen: dict[str, list[int]]
+) -> None:
+    made, vectors, text = filled(tmp_path_factory.mktemp("db") / "i", count, seed=seed)
+    rng = np.random.default_rng(seed + 100)
+    for i in rng.integers(0, count, replaced):  # the last word on a clip is what counts
+        vectors[i] = rng.normal(size=4)
+        made.add(vectors[[i]], [f"c{i}"], "s", {c: [v[i]] for c, v in text.items()})
+    where = {
+        c: known for c, v in chosen.items() if (known := [f"{c[0]}{i}" for i in v if f"{c[0]}{i}" in made.values(c)])
+    }
+    query = rng.normal(size=4)
+    expected = []
+    for i in range(count):
+        if all(text[c][i] in wanted for c, wanted in where.items()):
+            cosine = sum(float(a) * float(b) for a, b in zip(vectors[i], query, strict=True))
+            expected.append((cosine / np.linalg.norm(vectors[i]) / np.linalg.norm(query), f"c{i}"))
+    expected = sorted(expected, reverse=True)[:k]
+    for opened in (made, Index.open(made.path)):
+        assert len(opened) == count
+        found = opened.search(query, k, where)
+        np.testing.assert_allclose([h.similarity for h in found], [e[0] for e in expected], atol=1e-5)
+        for hit in found:  # ties within rounding may come in either order
+            assert text["label"][int(hit.name[1:])] == hit.label
+        assert {h.name for h in found if h.similarity > expected[-1][0] + 1e-5} <= {name for _, name in expected}
+
+
+def test_recall_of_the_search_is_whole(tmp_path: Path) -> None:
+    made, vectors, _ = filled(tmp_path / "db", 3000, dim=32)
+    unit = vectors.astype(np.float64) / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    hits = 0
+    for query in np.random.default_rng(1).normal(size=(20, 32)):
+        exact = np.argsort(-(unit @ query))[:10]
+        hits += len({f"c{i}" for i in exact} & {h.name for h in made.search(query, 10)})
+    assert hits >= 0.99 * 200
+
+
+# --- adding -------------------------------------------------------------------------------------------------
+
+
+def test_added_once_replaced_and_removed(tmp_path: Path) -> None:
+    made = Index.create(tmp_path / "db", MADE_BY)
+    eye = np.eye(4, dtype=np.float32)
+    assert made.add(eye, list("abcd"), "s") == Added(4, 0, 0)
+    assert made.add(eye * 3, list("abcd"), "s") == Added(0, 0, 4)  # the same direction is the same vector
+    assert made.add(eye[:1], ["a"], "other") == Added(1, 0, 0)  # another source's clip of that name
+    assert made.add(eye[[1]], ["a"], "s") == Added(0, 1, 0)
+    assert made.add(eye[[1]], ["a"], "s", {"label": ["wave"]}) == Added(0, 1, 0)  # its label changed
+    other = Index.open(tmp_path / "db")
+    assert len(other) == 5
+    assert [(h.name, h.source, h.label) for h in other.search(eye[0], 1)] == [("a", "other", None)]
+    assert {h.name for h in other.search(eye[1], 2)} == {"a", "b"}
+    assert other.values("label") == ["wave"]
+    assert other.remove("s", {("a", 0), ("b", 0)}) == 2
+    assert other.remove("s", {("a", 0), ("b", 0)}) == 0
+    made.refresh()
+    assert len(made) == 3
+    assert made.remove("s") == 2
+    assert [h.source for h in made.search(eye[1], 5)] == ["other"]
+
+
+def test_clips_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    made = Index.create(tmp_path / "db", MADE_BY)
+    eye = np.eye(4, dtype=np.float32)
+    assert made.add(eye[:3], ["a", "b", "a"], "s") == Added(3, 0, 0)
+    assert made.add(eye[[0, 1, 3]], ["a", "b", "a"], "s") == Added(0, 1, 2)
+    assert [round(made.search(eye[i], 1)[0].similarity) for i in range(4)] == [1, 1, 0, 1]
+
+
+def test_two_writers_at_a_time(tmp_path: Path) -> None:
+    Index.create(tmp_path / "db", MADE_BY)
+
+    def write(source: str) -> None:
+        mine = Index.open(tmp_path / "db")
+        for i in range(20):
+            mine.add(np.eye(4, dtype=np.float32)[[i % 4]], [f"c{i % 15}"], source)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ["a", "b"]))
+    found = Index.open(tmp_path / "db")
+    assert len(found) == 30
+    for source in ("a", "b"):
+        assert {h.name for h in found.search(np.ones(4), 99, {"source": source})} == {f"c{i}" for i in range(15)}
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, vectors, _ = filled(Path("moves"), 40)
+    made.add(vectors, [f"c{i}" for i in range(40)], "s", {"camera": ["v02", "v03"] * 20})
+    page = (Path(__file__).parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    given = {"vector": vectors[3], "vectors": vectors, "labels": ["wave"] * 40, "names": list(map(str, range(40)))}
+    exec(compile(code, "docs/search.md", "exec"), given)
+    assert given["hits"][0].name == "c3"  # type: ignore[attr-defined]
+    assert len(Index.open("moves")) == 40
+
+
+def test_small_parts_are_merged_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orvpe.vector_index._MANY", 5)
+    monkeypatch.setattr("orvpe.vector_index._SMALL", 8)
+    made = Index.create(tmp_path / "db", MADE_BY)
+    reader = Index.open(tmp_path / "db")
+    rng = np.random.default_rng(0)
+    truth: dict[str, np.ndarray] = {}
+    large = {f"large{i}": rng.normal(size=4).astype(np.float32) for i in range(20)}
+    made.add(np.stack(list(large.values())), list(large), "s")  # stays a part of its own, rows of it die
+    truth |= large
+    for i in range(60):
+        name = f"large{i % 7}" if i % 3 == 0 else f"c{i % 25}"
+        truth[name] = rng.normal(size=4).astype(np.float32)
+        made.add(truth[name][None], [name], "s")
+        if i % 10 == 9:
+            assert made.remove("s", {(n, 0) for n in truth if n != name}) == 1
+            del truth[name]
+    assert len(list((tmp_path / "db").glob("part-*"))) < 12
+    reader.refresh()
+    for opened in (made, reader, Index.open(tmp_path / "db")):
+        assert len(opened) == len(truth)
+        for name, vector in truth.items():
+            hit = opened.search(vector, 1)[0]
+            assert (hit.name, round(hit.similarity, 5)) == (name, 1)
+
+
+def test_a_merge_that_was_cut_off_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orvpe.vector_index._MANY", 4)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # as if it had died before
+    made = Index.create(tmp_path / "db", MADE_BY)
+    for i in range(9):
+        made.add(np.eye(4, dtype=np.float32)[[i % 4]], [f"c{i}"], "s")
+    assert len(list((tmp_path / "db").glob("part-*.arrow"))) > 9
+    assert len(Index.open(tmp_path / "db")) == len(made) == 9
+
+
+def test_bad_vectors_and_arguments(tmp_path: Path) -> None:
+    made, *_ = filled(tmp_path / "db", 6)
+    for vector, told in (
+        (np.zeros(4), "zero or not finite"),
+        (np.array([1, np.nan, 0, 0]), "zero or not finite"),
+        (np.ones(5), r"shape \(5,\), this index holds vectors of 4 numbers"),
+    ):
+        with pytest.raises(InputError, match=told):
+            made.search(vector)
+        with pytest.raises(InputError, match=r"'x' is zero or not finite|have shape"):
+            made.add(vector[None], ["x"], "s")
+    with pytest.raises(InputError, match="k is 0, expected at least 1"):
+        made.search(np.ones(4), 0)
+    with pytest.raises(InputError, match="unknown filter 'lable'; did you mean 'label'"):
+        made.search(np.ones(4), 1, {"lable": "l0"})
+    with pytest.raises(InputError, match=r"split is None|none of its clips has a split"):
+        made.search(np.ones(4), 1, {"split": "train"})
+    assert len(made) == 6
+
+
+# --- the commands -------------------------------------------------------------------------------------------
+
+
+def test_indexing_again_embeds_nothing(weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, db, clips = str(tmp_path / "s.orvpe"), str(tmp_path / "db"), list(generate(12))
+    write_store(store, clips)
+    index(store, db, weights, device="cpu")
+    moved = clips[3].joints.copy()
+    moved[..., 0] += np.linspace(0, 1, moved.shape[1])[:, None]
+    clips[3] = clips[3].with_(joints=moved)
+    clips[5] = clips[5].with_(label="something else")
+    write_store(store, [c for i, c in enumerate(clips) if i != 7])
+    report = index(store, db, device="cpu")  # the index knows its model
+    assert (report.added, report.replaced, report.unchanged, report.removed, report.clips) == (0, 2, 9, 1, 11)
+    assert Index.open(db).values("label").count("something else") == 1
+    monkeypatch.setattr("orvpe.index.embed_batch", None)
+    report = index(store, db, weights, device="cpu")
+    assert (report.added, report.replaced, report.unchanged, report.removed) == (0, 0, 11, 0)
+
+
+def test_an_interruption_loses_nothing_that_was_done(
+    weights: str, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, calls = indexing.embed_batch, []
+
+    def stopping(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return embed(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("orvpe.index.embed_batch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        index(store, str(tmp_path / "db"), weights, batch_size=4, device="cpu")
+    assert len(Index.open(tmp_path / "db")) == 12
+    report = index(store, str(tmp_path / "db"), weights, batch_size=4, device="cpu")
+    assert (report.added, report.unchanged, report.clips) == (18, 12, 30)
+
+
+def test_a_folder_and_its_bad_files(weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_nucla(tmp_path / "clips", 6)
+    db = str(tmp_path / "db")
+    report = index(str(tmp_path / "clips"), db, weights, device="cpu", batch_size=4)
+    assert (report.added, report.clips) == (6, 6)
+    names = Index.open(db).values("name")
+    (tmp_path / "clips" / f"{names[0]}.json").unlink()
+    (tmp_path / "clips" / "a01_s01_e09_v01.json").write_text('{"skeletons": 3}')
+    with pytest.raises(InputError, match="a01_s01_e09_v01"):
+        index(str(tmp_path / "clips"), db, weights, device="cpu")
+    report = index(str(tmp_path / "clips"), db, weights, device="cpu", skip_bad=True)
+    assert (report.added, report.unchanged, report.removed, len(report.left_out)) == (0, 5, 0, 1)
+    (tmp_path / "clips" / "a01_s01_e09_v01.json").unlink()
+    assert index(str(tmp_path / "clips"), db, weights, device="cpu").removed == 1
+    # every way to name a clip finds the clip itself first
+    name = names[2]
+    for typed in (name, f"{tmp_path / 'clips'}:{name}", f"{tmp_path / 'clips'}:{name}.json",
+                  str(tmp_path / "clips" / f"{name}.json")):  # fmt: skip
+        hit = search(typed, db, k=1, device="cpu").hits[0]
+        assert (hit.name, round(hit.similarity, 4), hit.source) == (name, 1, str((tmp_path / "clips").resolve()))
+    for typed, told in (
+        (str(tmp_path / "clips"), "holds 5 items; say which, as in .*clips:a"),
+        (f"{tmp_path / 'clips'}:a01_s09", "unknown clip 'a01_s09' in"),
+        ("a01_s09", "a01_s09: no such file; unknown clip"),
+    ):
+        with pytest.raises(InputError, match=told):
+            search(typed, db, device="cpu")
+
+
+def test_what_is_found_is_what_brute_force_finds(db: str, weights: str, store: str) -> None:
+    clips = list(Store.open(store))
+    model = load(weights)
+    whole = embed_clips(model, clips)
+    whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+    for occlusion in ("none", "upper", "joints:0.5"):
+        query = embed_clips(model, [clips[4]], occlusion=occlusion, seed=3)[0]
+        similar = whole @ (query / np.linalg.norm(query))
+        report = search(f"{store}:{clips[4].name}", db, k=30, occlusion=occlusion, seed=3, device="cpu")
+        found = {h.name: h.similarity for h in report.hits}
+        np.testing.assert_allclose([found[c.name] for c in clips], similar, atol=1e-3)
+    assert search(clips[4].name, db, k=30, device="cpu").hits[0].name == clips[4].name
+    label = clips[4].label or ""
+    hits = search(clips[4].name, db, k=30, label=[label], device="cpu").hits
+    assert len(hits) == sum(c.label == label for c in clips)
+    assert {h.label for h in hits} == {label}
+
+
+def test_an_array_of_joints(db: str, store: str, tmp_path: Path) -> None:
+    clip = Store.open(store).clip(2)
+    np.save(tmp_path / "q.npy", np.where(clip.visible[..., None], clip.joints, np.nan))
+    assert search(str(tmp_path / "q.npy"), db, joints="unified", device="cpu").hits[0].name == clip.name
+    for array, told in (
+        (clip.joints, "says nothing of its 17 joints; name their layout with --joints"),
+        (clip.joints[..., 0], "expected .*people"),
+        (np.array(["a"]), "expected numbers"),
+    ):
+        np.save(tmp_path / "q.npy", array)
+        with pytest.raises(InputError, match=told):
+            find_clip(str(tmp_path / "q.npy"), Options())
+    np.save(tmp_path / "q.npy", clip.joints[:, :, :5])
+    with pytest.raises(InputError, match="5 joints a person, but layout 'unified'"):
+        find_clip(str(tmp_path / "q.npy"), Options(layout=unified))
+    np.save(tmp_path / "q.npy", clip.joints[..., :2])
+    with pytest.raises(InputError, match="clip 'q' is 2D, the model reads 3D joints"):
+        search(str(tmp_path / "q.npy"), db, joints="unified", device="cpu")
+    (tmp_path / "q.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(InputError, match="not a readable npy"):
+        find_clip(str(tmp_path / "q.npy"), Options(layout=LAYOUTS["coco"]))
+
+
+def test_another_model_is_refused(db: str, weights: str, store: str, tmp_path: Path) -> None:
+    other = make_model(tmp_path / "other", seed=1)
+    for refused in (
+        lambda: index(store, db, other, device="cpu"),
+        lambda: search(Store.open(store).names[0], db, other, device="cpu"),
+    ):
+        with pytest.raises(InputError, match=r"holds vectors of model 'mine', not of this 'other' .*weights differ"):
+            refused()
+    card = json.loads((Path(weights) / "card.json").read_text())
+    shutil.copytree(weights, tmp_path / "edited")
+    card["view"]["tau"] = 12
+    (tmp_path / "edited" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="its view differs"):
+        index(store, db, str(tmp_path / "edited"), device="cpu")
+    shutil.copytree(weights, tmp_path / "moved")  # the same model by another name
+    assert index(store, db, str(tmp_path / "moved"), device="cpu").unchanged == 30
+    flat = make_store(tmp_path / "flat.orvpe", count=4, dims=2)
+    with pytest.raises(InputError, match="reads 3D joints, the store holds 2D"):
+        index(flat, db, weights, device="cpu")
+    with pytest.raises(InputError, match="is 2D, the model reads 3D"):
+        search(f"{flat}:{Store.open(flat).names[0]}", db, device="cpu")
+    with pytest.raises(InputError, match=r"coordinates a joint: 3, not 2|its weights differ"):
+        index(flat, db, make_model(tmp_path / "two", dims=2), device="cpu")
+
+
+def test_a_model_that_went_away(store: str, tmp_path: Path) -> None:
+    weights, db = make_model(tmp_path / "here"), str(tmp_path / "db")
+    index(store, db, weights, device="cpu")
+    Path(weights).rename(tmp_path / "there")
+    name = str(Store.open(store).names[0])
+    assert search(name, db, device="cpu").hits[0].name == name  # needs no model
+    with pytest.raises(InputError, match=r"its model is not at .*here any more; say with -w where it is"):
+        search(name, db, occlusion="upper", device="cpu")
+    assert search(name, db, str(tmp_path / "there"), occlusion="upper", device="cpu").occlusion == "upper"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["search", "x", "-d", "nothing"], "nothing: no such index; make one with 'orvpe index"),
+        (["search", "x", "-d", "STORE"], "not an index (no index.json in it)"),
+        (["search", "NAME", "-d", "DB", "--label", "wav"], "unknown label 'wav' in"),
+        (["search", "NAME", "-d", "DB", "--camera", "v9"], "unknown camera 'v9' in"),
+        (["search", "NAME", "-d", "DB", "-k", "0"], "k is 0, expected at least 1"),
+        (["search", "NAME", "-d", "DB", "--occlusion", "uper"], "did you mean 'upper'"),
+        (["search", "STORE", "-d", "DB"], "holds 30 clips; say which, as in"),
+        (["search", "STORE:no", "-d", "DB"], "unknown clip 'no' in"),
+        (["search", "no", "-d", "DB"], "no: no such file; unknown clip 'no' in"),
+        (["index", "STORE", "-o", "new"], "new: no such index yet; give the model that makes its vectors with -w"),
+        (["index", "nothing", "-o", "DB"], "nothing: no such store, file or folder"),
+        (["index", "STORE", "-w", "no", "-o", "new"], "no such folder, and no model of that name"),
+        (["index", "STORE", "-w", "WEIGHTS", "-o", "STORE"], "is a file, expected the folder of an index"),
+        (["index", "STORE", "-w", "WEIGHTS", "-o", "WEIGHTS"], "is not empty and no index"),
+    ],
+)
+def test_wrong_words(
+    words: list[str], told: str, db: str, store: str, weights: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    real = {"DB": db, "STORE": store, "NAME": str(Store.open(store).names[0]), "WEIGHTS": weights}
+    assert main([real.get(w) or w.replace("STORE:", f"{store}:") for w in words]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert told in err
+
+
+def test_damaged_indices(db: str, tmp_path: Path) -> None:
+    shutil.copytree(db, tmp_path / "a")
+    part = next((tmp_path / "a").glob("part-*.arrow"))
+    part.write_bytes(part.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"damaged .*make the index anew"):
+        Index.open(tmp_path / "a")
+    for text, told in (("{", "damaged"), ("[1]", "damaged"), ('{"orvpe_index": 9, "model": {"name": "", '
+                       '"feature_dim": 4}}', "index version 9, this orvpe reads 1")):  # fmt: skip
+        (tmp_path / "a" / "index.json").write_text(text)
+        with pytest.raises(InputError, match=told):
+            Index.open(tmp_path / "a")
+    write_nucla(tmp_path / "clips", 2)
+    with pytest.raises(InputError, match=r"is inside .* which would be read"):
+        index(str(tmp_path / "clips"), str(tmp_path / "clips" / "db"), "no")
+
+
+def test_as_typed(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With relative paths, the searches in processes of their own."""
+    monkeypatch.chdir(tmp_path)
+    make_store(Path("s.orvpe"), count=8)
+    capsys.readouterr()
+    assert main(["index", "s.orvpe", "-w", weights, "-o", "db", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith("8 clips added, ")
+    name = str(Store.open(tmp_path / "s.orvpe").names[0])
+    found = orvpe("search", f"s.orvpe:{name}", "-d", "db", "-k", "3", "--json", "--occlusion", "lower", cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+    hits = json.loads(found.stdout)["hits"]
+    assert len(hits) == 3
+    assert set(hits[0]) == set(Hit.__dataclass_fields__)
+    # a clip that the index holds is found without torch, which takes seconds to import
+    code = "import sys; from orvpe.cli import main; sys.exit(main(sys.argv[1:]) or 'torch' in sys.modules)"
+    words = [sys.executable, "-c", code, "search", name, "-d", "db", "-k", "3"]
+    light = subprocess.run(words, capture_output=True, text=True, env=surroundings(), cwd=tmp_path)
+    assert (light.returncode, light.stderr) == (0, "")
+    first = light.stdout.splitlines()[2].split()
+    assert (first[:2], first[-1]) == (["1.000", name], "s.orvpe")
+    table = str(search(name, str(tmp_path / "db"), k=3))
+    assert table.splitlines()[1].split() == ["similarity", "name", "label", "subject", "camera", "store"]
+    assert table.splitlines()[2].split()[:2] == ["1.000", name]
