@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "search": ("orvpe.search:search", "the clips of an index that move like this one", ("clip",)),
     "export": ("orvpe.export:export", "a model -> an ONNX file that takes raw joints and a mask", ("weights",)),
     "embed-many": ("orvpe.embed_many:embed_many", "very many pose files -> vectors, with Ray Data", ("paths",)),
+    "serve": ("orvpe.web.command:serve", "a model on this machine's address: a page to try it, and an HTTP API", ()),
     "fuse": ("orvpe.fusion:fuse", "fuse score files of streams or of other models", ("files",)),
     "reproduce": ("orvpe.reproduce:reproduce", "run what a table of results needs, and write it", ("table",)),
     "bench": (

@@ -1,0 +1,217 @@
+"""What the model says of a clip, whole and with joints hidden."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from orvpe.batch import Batch, collate
+from orvpe.clip import Clip
+from orvpe.embed import _fit, embed_batch
+from orvpe.errors import InputError
+from orvpe.generated import ACTIONS, generate
+from orvpe.model import Model, load
+from orvpe.skeleton import unified
+from orvpe.store import Store, write_store
+from orvpe.views import input_dims
+from orvpe.web.hiding import Rectangle, hidden
+from orvpe.web.index import Index, build_index, choose_samples, fit_classifier, titles_for
+
+GENERATED = ("jumping_jack", "wave", "kick")  # samples when there is no store
+_GENERATED_CLIPS = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """A clip's feature (D,), its embedding (128,) where the model has a projection, and what was seen of it.
+
+    Args:
+        feature: float32.
+        embedding: float32 of unit length, or None.
+        visible: (M, T, V) bool.
+    """
+
+    feature: np.ndarray
+    embedding: np.ndarray | None
+    visible: np.ndarray
+
+
+@dataclass(eq=False)
+class Shown:
+    """A clip on the model's layout, as a batch of one, and its vectors once they were asked for."""
+
+    clip: Clip
+    batch: Batch
+    title: str
+    whole: Vectors | None = field(default=None)
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return self.clip.joints.nbytes * 3
+
+
+class Answers:
+    """A model with what its answers refer to.
+
+    Args:
+        model: any; it is copied for inference.
+        name: what to call it.
+        index: clips to compare with, or None.
+        head: a classifier of its features and the classes' labels, or None.
+        samples: clips to begin with.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        name: str,
+        index: Index | None = None,
+        head: tuple[nn.Linear, list[str]] | None = None,
+        samples: list[Shown] | None = None,
+    ) -> None:
+        self.model, self.name, self.index, self.samples = model, name, index, samples or []
+        self.head: nn.Linear | None = head[0] if head is not None else None
+        self.classes: list[str] = head[1] if head is not None else []
+        titles = titles_for(np.array(self.classes)) if self.classes else {}
+        self.titles = [titles.get(c, c) for c in self.classes]
+
+    def show(self, clip: Clip, title: str = "") -> Shown:
+        """A clip made ready.
+
+        Raises:
+            InputError: of another dimension or layout than the model reads.
+        """
+        ready = fit(self.model, clip)
+        return Shown(ready, collate([ready]), title or clip.name or "clip")
+
+    def vectors(self, shown: Shown, part: str | None = None, rectangle: Rectangle | None = None) -> Vectors:
+        """Of the clip, with a part of the body and what is inside a rectangle hidden before anything is computed."""
+        if part is None and rectangle is None:
+            shown.whole = shown.whole or self._vectors(shown.batch)
+            return shown.whole
+        return self._vectors(hidden(shown.batch, part, rectangle))
+
+    def _vectors(self, batch: Batch) -> Vectors:
+        feature, embedding = embed_batch(self.model, batch)
+        return Vectors(feature[0], embedding[0] if embedding is not None else None, batch.visible[0].numpy())
+
+    def probabilities(self, vectors: Vectors) -> np.ndarray:
+        """(classes,) that sum to 1.
+
+        Raises:
+            InputError: there is no classifier.
+        """
+        if self.head is None:
+            raise InputError(
+                "no classifier: serve a fine-tuned model (-w RUN), or give labelled clips to fit one (--store STORE)"
+            )
+        with torch.no_grad():
+            return torch.softmax(self.head(torch.from_numpy(vectors.feature)), dim=0).numpy()
+
+    def searched(self) -> Index:
+        """The index.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.index is None:
+            raise InputError("no index: start orvpe serve with --store STORE")
+        return self.index
+
+    def side(self, vectors: Vectors, nearest: int) -> dict[str, Any]:
+        """Everything that is known of one version of a clip; None for what this server cannot say."""
+        return {
+            "probabilities": self.probabilities(vectors).tolist() if self.head is not None else None,
+            "nearest": self.index.nearest(vectors.feature, nearest) if self.index is not None else None,
+            "point": self.index.point(vectors.feature) if self.index is not None else None,
+        }
+
+    def similarity(self, a: Vectors, b: Vectors) -> float:
+        """Cosine of two features; what all clips of the index share counts for nothing."""
+        centre = self.index.centre if self.index is not None else np.float32(0)
+        return 1.0 if np.array_equal(a.feature, b.feature) else cosine(a.feature - centre, b.feature - centre)
+
+    def compare(self, shown: Shown, part: str | None, rectangle: Rectangle | None, nearest: int = 5) -> dict[str, Any]:
+        """The clip as it is beside the clip with joints hidden."""
+        begun = time.perf_counter()
+        full, occluded = self.vectors(shown), self.vectors(shown, part, rectangle)
+        seen = int(full.visible.sum())
+        return {
+            "hidden": 1 - int(occluded.visible.sum()) / max(seen, 1),
+            "visible": base64.b64encode(np.packbits(occluded.visible).tobytes()).decode(),
+            "cosine": cosine(full.feature, occluded.feature),
+            "similarity": self.similarity(full, occluded),
+            "closer": self.index.closer(full.feature, occluded.feature) if self.index is not None else None,
+            "classes": self.titles,
+            "full": self.side(full, nearest),
+            "occluded": self.side(occluded, nearest),
+            "milliseconds": 1000 * (time.perf_counter() - begun),
+        }
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two vectors; exactly 1 for equal ones."""
+    if np.array_equal(a, b):
+        return 1.0
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    return float(x @ y / max(float(np.linalg.norm(x) * np.linalg.norm(y)), 1e-12))
+
+
+def fit(model: Model, clip: Clip) -> Clip:
+    """The clip on the model's layout.
+
+    Raises:
+        InputError: of another dimension or layout than the model reads.
+    """
+    if input_dims(model.view, clip.dims) != model.dims:
+        units = {2: "2D (pixels)", 3: "3D (metres)"}
+        raise InputError(
+            f"clip {clip.name!r} is {units[clip.dims]}, but this model reads {units[model.dims]} joints; "
+            f"start orvpe serve with a {clip.dims}D model (-w)"
+        )
+    return _fit(model, clip)
+
+
+def open_answers(weights: str, store: str | None) -> Answers:
+    """A model, and a store's clips as index, samples and, for a model without one, to fit a classifier.
+
+    Args:
+        weights: the model.
+        store: clips, labelled or not; None takes generated ones.
+
+    Raises:
+        InputError: a model or store that cannot be read, or that do not fit.
+    """
+    model = load(weights).for_inference()
+    answers = Answers(model, Path(weights).name)
+    if model.head is not None and model.classes:
+        answers = Answers(model, answers.name, head=(model.head, list(model.classes)))
+    if store is not None:
+        opened = Store.open_whole(store)
+        return _with_index(answers, opened, weights, choose_samples(opened.labels), Path(store).stem)
+    if model.layout.joints != unified.joints:  # generated clips are on that one only
+        return answers
+    with TemporaryDirectory(prefix="orvpe-serve-") as folder:
+        made = write_store(Path(folder) / "generated.orvpe", generate(_GENERATED_CLIPS, dims=model.dims))
+        where = np.array([_GENERATED_CLIPS // 2 + list(ACTIONS).index(name) for name in GENERATED])
+        return _with_index(answers, made, weights, where, "generated clips")
+
+
+def _with_index(answers: Answers, store: Store, weights: str, chosen: np.ndarray, source: str) -> Answers:
+    """Samples are strangers to index and classifier, so that what is said of them is not learned by heart."""
+    index, raw = build_index(answers.model, store, weights, leave_out=chosen, source=source)
+    head = (answers.head, answers.classes) if answers.head is not None else fit_classifier(raw, index.labels)
+    found = Answers(answers.model, answers.name, index, head)
+    for i in chosen:
+        title = index.title(str(store.labels[i])) or str(store.names[i])
+        found.samples.append(found.show(store.clip(int(i)), title.replace("_", " ")))
+    return found

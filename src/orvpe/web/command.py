@@ -1,0 +1,112 @@
+"""orvpe serve: the server, started and stopped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import webbrowser
+
+from orvpe.errors import InputError
+
+DEFAULT_WEIGHTS = "kinder-light-3d-joint"
+
+
+def serve(
+    weights: str = DEFAULT_WEIGHTS,
+    store: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    open: bool = False,
+    max_upload: float = 64.0,
+    max_frames: int = 3000,
+    read_seconds: float = 300.0,
+    video_seconds: float = 20.0,
+    readers: int = 2,
+    threads: int = 1,
+) -> None:
+    """Serve a model: a page that shows what hiding joints does to its answers, and an HTTP interface.
+
+    Args:
+        weights: a model's name or folder; one with a classifier brings its own classes.
+        store: clips to search, to map and, where labelled, to fit a classifier on; generated ones when None.
+        host: address to listen on; anything but 127.0.0.1 lets others in, who need no password.
+        port: of that address; 0 for a free one.
+        open: open the page in a browser.
+        max_upload: largest file that is taken, MB.
+        max_frames: longest clip that is taken.
+        read_seconds: longest that reading a file may take.
+        video_seconds: how much of a video is taken, from its beginning.
+        readers: files that are read at a time.
+        threads: CPU threads of an answer.
+
+    Raises:
+        InputError: a model, store or value that does not fit; a port that is taken; the extra is not installed.
+    """
+    for name, value in (("max_frames", max_frames), ("readers", readers), ("threads", threads)):
+        if value < 1:
+            raise InputError(f"{name} is {value}, expected at least 1")
+    for name, amount in (("max_upload", max_upload), ("read_seconds", read_seconds), ("video_seconds", video_seconds)):
+        if not 0 < amount < 1e6:
+            raise InputError(f"{name} is {amount:g}, expected more than 0")
+    if not 0 <= port < 65536:
+        raise InputError(f"port is {port}, expected 0 to 65535")
+    try:
+        import fastapi  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise InputError(f"orvpe serve needs its extra; install orvpe[web] ({error})") from None
+    import torch
+
+    from orvpe.web.answers import open_answers
+    from orvpe.web.app import Limits, make_app
+
+    torch.set_num_threads(threads)
+    listening = _listen(host, port)  # first, as the rest takes a moment
+    with listening:
+        print("opening the model and the clips ...", file=sys.stderr, flush=True)
+        answers = open_answers(weights, store)
+        limits = Limits(
+            int(max_upload * 2**20), max_frames, read_seconds, video_seconds, readers,
+            hosts=tuple({"127.0.0.1", "localhost", "::1", host.lower(), *_own_names(host)}),
+        )  # fmt: skip
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listening.getsockname()[1]}/"
+        clips = f"{len(answers.index):,} clips ({answers.index.source})" if answers.index is not None else "no clips"
+        print(f"{answers.name}, {clips}, {len(answers.classes)} classes: {address}   (Ctrl-C ends it)", flush=True)
+        if open:
+            threading.Timer(0.5, webbrowser.open, [address]).start()
+        config = uvicorn.Config(
+            make_app(answers, limits), log_level="warning", access_log=False, timeout_keep_alive=10, server_header=False
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket: who connects while the model is still being opened waits.
+
+    Raises:
+        InputError: the port is taken, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(2048)
+    except OSError as error:
+        raise InputError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
+    return listening
+
+
+def _own_names(host: str) -> set[str]:
+    """Names that others may call this machine by, where it listens on all its addresses."""
+    if host not in ("0.0.0.0", "::", ""):
+        return set()
+    name = socket.gethostname().lower()
+    found = {name, socket.getfqdn().lower()}
+    try:
+        return found | {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+    except OSError:
+        return found

@@ -1,0 +1,174 @@
+"""The clips that answers refer to: features of a store in memory, their neighbours, a classifier, a map.
+
+Made anew at each start, for stores that are searched exactly in milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from orvpe.batch import ResidentStore
+from orvpe.datasets import PROTOCOLS
+from orvpe.evaluate import check_fits
+from orvpe.features import extract
+from orvpe.model import Model
+from orvpe.probe import logistic_probe
+from orvpe.store import Store
+
+MAX_INDEXED = 5000  # of a larger store, evenly spread
+MAX_SAMPLES = 6
+_IN_A_CLASS = 4  # clips that a class needs for one of them to be a sample
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """Features of clips with what is known of them.
+
+    Args:
+        where: (N,) int64 position of each clip in its store.
+        centre: (D,) float32, the mean feature.  It is taken off every feature: what all clips share tells none apart.
+        features: (N, D) float32 unit vectors of what is left.
+        names, labels, subjects, cameras: (N,) text, '' where unknown.
+        mean: (D,) of the unit vectors.
+        axes: (D, 2) their two principal directions.
+        scale: what the largest coordinate on the map is divided by.
+        titles: label -> what it means, where a known data set says it.
+        source: where the clips are from, for people.
+    """
+
+    where: np.ndarray
+    centre: np.ndarray
+    features: np.ndarray
+    names: np.ndarray
+    labels: np.ndarray
+    subjects: np.ndarray
+    cameras: np.ndarray
+    mean: np.ndarray
+    axes: np.ndarray
+    scale: float
+    titles: dict[str, str]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def nearest(self, feature: np.ndarray, count: int) -> list[dict[str, Any]]:
+        """The clips most alike to a feature (D,), the most alike first, with their cosine similarity."""
+        similarity = self.similarity(feature)
+        return [
+            {
+                "name": str(self.names[i]),
+                "label": self.title(str(self.labels[i])),
+                "subject": str(self.subjects[i]) or None,
+                "camera": str(self.cameras[i]) or None,
+                "similarity": float(similarity[i]),
+            }
+            for i in np.argsort(-similarity, kind="stable")[:count]
+        ]
+
+    def similarity(self, feature: np.ndarray) -> np.ndarray:
+        """(N,) cosine similarity of a feature (D,) to every clip."""
+        return self.features @ self.unit(feature)
+
+    def unit(self, feature: np.ndarray) -> np.ndarray:
+        """A feature (..., D) as those of the index are."""
+        return _unit(feature - self.centre)
+
+    def closer(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Share of the clips that are less alike to feature ``a`` than feature ``b`` is."""
+        return float((self.similarity(a) < self.unit(a) @ self.unit(b)).mean())
+
+    def point(self, feature: np.ndarray) -> tuple[float, float]:
+        """Where a feature (D,) lies on the map; the index's own clips lie within -1 to 1."""
+        x, y = (self.unit(feature) - self.mean) @ self.axes / self.scale
+        return float(x), float(y)
+
+    def points(self) -> np.ndarray:
+        """(N, 2) of all clips."""
+        return (self.features - self.mean) @ self.axes / self.scale
+
+    def title(self, label: str) -> str | None:
+        return self.titles.get(label, label) or None
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """Along the last axis; a zero vector stays one."""
+    return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
+
+
+def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (D,), two principal directions (D, 2) and the largest coordinate along them, of (N, D)."""
+    mean = features.mean(axis=0)
+    _, _, directions = np.linalg.svd(features - mean, full_matrices=False)
+    axes = np.zeros((features.shape[1], 2), features.dtype)
+    axes[:, : min(2, len(directions))] = directions[:2].T
+    scale = float(np.abs((features - mean) @ axes).max())
+    return mean, axes, scale if scale > 1e-9 else 1.0
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of ``count`` positions, evenly."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def choose_samples(labels: np.ndarray, most: int = MAX_SAMPLES) -> np.ndarray:
+    """Positions of clips to show: one of each of some classes, of (N,) labels; evenly spread without labels."""
+    known = [label for label in np.unique(labels) if label]
+    if not known:
+        return spread(len(labels), most)
+    classes = [np.flatnonzero(labels == label) for label in known]
+    large = [c for c in classes if len(c) >= _IN_A_CLASS]
+    return np.array([large[i][len(large[i]) // 2] for i in spread(len(large), most)] if large else [], np.int64)
+
+
+def titles_for(labels: np.ndarray) -> dict[str, str]:
+    """What labels mean, where a data set's protocol knows them all."""
+    used = set(labels.tolist()) - {""}
+    for protocol in PROTOCOLS.values():
+        if used and protocol.titles and used <= set(protocol.titles):
+            return dict(protocol.titles)
+    return {}
+
+
+def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray, source: str) -> tuple[Index, Tensor]:
+    """The index of a store, and its clips' raw features (N, D).
+
+    Args:
+        model: for inference.
+        store: its clips.
+        weights: what to call the model in a message.
+        leave_out: positions of clips that are to be strangers to it.
+        source: where the clips are from, for people.
+
+    Raises:
+        InputError: clips that the model does not read.
+    """
+    check_fits(model, store, weights)
+    chosen = np.setdiff1d(spread(len(store), MAX_INDEXED), leave_out)
+    if not len(chosen):
+        chosen = np.arange(len(store))
+    raw = extract(model, ResidentStore(store, "cpu"), chosen).float().cpu()
+    centre = raw.numpy().mean(axis=0)
+    features = _unit(raw.numpy() - centre)
+    text = {name: getattr(store, name)[chosen] for name in ("names", "labels", "subjects", "cameras")}
+    mean, axes, scale = principal_axes(features)
+    index = Index(
+        chosen, centre, features, **text, mean=mean, axes=axes, scale=scale,
+        titles=titles_for(store.labels), source=source,
+    )  # fmt: skip
+    return index, raw
+
+
+def fit_classifier(raw: Tensor, labels: np.ndarray) -> tuple[nn.Linear, list[str]] | None:
+    """Logistic regression on (N, D) features; None where there are not two classes to tell apart."""
+    labelled = np.flatnonzero(labels != "")
+    classes, target = np.unique(labels[labelled], return_inverse=True)
+    if len(classes) < 2:
+        return None
+    head = logistic_probe(raw[torch.from_numpy(labelled)], torch.from_numpy(target), len(classes))
+    return head.float().requires_grad_(False), [str(c) for c in classes]

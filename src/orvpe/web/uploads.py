@@ -1,0 +1,77 @@
+"""Uploads: to a temporary folder under a harmless name, read by another process, then gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath
+
+from orvpe.clip import Clip
+from orvpe.errors import InputError
+from orvpe.web.reading import ReadOptions, arguments, load_clips
+
+_MAX_NAME = 100
+
+
+def safe_name(given: str | None) -> str:
+    """A file name without folders, control characters, or a dot in front; what follows the last dot stays.
+
+    Names carry meaning (NTU's ``S001C001P001R001A001.skeleton``), so what is harmless is left alone.
+    """
+    name = PurePosixPath((given or "").replace("\\", "/")).name
+    name = re.sub(r"[^\w .()@+=-]", "_", name).strip(" .")
+    if len(name) > _MAX_NAME:
+        name = name[: _MAX_NAME - 20] + name[-20:]
+    return name or "upload"
+
+
+async def read_upload(
+    chunks: AsyncIterator[bytes], name: str | None, options: ReadOptions, seconds: float
+) -> tuple[list[Clip], list[str]]:
+    """The clips of an uploaded file, and notes for people.
+
+    Args:
+        chunks: its bytes.
+        name: what the client calls it.
+        options: how to read it.
+        seconds: how long that may take.
+
+    Raises:
+        InputError: as `orvpe.web.reading.read_file`; it took too long, or the process that read it died.
+    """
+    with tempfile.TemporaryDirectory(prefix="orvpe-serve-") as folder:
+        path, out = Path(folder) / "in" / safe_name(name), Path(folder) / "out.npz"
+        path.parent.mkdir()
+        with path.open("xb") as file:
+            async for chunk in chunks:
+                file.write(chunk)
+        if not path.stat().st_size:
+            raise InputError(f"{path.name}: empty file")
+        code, said = await _run(arguments(path, out, options), seconds, path.name)
+        if code == 2 and said:
+            raise InputError(said.splitlines()[-1].replace(f"{path.parent}{os.sep}", ""))
+        if code:
+            raise InputError(f"{path.name}: cannot be read (its reader ended with code {code})")
+        return load_clips(out)
+
+
+async def _run(words: list[str], seconds: float, name: str) -> tuple[int, str]:
+    """Exit code and stderr of a process that is ended with its time, or with the request."""
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **one_thread},
+    )  # fmt: skip
+    try:
+        _, said = await asyncio.wait_for(process.communicate(), seconds)
+    except asyncio.TimeoutError:
+        raise InputError(f"{name}: reading it took longer than {seconds:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, said.decode(errors="replace").strip()
