@@ -308,3 +308,17 @@ def test_streams_work_on_any_leading_axes() -> None:
         a, _ = stream(raw.joints, raw.visible, name, unified)
         b, _ = stream(raw.joints[0, 0], raw.visible[0, 0], name, unified)
         assert same_bits(a[0, 0], b)
+
+
+def test_a_2d_body_without_a_whole_bone_is_not_left_in_pixels() -> None:
+    """Where no bone has both ends, the box around what is seen stands for the body."""
+    raw = batch((9, 14), dims=2)
+    seen = torch.zeros_like(raw.visible)
+    seen[..., [unified.index("head"), unified.index("left_elbow"), unified.index("right_knee")]] = True
+    raw = raw.with_(visible=seen, joints=torch.where(seen[..., None], raw.joints, 0.0))
+    small = normalize_2d(raw, "body").joints
+    assert 0.5 < small.abs().max() <= 1.5  # 200 pixels wide before
+    large = normalize_2d(raw.with_(joints=7 * raw.joints), "body").joints
+    torch.testing.assert_close(large, small, rtol=1e-4, atol=1e-5)  # indifferent to how far away the person is
+    nobody = raw.with_(visible=torch.zeros_like(seen), joints=torch.zeros_like(raw.joints))
+    assert (normalize_2d(nobody, "body").joints == 0).all()

@@ -193,7 +193,11 @@ def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
 
 
 def _stature(batch: Batch) -> Tensor:
-    """(N,) estimated height of the first person, from those of its bones that are seen; 1 when none is."""
+    """(N,) estimated height of the first person, from those of its bones that are seen.
+
+    Where none is seen, 3D takes a metre, and 2D the largest side of the box around the first person's joints: of 2D
+    nobody knows how large a pixel is, and a body left in pixels would outweigh all others of a batch.
+    """
     total = batch.joints.new_zeros(batch.clips)
     share = torch.zeros_like(total)
     for (child, parent), part in _BONES.items():
@@ -203,7 +207,18 @@ def _stature(batch: Batch) -> Tensor:
         ok = a[1] & b[1]  # (N, T)
         length = ((a[0] - b[0]).norm(dim=-1) * ok).sum(dim=1) / ok.sum(dim=1).clamp(min=1)
         total, share = total + length, share + part * ok.any(dim=1)
-    return torch.where((share > 0) & (total > 1e-6), total / share.clamp(min=1e-6), 1.0)
+    return torch.where((share > 0) & (total > 1e-6), total / share.clamp(min=1e-6), _unknown_stature(batch))
+
+
+def _unknown_stature(batch: Batch) -> Tensor:
+    """(N,) what stands for the height of the first person when none of its bones is seen."""
+    if batch.dims == 3:
+        return batch.joints.new_ones(batch.clips)
+    joints, seen = batch.joints[:, 0], batch.visible[:, 0, ..., None]
+    low = torch.where(seen, joints, torch.inf).amin(dim=(1, 2))  # (N, 2)
+    high = torch.where(seen, joints, -torch.inf).amax(dim=(1, 2))
+    side = (high - low).amax(dim=1)  # -inf where nothing is seen
+    return torch.where(side > 1e-6, side, 1.0)
 
 
 def bones(joints: Tensor, visible: Tensor, layout: Layout = unified) -> tuple[Tensor, Tensor]:
