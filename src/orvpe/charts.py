@@ -95,7 +95,7 @@ def robustness_chart(
     axes.set_xticks(range(len(parts)), ["clean" if p == "none" else p.replace("_", "\n") for p in parts])
     axes.set_ylabel(label)
     axes.set_title(f"{results['protocol']}: hidden parts")
-    axes.legend(frameon=False, fontsize=8, ncols=len(models), loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    axes.legend(frameon=False, fontsize=8, ncols=len(models), loc="upper center", bbox_to_anchor=(0.5, -0.24))
     for i, (title, values) in enumerate(panels.items()):
         panel = figure.add_subplot(grid[1 + i // 2, i % 2])
         pattern = sweeps[title][0]

@@ -80,7 +80,10 @@ def serve(
         config = uvicorn.Config(
             make_app(answers, limits), log_level="warning", access_log=False, timeout_keep_alive=10, server_header=False
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        server.run(sockets=[listening])
+        if server.should_exit:  # a process started with Ctrl-C ignored, as in the background of a script, ends alike
+            raise KeyboardInterrupt
 
 
 def _listen(host: str, port: int) -> socket.socket:
