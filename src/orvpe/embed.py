@@ -63,7 +63,7 @@ def embed_clips(
         InputError: clips of another dimension, or that share no joint with the model's layout; no such occlusion.
     """
     device = next(model.parameters()).device
-    ready = [_fit(model, c) for c in clips]
+    ready = [fit_clip(model, c) for c in clips]
     parts = [
         embed_batch(model, collate([ready[i] for i in chosen], device), occlusion, seed, int(chosen[0]))[0]
         for chosen in batches(np.arange(len(ready)), batch_size)
@@ -71,7 +71,7 @@ def embed_clips(
     return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)
 
 
-def _fit(model: Model, clip: Clip) -> Clip:
+def fit_clip(model: Model, clip: Clip) -> Clip:
     if input_dims(model.view, clip.dims) != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
     check_pixels(clip)
@@ -246,7 +246,7 @@ def _batches(
         for item in items:
             try:
                 found = read_clips(reader, source, item, options)
-                waiting += [_fit(model, c) for c in found]
+                waiting += [fit_clip(model, c) for c in found]
                 for doubt in (d for c in found for d in misspelt(c.layout)):
                     if doubt not in said:
                         said.add(doubt)
@@ -284,7 +284,7 @@ def read_item(model: Model, source: Source, reader: Format, item: Item, options:
         InputError: it cannot be read, or does not fit the model.
         NoSkeleton: nobody is in it.
     """
-    return [_fit(model, c) for c in read_clips(reader, source, item, options)]
+    return [fit_clip(model, c) for c in read_clips(reader, source, item, options)]
 
 
 def clip_text(clips: list[Clip]) -> _Text:

@@ -15,7 +15,7 @@ from torch import nn
 
 from orvpe.batch import Batch, collate
 from orvpe.clip import Clip
-from orvpe.embed import _fit, embed_batch
+from orvpe.embed import embed_batch, fit_clip
 from orvpe.errors import InputError
 from orvpe.generated import ACTIONS, generate
 from orvpe.model import Model, load
@@ -178,7 +178,7 @@ def fit(model: Model, clip: Clip) -> Clip:
             f"clip {clip.name!r} is {units[clip.dims]}, but this model reads {units[model.dims]} joints; "
             f"start orvpe serve with a {clip.dims}D model (-w)"
         )
-    return _fit(model, clip)
+    return fit_clip(model, clip)
 
 
 def open_answers(weights: str, store: str | None) -> Answers:
