@@ -252,12 +252,13 @@ class StoreWriter:
         if len(self._rows) >= _BATCH_CLIPS or self._values >= _BATCH_VALUES:
             self._flush()
 
-    def add_store(self, store: Store, chosen: np.ndarray | None = None) -> None:
+    def add_store(self, store: Store, chosen: np.ndarray | None = None, labels: np.ndarray | None = None) -> None:
         """Append clips of another store as they are, without quantising again.
 
         Args:
             store: the other store.
             chosen: (n,) positions of the clips in it, ascending; all when None.
+            labels: text, one for each clip of the other store, in place of its own.
 
         Raises:
             InputError: another layout or dimension than this store's; a clip that is damaged.
@@ -268,9 +269,13 @@ class StoreWriter:
         self._rows_to_batch()
         first = 0
         for batch in store.table.to_batches():
+            here = slice(first, first + len(batch))
+            first = here.stop
+            if labels is not None:
+                own = pa.array(labels[here].tolist(), self._schema.field("label").type)
+                batch = batch.set_column(self._schema.get_field_index("label"), "label", own)
             if chosen is not None:
-                inside = chosen[(chosen >= first) & (chosen < first + len(batch))] - first
-                first += len(batch)
+                inside = chosen[(chosen >= here.start) & (chosen < here.stop)] - here.start
                 batch = batch.take(pa.array(inside))
             self._batches.append(batch)
             self._values += len(batch.column("joints").flatten())
