@@ -1,7 +1,7 @@
 """Classes of one's own made of a store's labels, by a YAML file: several labels one class, others left out.
 
-    walk: [set2/0/*, "*/Walk-in-place*"]
-    jump: ["*/Jump"]
+walk: [set2/0/*, "*/Walk-in-place*"]
+jump: ["*/Jump"]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_classes(path: str) -> dict[str, list[str]]:
     except yaml.YAMLError as error:
         raise InputError(f"classes {path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(data, dict) or not data:
-        raise InputError(f"classes {path}: expected lines like 'jump: [\"*/Jump\", \"*/hop\"]'")
+        raise InputError(f'classes {path}: expected lines like \'jump: ["*/Jump", "*/hop"]\'')
     found = {}
     for name, patterns in data.items():
         patterns = [patterns] if isinstance(patterns, str) else patterns

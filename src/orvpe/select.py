@@ -1,4 +1,4 @@
-"""A part of a store as a store of its own: for pre-training on the training clips alone, or with classes of one's own."""
+"""A part of a store as a store of its own: the training clips for pre-training, or classes of one's own."""
 
 from __future__ import annotations
 
