@@ -35,7 +35,7 @@ GOOD = task(pose_detector=b"a", pose_landmarks_detector=b"b")
 
 def refuse(text: str):  # type: ignore[no-untyped-def]
     def source() -> bytes:
-        raise weights._NotThere(text)
+        raise weights.NotThere(text)
 
     return source
 
@@ -88,17 +88,17 @@ def test_what_is_not_expected_is_not_taken(tmp_path: Path, monkeypatch: pytest.M
         pass
 
     monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: Answer(b"<html>log in first</html>"))
-    with pytest.raises(weights._NotThere, match="sent something else"):
+    with pytest.raises(weights.NotThere, match="sent something else"):
         weights.from_address()
     wheel = tmp_path / "mediapipe.whl"
     with zipfile.ZipFile(wheel, "w") as file:
         for name in weights._NETWORKS:
             file.writestr(name, b"another network")
-    with pytest.raises(weights._NotThere, match="has checksum"):
+    with pytest.raises(weights.NotThere, match="has checksum"):
         weights.bundle_of_wheel(wheel)
     with zipfile.ZipFile(wheel, "w") as file:
         file.writestr("something", b"")
-    with pytest.raises(weights._NotThere, match="no item named"):
+    with pytest.raises(weights.NotThere, match="no item named"):
         weights.bundle_of_wheel(wheel)
 
 

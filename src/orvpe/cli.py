@@ -67,7 +67,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "how fast it is here, beside references and the machine's limits",
         ("parts",),
     ),
-    "demo": ("orvpe.demo:demo", "the whole method end to end, on N-UCLA or on generated clips", ()),
+    "demo": ("orvpe.demo:demo", "who does what in a video, and what hiding half the body changes", ("video",)),
+    "walkthrough": ("orvpe.walkthrough:walkthrough", "the method end to end, on N-UCLA or on generated clips", ()),
     "models": ("orvpe.pretrained:models", "list the models that come with orvpe, or print a card", ("name",)),
     "recipes": ("orvpe.cli:recipes", "list the shipped recipes, or print one", ("name",)),
 }

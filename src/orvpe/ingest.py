@@ -111,6 +111,7 @@ def ingest(
     stride: int | None = None,
     min_frames: int = 1,
     up: str = "y",
+    subject: str | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -136,6 +137,7 @@ def ingest(
         stride: frames from one window to the next; half a window when not given.
         min_frames: leave out clips with fewer frames.
         up: the axis that points up in 3D sources: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        subject: who is seen, where the source does not say.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -168,6 +170,7 @@ def ingest(
         min_confidence=min_confidence,
         max_people=max_people,
         up=up,
+        subject=subject,
     )
     settings = {
         "layout": layout,
@@ -182,6 +185,7 @@ def ingest(
         "stride": stride,
         "min_frames": min_frames,
         "up": up,
+        "subject": subject,
     }
     parts = target.with_name(target.name + ".parts")
     jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)

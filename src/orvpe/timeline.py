@@ -193,6 +193,13 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     return Timeline(clip.name, seconds, mean, visible, spans)
 
 
+def windows_of(clip: Clip, options: WindowOptions) -> list[Clip]:
+    """The windows of a clip that knows its frame rate, by options that are filled in."""
+    assert clip.fps is not None
+    starts, length = window_starts(clip.frames, *options.frames(clip.fps))
+    return list(_cut(clip, starts, length))
+
+
 def _every(chosen: np.ndarray) -> range:
     return range(0, len(chosen), _MANY)
 

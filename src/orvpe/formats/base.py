@@ -34,6 +34,7 @@ class Options:
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, the most energetic ones.
         up: the axis that points up in 3D sources, one of `orvpe.formats.reading.UP`.
+        subject: who is seen, where the file does not say.
     """
 
     layout: Layout | None = None
@@ -43,6 +44,7 @@ class Options:
     min_confidence: float = 0.1
     max_people: int = 2
     up: str = "y"
+    subject: str | None = None
 
 
 Item = tuple[str, ...]

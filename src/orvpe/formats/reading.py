@@ -25,7 +25,7 @@ UP = tuple(_TURNS)
 
 
 def read_clips(reader: Format, source: Source, item: Item, options: Options) -> list[Clip]:
-    """An item's clips, 3D ones turned so that y is up.
+    """An item's clips, 3D ones turned so that y is up, with the subject of the options where they have none.
 
     Raises:
         InputError: as the reader; coordinates that are no pixels; ``options.up`` for 2D clips.
@@ -34,7 +34,7 @@ def read_clips(reader: Format, source: Source, item: Item, options: Options) -> 
     clips = reader.read(source, item, options)
     for clip in clips:
         check_pixels(clip)
-    return [turn_up(clip, options.up) for clip in clips]
+    return [turn_up(c if c.subject else c.with_(subject=options.subject), options.up) for c in clips]
 
 
 def check_pixels(clip: Clip) -> None:

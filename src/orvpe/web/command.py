@@ -15,6 +15,7 @@ DEFAULT_WEIGHTS = "kinder-light-3d-joint"
 def serve(
     weights: str = DEFAULT_WEIGHTS,
     store: str | None = None,
+    samples: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     open: bool = False,
@@ -30,6 +31,7 @@ def serve(
     Args:
         weights: a model's name or folder; one with a classifier brings its own classes.
         store: clips to search, to map and, where labelled, to fit a classifier on; generated ones when None.
+        samples: store of clips to begin with; some of ``store`` when None.
         host: address to listen on; anything but 127.0.0.1 lets others in, who need no password.
         port: of that address; 0 for a free one.
         open: open the page in a browser.
@@ -66,7 +68,7 @@ def serve(
     listening = _listen(host, port)  # first, as the rest takes a moment
     with listening:
         print("opening the model and the clips ...", file=sys.stderr, flush=True)
-        answers = open_answers(weights, store)
+        answers = open_answers(weights, store, samples)
         limits = Limits(
             int(max_upload * 2**20), max_frames, read_seconds, video_seconds, readers,
             hosts=tuple({"127.0.0.1", "localhost", "::1", host.lower(), *_own_names(host)}),
@@ -101,6 +103,15 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise InputError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
     return listening
+
+
+def free_port(wanted: int, host: str = "127.0.0.1") -> int:
+    """The port wanted, or 0, which stands for any free one, where it is taken."""
+    try:
+        _listen(host, wanted).close()
+    except InputError:
+        return 0
+    return wanted
 
 
 def _own_names(host: str) -> set[str]:

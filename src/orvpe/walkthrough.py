@@ -1,7 +1,7 @@
-"""The main job end to end, on real data where it is at hand: ingest, pre-training without labels, probes, occlusions.
+"""The method end to end, on real data where it is at hand: ingest, pre-training without labels, probes, occlusions.
 
 Every step is a command that a user could type; it is printed and then run as printed.  Training resumes by itself and
-finished steps are left alone, so an interrupted demo goes on when it is started again.
+finished steps are left alone, so an interrupted walkthrough goes on when it is started again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PROBES = {
 
 @dataclass(frozen=True)
 class Data:
-    """What the demo runs on.
+    """What the walkthrough runs on.
 
     Args:
         name: of its store.
@@ -133,20 +133,20 @@ class Steps:
         write_atomic(self.record, json.dumps(self.done, indent=1) + "\n")
 
 
-def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, restart: bool = False) -> Path:
+def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: float = 3.0, restart: bool = False) -> Path:
     """Run the whole method on N-UCLA, or on a generated set where that is not at hand, and say what happens.
 
     Args:
         out: folder for everything that is made.
         data: folder with nw-ucla-skeletons.zip; else ORVPE_DATA and ../shared/data are looked into.
         minutes: of pre-training on two idle cores; sets the number of epochs, at most 35.
-        restart: begin anew although the folder holds an earlier demo.
+        restart: begin anew although the folder holds an earlier one.
 
     Returns:
         The page with the results, index.html in the folder.
 
     Raises:
-        InputError: no N-UCLA in the folder given; a number of minutes that is not above 0; a folder that holds a demo
+        InputError: no N-UCLA in the folder given; a number of minutes that is not above 0; a folder that holds one
             with other settings.
     """
     if not minutes > 0:
@@ -158,7 +158,7 @@ def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, resta
     steps = Steps(folder, restart)
     store, train = folder / f"{source.name}.orvpe", folder / f"{source.name}-train.orvpe"
     again = ["--restart"] if restart else []
-    print(f"orvpe demo: everything goes into {folder}\ndata: {source.about}")
+    print(f"orvpe walkthrough: everything goes into {folder}\ndata: {source.about}")
 
     if source.path is None:
         words = ["generate", str(store), "--count", str(GENERATED_CLIPS), "--overwrite"]
@@ -203,7 +203,7 @@ def demo(out: str = "demo", data: str | None = None, minutes: float = 3.0, resta
 
 
 def _planned(plan: Path, minutes: float, clips: int, restart: bool) -> int:
-    """Epochs that this machine gets through in ``minutes``; a demo that goes on keeps what it began with."""
+    """Epochs that this machine gets through in ``minutes``; one that goes on keeps what it began with."""
     if plan.exists() and not restart:
         before = json.loads(plan.read_text(encoding="utf-8"))
         if before["minutes"] == minutes:
@@ -216,7 +216,7 @@ def _planned(plan: Path, minutes: float, clips: int, restart: bool) -> int:
 
 
 def clips_a_minute() -> float:
-    """Clips that one thread pre-trains on in a minute by the demo's recipe, from a few seconds of doing it."""
+    """Clips that one thread pre-trains on in a minute by its recipe, from a few seconds of doing it."""
     import torch
 
     from orvpe.cli import parse
@@ -248,7 +248,7 @@ def clips_a_minute() -> float:
 def _present(folder: Path, source: Data, results: dict[str, dict[str, Any]], epochs: int, clips: int) -> Path:
     """The figures and the page."""
     from orvpe.charts import curve_chart, occlusion_chart
-    from orvpe.demo_page import draw_occlusions, write_page
+    from orvpe.walkthrough_page import draw_occlusions, write_page
 
     note = "" if source.path else " (generated data)"
     rows = {PROBES[k]: {o: v["top1"] for o, v in r["occlusions"].items()} for k, r in results.items()}

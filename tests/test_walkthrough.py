@@ -1,4 +1,4 @@
-"""The demo on a few generated clips: runs, writes its page, and leaves finished steps alone."""
+"""The walkthrough on a few generated clips: runs, writes its page, and leaves finished steps alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orvpe import demo as home
+from orvpe import walkthrough as home
 from orvpe.cli import main
 from orvpe.errors import InputError
 
@@ -18,33 +18,33 @@ def test_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     inside = tmp_path / "a" / "b"
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)  # nothing at ../shared/data
-    assert main(["demo", "--minutes", "0.01"]) == 0
+    assert main(["walkthrough", "--minutes", "0.01"]) == 0
     said = capsys.readouterr().out
     assert "GENERATED" in said
     assert "[GENERATED data]" in said
     assert "done before" not in said
-    page = Path("demo/index.html").read_text(encoding="utf-8")
+    page = Path("walkthrough/index.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 4
     assert page.count("$ ") == 0
     for kind in ("random", "temporal", "subgraph"):
-        results = json.loads(Path(f"demo/probe-{kind}/results.json").read_text(encoding="utf-8"))
+        results = json.loads(Path(f"walkthrough/probe-{kind}/results.json").read_text(encoding="utf-8"))
         assert results["generated_data"] is True
         assert list(results["occlusions"]) == ["none", "upper", "lower", "right", "left", "centre"]
         assert f"{results['occlusions']['none']['top1']:.1f}" in said
 
     # pre-training saw the training clips and nothing else
-    card = json.loads(Path("demo/pretrained-subgraph/card.json").read_text(encoding="utf-8"))
+    card = json.loads(Path("walkthrough/pretrained-subgraph/card.json").read_text(encoding="utf-8"))
     assert card["trained"]["clips"] == 140
     assert card["view"]["occlusion"] == "subgraph"
 
-    assert main(["demo", "--minutes", "0.01"]) == 0
+    assert main(["walkthrough", "--minutes", "0.01"]) == 0
     assert capsys.readouterr().out.count("done before") == 7
 
 
 def test_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="in it"):
         home.find_data(str(tmp_path))
-    assert main(["demo", "--out", str(tmp_path / "d"), "--minutes", "0"]) == 2
+    assert main(["walkthrough", "--out", str(tmp_path / "d"), "--minutes", "0"]) == 2
     assert "minutes is 0" in capsys.readouterr().err
 
 
@@ -64,7 +64,7 @@ def test_epochs_follow_the_machine_and_stay(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(home, "clips_a_minute", lambda: 3000.0)
     assert home._planned(plan, 3.0, 1000, restart=False) == 9
     monkeypatch.setattr(home, "clips_a_minute", lambda: 1e6)
-    assert home._planned(plan, 3.0, 1000, restart=False) == 9  # a demo that goes on
+    assert home._planned(plan, 3.0, 1000, restart=False) == 9  # one that goes on
     assert home._planned(plan, 4.0, 1000, restart=False) == home.MOST_EPOCHS
     monkeypatch.setattr(home, "clips_a_minute", lambda: 1.0)
     assert home._planned(plan, 4.0, 1000, restart=True) == 2

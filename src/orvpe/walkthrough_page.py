@@ -1,4 +1,4 @@
-"""The demo's results as one page that needs no other file."""
+"""The walkthrough's results as one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def draw_occlusions(store: Path, path: Path) -> None:
 
 
 def write_page(folder: Path, about: str, table: str, gain: str, epochs: int, clips: int, commands: list[str]) -> Path:
-    """Write index.html into the demo's folder, its pictures inside it.
+    """Write index.html into the walkthrough's folder, its pictures inside it.
 
     Args:
-        folder: of the demo, with its pictures.
+        folder: of the walkthrough, with its pictures.
         about: the data, in words.
         table: accuracies, as text.
         gain: what pre-training brought, in words.
@@ -53,8 +53,8 @@ def write_page(folder: Path, about: str, table: str, gain: str, epochs: int, cli
         return f'<img alt="{escape(what)}" src="data:image/png;base64,{data}">'
 
     lines = [
-        "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">', "<title>orvpe demo</title>",
-        f"<style>{_STYLE}</style></head><body>", "<h1>orvpe demo</h1>", f"<p>Data: {escape(about)}.</p>",
+        "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">', "<title>orvpe walkthrough</title>",
+        f"<style>{_STYLE}</style></head><body>", "<h1>orvpe walkthrough</h1>", f"<p>Data: {escape(about)}.</p>",
         f"<p>Two encoders were pre-trained without labels on the {clips:,} training clips, {epochs} epochs each: one"
         " with SubG-DA, which hides a part of the body in every view, one with the temporal sub-graph alone. A linear"
         " classifier was then fitted on the frozen features of whole training clips, and tested on clean test clips and"

@@ -1,0 +1,66 @@
+"""Files of others, fetched once, checked and kept in the user's cache; none of them is part of orvpe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_PIP_SECONDS = 600.0
+
+
+class NotThere(Exception):
+    """A source that does not answer, or not with what was expected."""
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept: ``$XDG_CACHE_HOME/orvpe``, or ``~/.cache/orvpe``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orvpe"
+
+
+@contextmanager
+def wheel(requirement: str, *options: str) -> Iterator[Path]:
+    """A wheel from the package index that pip is set to, for as long as the block lasts; it is not installed.
+
+    Args:
+        requirement: name==version.
+        options: of ``pip download``, for another platform than this one.
+
+    Raises:
+        NotThere: pip cannot download it.
+    """
+    with tempfile.TemporaryDirectory(prefix="orvpe-wheel-") as folder:
+        words = [
+            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--only-binary=:all:",
+            *options, "--dest", folder, requirement,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NotThere(f"pip cannot download {requirement} ({error})") from None
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or not wheels:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise NotThere(f"pip cannot download {requirement} ({last})")
+        yield wheels[0]
+
+
+def keep(data: bytes, kept: Path) -> Path:
+    """Write beside and rename: another process may read or write the same."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, kept)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return kept
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
