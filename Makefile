@@ -1,16 +1,21 @@
 # Needs python3 (3.10 to 3.13) with venv, and make; everything else goes into .venv.
-#   make demo    install, and run the main job end to end
-#   make test    install what tests need too, and run them
+#   make demo          install, and run the main job: who does what in a video, also with half the body hidden
+#   make test          install what tests need too, and run them
+#   make walkthrough   the method end to end: pre-training without labels, and what it brings
 PYTHON ?= python3
 DEMO ?= demo
+WALKTHROUGH ?= walkthrough
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTS := pyproject.toml constraints.txt
 
-.PHONY: demo install test lint clean
+.PHONY: demo walkthrough install test lint clean
 
 demo: .venv/installed
 	$(BIN)/orvpe demo --out $(DEMO)
+
+walkthrough: .venv/installed
+	$(BIN)/orvpe walkthrough --out $(WALKTHROUGH)
 
 install: .venv/installed
 
@@ -23,12 +28,12 @@ lint: .venv/installed-test
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO)
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO) $(WALKTHROUGH)
 
 # The stamps are younger than what they were made from, so nothing is installed twice.
 .venv/installed: $(WANTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[video,web]'
 	touch $@
 
 .venv/installed-test: .venv/installed

@@ -1,0 +1,36 @@
+"""What the demo says, as text."""
+
+from __future__ import annotations
+
+from orvpe.demo.told import VERSIONS, Told, similarities, steadiness
+from orvpe.occlusion import SUBGRAPHS
+from orvpe.timeline import UNSURE
+
+
+def table(people: list[Told]) -> str:
+    """What everybody does, and how often hiding a part leaves that as it is, as text."""
+    wide = max(len(person.name) for person in people)
+    said = [(person, span) for person in people for span in person.spans()]
+    labels = [f"unsure ({span.best}?)" if span.label == UNSURE else span.label for _, span in said]
+    text = max(len("action"), *map(len, labels))
+    lines = [
+        f"{'':<{wide + text + 27}}the same with this hidden, % of the time",
+        f"{'person':<{wide}}  {'from':>6}  {'to':>6}  {'action':<{text}}  score"
+        + "".join(f"{part:>8}" for part in SUBGRAPHS),
+    ]
+    for (person, span), label in zip(said, labels, strict=True):
+        cells = [person.same(span, part) for part in SUBGRAPHS]
+        row = "".join(f"{'-' if c is None or span.label == UNSURE else f'{100 * c:.0f}':>8}" for c in cells)
+        times = f"{span.start:>5.1f}s  {span.end:>5.1f}s"
+        lines.append(f"{person.name:<{wide}}  {times}  {label:<{text}}  {span.score:>5.2f}{row}")
+    kept = steadiness(people)
+    if kept:
+        mean = 100 * sum(kept.values()) / len(kept)
+        lines.append(f"\nHalf the body hidden, the label stays {mean:.0f} % of the time, of what the model was sure of.")
+    if any(len(person.features[VERSIONS[0]]) for person in people):
+        same, others = similarities(people)
+        hidden = ", ".join(f"{part} {value:.2f}" for part, value in same.items())
+        lines.append(f"Similarity of a moment to itself with a part hidden: {hidden}")
+        if others is not None:
+            lines.append(f"Similarity of one person to another: {others:.2f}")
+    return "\n".join(lines)
