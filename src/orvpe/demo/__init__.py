@@ -20,6 +20,7 @@ from orvpe.video.options import PoseOptions
 
 WEIGHTS = "everyday-light-2d-joint"
 PAGES = ("auto", "report", "serve")
+_IN_THE_SAMPLE = 2  # people: looking for more takes time
 _MOST_SECONDS = 60.0  # all pictures are inside the page
 
 
@@ -33,7 +34,7 @@ def demo(
     seconds: float = 20.0,
     window: float | None = 2.0,
     threshold: float = 0.5,
-    max_people: int = 4,
+    max_people: int | None = None,
     estimator: str = "mediapipe",
     weights_file: str | None = None,
     port: int = 8000,
@@ -52,7 +53,7 @@ def demo(
         seconds: how many to take, at most 60.
         window: seconds that are looked at at a time; what the model learned from when null.
         threshold: below that probability the label is "unsure".
-        max_people: look for at most that many.
+        max_people: look for at most that many; 4 when not given, 2 in the clip that is fetched, where there are two.
         estimator: mediapipe, or rtmlib where that is installed.
         weights_file: MediaPipe's .task file; fetched once and kept when not given.
         port: of the served page; 0, or a port that is taken, gives a free one.
@@ -82,8 +83,9 @@ def demo(
         raise InputError(f"{video}: is a camera; orvpe live {video} says what is before it")
     path = video if video is not None else str(sample_video())
     check_video(model, path, "image")
+    people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people, fps=fps, start=start, seconds=seconds,
+        estimator=estimator, weights_file=weights_file, max_people=people, fps=fps, start=start, seconds=seconds,
         layout="unified" if model.layout.joints == unified.joints else "native", threads=threads,
     )  # fmt: skip
     began = time.perf_counter()
@@ -93,21 +95,21 @@ def demo(
         for text in found.notes:
             progress.note(f"note: {text}")
     first = {f"{found.name}-p{person.id}": person.first for person in found.people}
-    people = [tell(model, clip, first[clip.name], options) for clip in found.clips(pose.layout, pose.joints)]
-    people = [person for person in people if person.spans()]
-    if not people:
+    told = [tell(model, clip, first[clip.name], options) for clip in found.clips(pose.layout, pose.joints)]
+    told = [person for person in told if person.spans()]
+    if not told:
         raise InputError(f"{path}: nobody found for long enough in {found.frames / found.fps:.1f} s")
     pictures = [shrink(frame.image) for frame in open_video(path, pose)]
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / "people.orvpe"
-    write_store(store, [person.clips[VERSIONS[0]] for person in people])
-    summary = table(people)
-    about = f"{Path(path).name}, {found.frames / found.fps:.1f} s, {len(people)} people, model {Path(weights).name}"
+    write_store(store, [person.clips[VERSIONS[0]] for person in told])
+    summary = table(told)
+    about = f"{Path(path).name}, {found.frames / found.fps:.1f} s, {len(told)} people, model {Path(weights).name}"
     facts = {
         "classes": classes, "titles": [str(model.card.get("titles", {}).get(c, c)).replace("_", " ") for c in classes],
         "threshold": threshold, "model": Path(weights).name, "summary": summary, "about": about,
     }  # fmt: skip
-    report = write_report(folder / "index.html", found, pictures, people, facts)
+    report = write_report(folder / "index.html", found, pictures, told, facts)
     print(f"{about}\n\n{summary}\n")
     print(f"page:   {report}\nposes:  {store}\n{time.perf_counter() - began:.0f} s")
     if page == "serve" or (page == "auto" and sys.stdin.isatty() and sys.stdout.isatty()):

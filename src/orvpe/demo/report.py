@@ -17,8 +17,8 @@ from orvpe.run import write_atomic
 from orvpe.video.overlay import colour, places
 from orvpe.video.people import Person, VideoPeople
 
-WIDTH = 640  # pixels of the pictures on the page
-_QUALITY = 62  # of their JPEG
+WIDTH = 560  # pixels of the pictures on the page
+_QUALITY = 55  # of their JPEG
 _NOWHERE = -32768  # a joint without a place
 
 
