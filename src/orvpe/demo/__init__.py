@@ -9,6 +9,7 @@ from pathlib import Path
 from orvpe.classify import check_video
 from orvpe.demo.table import table
 from orvpe.demo.told import VERSIONS, tell
+from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.model import load
 from orvpe.progress import Progress
@@ -73,7 +74,7 @@ def demo(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{out}: is a file, expected a folder or a new name")
-    model = load(weights).for_inference()
+    model = load(weights, pick_device("auto", threads)).for_inference()
     classes = with_classes(model, weights)
     from orvpe.demo.report import shrink, write_report
     from orvpe.demo.sample import sample_video
@@ -95,10 +96,12 @@ def demo(
         for text in found.notes:
             progress.note(f"note: {text}")
     first = {f"{found.name}-p{person.id}": person.first for person in found.people}
+    answered = time.perf_counter()
     told = [tell(model, clip, first[clip.name], options) for clip in found.clips(pose.layout, pose.joints)]
     told = [person for person in told if person.spans()]
     if not told:
         raise InputError(f"{path}: nobody found for long enough in {found.frames / found.fps:.1f} s")
+    written = time.perf_counter()
     pictures = [shrink(frame.image) for frame in open_video(path, pose)]
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / "people.orvpe"
@@ -110,8 +113,12 @@ def demo(
         "threshold": threshold, "model": Path(weights).name, "summary": summary, "about": about,
     }  # fmt: skip
     report = write_report(folder / "index.html", found, pictures, told, facts)
-    print(f"{about}\n\n{summary}\n")
-    print(f"page:   {report}\nposes:  {store}\n{time.perf_counter() - began:.0f} s")
+    print(f"{about}\n\n{summary}\n\npage:   {report}\nposes:  {store}")
+    ended = time.perf_counter()
+    stages = {**found.seconds, "answers": written - answered, "page": ended - written}
+    rate = found.frames / (ended - began)
+    spent = ", ".join(f"{stage} {taken:.1f}" for stage, taken in stages.items())
+    print(f"{found.frames} frames in {ended - began:.0f} s, {rate:.1f} frames/s; seconds: {spent}")
     if page == "serve" or (page == "auto" and sys.stdin.isatty() and sys.stdout.isatty()):
         _serve(weights, str(store), port)
     return report
