@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orvpe.encoders.parts import TEN_STRIDES, TEN_WIDTHS, conv_norm
+from orvpe.encoders.parts import TEN_STRIDES, TEN_WIDTHS, conv_norm, shortcut, stack
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout, graph_subsets, layout_from_dict, unified
 
@@ -181,20 +182,18 @@ class Block(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        subsets: Tensor,
         stride: int,
+        residual: bool,
+        *,
+        subsets: Tensor,
         kernel: int,
         dropout: float,
-        residual: bool,
     ) -> None:
         super().__init__()
         self.spatial = GraphConv(inputs, outputs, subsets)
         self.temporal = conv_norm(outputs, outputs, kernel, stride)
         self.dropout = nn.Dropout(dropout)
-        self.residual: nn.Module | None = None
-        if residual:
-            same = inputs == outputs and stride == 1
-            self.residual = nn.Identity() if same else conv_norm(inputs, outputs, 1, stride)
+        self.residual = shortcut(inputs, outputs, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
@@ -259,14 +258,10 @@ class AGCN(nn.Module):
         self.feature_dim = self.width[-1]
 
         subsets = torch.from_numpy(graph_subsets(self.layout, graph_norm))
-        channels = (in_channels + mask_channel, *self.width)
-        self.input_norm = nn.BatchNorm1d(len(self.layout) * channels[0])
-        self.blocks = nn.Sequential(
-            *(
-                Block(channels[i], channels[i + 1], subsets, self.strides[i], kernel, dropout, residual=i > 0)
-                for i in range(len(self.width))
-            )
-        )
+        channels = in_channels + mask_channel
+        self.input_norm = nn.BatchNorm1d(len(self.layout) * channels)
+        block = partial(Block, subsets=subsets, kernel=kernel, dropout=dropout)
+        self.blocks = stack(block, channels, self.width, self.strides)
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         """Features of a batch.
