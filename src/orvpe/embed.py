@@ -14,7 +14,7 @@ import torch
 from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.draws import ClipDraws
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.features import batches
 from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Format, Item, NoSkeleton, Options
@@ -22,7 +22,7 @@ from orvpe.formats.reading import UP, check_pixels, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
 from orvpe.ingest import seen_people
 from orvpe.model import Model, load
-from orvpe.skeleton import get_layout, to_unified, unified, unknown
+from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view, input_dims
 
 if TYPE_CHECKING:

@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
 from orvpe.parts import claim, merge, write_text
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
+from orvpe.skeleton import get_layout, layout_from_dict, to_unified, with_derived
 from orvpe.store import Grid, Store, StoreWriter, check_alike, grid, orvpe_version
 
 _PARTS = 3  # changes when parts of an older orvpe must not be taken up

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.figures import draw_skeletons, save_figure
 from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.source import Source
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import Store, is_store
 
 SAMPLE = 200

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.formats.base import Format, Item, NoSkeleton, Options, stem
 from orvpe.formats.reading import UP, read_clips, turn_up
 from orvpe.formats.source import Source
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import Store, is_store
 from orvpe.vector_index import Added, Hit, Index, unknown_of_many
 

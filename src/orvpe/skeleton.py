@@ -6,9 +6,8 @@ mapping onto the unified layout from the names, so a new layout is a few lines o
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -156,14 +155,6 @@ def _other_side(joint: str) -> str:
         if joint.startswith(a):
             return b + joint[len(a) :]
     return joint
-
-
-def unknown(kind: str, value: str, known: Iterable[str], where: str = "") -> str:
-    """'unknown joint "left_sholder" in ...; did you mean ...?', the text used for every unknown name."""
-    known = list(known)
-    near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
-    return f"unknown {kind} {value!r}{' in ' + where if where else ''}; {hint}"
 
 
 # --- the unified layout (paper/FACTS.md: the authors' 17-joint graph) ------------------------------------------

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.people import most_energetic
-from orvpe.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources, unknown
+from orvpe.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources
 
 
 def hide_missing(

@@ -85,11 +85,11 @@ def _of_video(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
 
 
 def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
+    from orvpe.errors import unknown
     from orvpe.formats import FORMATS, detect
     from orvpe.formats.base import NoSkeleton, Options
     from orvpe.formats.reading import misspelt, read_clips
     from orvpe.formats.source import Source
-    from orvpe.skeleton import unknown
 
     check_unpacked(path)
     if options.format is not None and options.format not in FORMATS:
