@@ -17,7 +17,8 @@ from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.ingest import ingest, windows
 from orvpe.skeleton import with_derived
-from orvpe.store import Store, StoreWriter, is_store, orvpe_version
+from orvpe.store import Store, StoreWriter, is_store
+from orvpe.store.writing import orvpe_version
 
 _LONG = 2  # windows: clips of up to that many are taken whole
 

@@ -36,7 +36,9 @@ from orvpe.formats.source import Source, not_a_source
 from orvpe.parts import claim, merge, write_text
 from orvpe.progress import Progress
 from orvpe.skeleton import get_layout, layout_from_dict, to_unified, with_derived
-from orvpe.store import Grid, Store, StoreWriter, check_alike, grid, orvpe_version
+from orvpe.store import Store, StoreWriter
+from orvpe.store.grid import Grid, grid
+from orvpe.store.writing import check_alike, orvpe_version
 
 _PARTS = 3  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
