@@ -20,10 +20,10 @@ from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Format, Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, check_pixels, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
-from orvpe.ingest import seen_people
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view, input_dims
+from orvpe.windows import seen_people
 
 if TYPE_CHECKING:
     import pyarrow as pa
