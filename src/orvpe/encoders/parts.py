@@ -1,4 +1,4 @@
-"""What the encoders of other papers share: a checked and normalised input, blocks, the checks of their arguments.
+"""What the encoders share: a checked and normalised input, blocks, the checks of their arguments.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
 """
@@ -112,10 +112,14 @@ class Block(nn.Module):
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
     """A convolution over ``kernel`` frames and its batch-norm."""
-    conv = TemporalConv(inputs, outputs, kernel, stride)
+    return norm_after(TemporalConv(inputs, outputs, kernel, stride))
+
+
+def norm_after(conv: nn.Conv2d) -> nn.Sequential:
+    """A convolution, initialised anew, and its batch-norm."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))
 
 
 def shortcut(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
