@@ -17,10 +17,11 @@ import numpy as np
 from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.device import pick_device
-from orvpe.embed import choose_reader, embed_batch, read_item
+from orvpe.embed import embed_batch, read_item
 from orvpe.errors import InputError, unknown
 from orvpe.evaluate import check_fits
 from orvpe.features import batches
+from orvpe.formats import choose_reader
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.reading import UP
 from orvpe.formats.source import Source

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError, unknown
-from orvpe.formats import FORMATS, detect
+from orvpe.formats import FORMATS, choose_reader
 from orvpe.formats.base import Options
 from orvpe.formats.reading import UP
 from orvpe.formats.source import Source, not_a_source
@@ -269,7 +269,7 @@ def _plan(
     sources: list[dict[str, Any]] = []
     for path in paths:
         source = Source(path)
-        reader = FORMATS[format] if format else detect(source)
+        reader = choose_reader(source, format)
         items = reader.items(source)
         if not items:
             raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
