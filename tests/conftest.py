@@ -1,12 +1,19 @@
-"""Shared fixtures."""
+"""Shared fixtures.  What they import is imported by the tests that ask for them alone."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    import httpx
+
+    from orvpe.web.answers import Answers
 
 torch.set_num_threads(1)  # tests are small; several processes share the cores
 
@@ -18,3 +25,36 @@ def data_dir() -> Path:
         if candidate and (Path(candidate) / "nw-ucla-skeletons.zip").exists():
             return Path(candidate)
     pytest.skip("real data not here (set ORVPE_DATA)")
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which ``answers`` puts its model, ``small``, and its clips, ``index.orvpe``."""
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="session")
+def answers(served: Path) -> Answers:
+    """What the tests of orvpe serve ask."""
+    from web_server import small_answers
+
+    return small_answers(served)
+
+
+@pytest.fixture(scope="module")
+def address(answers: Answers) -> Iterator[str]:
+    """Where ``answers`` is served, to small files only."""
+    from web_server import LIMITS, serving
+
+    from orvpe.web.app import make_app
+
+    with serving(make_app(answers, LIMITS)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[httpx.Client]:
+    import httpx
+
+    with httpx.Client(base_url=address, timeout=120) as client:
+        yield client

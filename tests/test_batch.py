@@ -61,7 +61,7 @@ def check_store(store: Store, clips: list[Clip], resident: ResidentStore, dims: 
 def test_a_store_of_several_parts_is_cut_alike_from_file_and_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orvpe.store._BATCH_CLIPS", 7)
+    monkeypatch.setattr("orvpe.store.writing._BATCH_CLIPS", 7)
     store = write_store(tmp_path / "s.orvpe", generate(40, seed=1))
     assert store.table.column("joints").num_chunks > 1
     file, memory = ResidentStore(store), ResidentStore(store, resident=True)

@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from small_runs import surroundings
 
+from orvpe import ingest_chunks
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.ingest import ingest, windows
+from orvpe.ingest import ingest
 from orvpe.select import select
 from orvpe.skeleton import LAYOUTS, to_unified, unified
 from orvpe.store import Store
+from orvpe.windows import windows
 
 module = sys.modules["orvpe.ingest"]  # the name orvpe.ingest is the function
 
@@ -76,7 +78,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     ingest([str(folder)], str(tmp_path / "whole"), workers=1)
-    read, done = module._read_chunk, []
+    read, done = ingest_chunks._read_chunk, []
 
     def interrupted(job):  # type: ignore[no-untyped-def]
         if len(done) == 2:
@@ -86,7 +88,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(
 
     out = str(tmp_path / "resumed")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_read_chunk", interrupted)
+        patch.setattr(ingest_chunks, "_read_chunk", interrupted)
         with pytest.raises(KeyboardInterrupt):
             ingest([str(folder)], out, workers=1)
     assert not Path(out).exists()
@@ -125,7 +127,7 @@ def test_readers_end_with_a_killed_parent(tmp_path: Path) -> None:
     # the readers hold the pipe open, so that it ends when the last of them does
     script = (
         "import sys, time\n"
-        "from orvpe.ingest import _start_reader\n"
+        "from orvpe.ingest_chunks import _start_reader\n"
         "if __name__ == '__main__':\n"
         "    import multiprocessing, concurrent.futures as futures\n"
         "    spawn = multiprocessing.get_context('spawn')\n"

@@ -19,14 +19,13 @@ from orvpe.skeleton import (
     graph_subsets,
     layout_for_names,
     layout_from_dict,
-    mocap_layout,
-    mocap_name,
     part_indices,
     to_unified,
     unified,
     unified_sources,
     with_derived,
 )
+from orvpe.skeleton.rigs import mocap_layout, mocap_name
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]

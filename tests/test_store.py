@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orvpe import store as store_module
 from orvpe.batch import ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.generated import generate
 from orvpe.skeleton import LAYOUTS, to_unified, unified
-from orvpe.store import Store, StoreWriter, dequantise, grid, is_store, quantise, write_store
+from orvpe.store import Store, StoreWriter, is_store, write_store
+from orvpe.store.grid import STEP, dequantise, grid, quantise
 
 
 def random_clip(seed: int, dims: int = 3, name: str = "c", scale: float = 1.0, **info: object) -> Clip:
@@ -97,7 +97,7 @@ def test_missing_is_the_sentinel_in_every_coordinate_and_nothing_else_is(tmp_pat
 
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Clip], Store]:
-    monkeypatch.setattr(store_module, "_BATCH_CLIPS", 7)
+    monkeypatch.setattr("orvpe.store.writing._BATCH_CLIPS", 7)
     clips = [random_clip(i, name=f"c{i}", label=None if i % 3 else f"l{i}") for i in range(25)]
     return clips, write_store(tmp_path / "many.orvpe", clips)
 
@@ -203,9 +203,11 @@ def test_what_is_no_store_is_named(tmp_path: Path) -> None:
 
 
 def test_another_version_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clip,) = generate(1)
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "VERSION", 2)
-        write_store(tmp_path / "a", generate(1))
+        patch.setattr("orvpe.store.writing.VERSION", 2)
+        with StoreWriter(tmp_path / "a", clip.layout, clip.dims) as writer:
+            writer.add(clip)
     with pytest.raises(InputError, match="store version 2, this orvpe reads version 1"):
         Store.open(tmp_path / "a")
 
@@ -269,7 +271,7 @@ def test_a_small_clip_keeps_its_shape(dims: int, size: float) -> None:
     q, origin, step = quantise(clip)
     back, _ = dequantise(q, origin, step)
     assert np.abs(back[0] - joints).max() <= step / 2 + np.spacing(np.float32(1)) * (1 + size)
-    assert step <= store_module.STEP[dims]
+    assert step <= STEP[dims]
     assert step < size / 90 or size < 1e-5
 
 

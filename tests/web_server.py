@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import torch
 import uvicorn
@@ -20,8 +22,11 @@ from orvpe.generated import generated_clip
 from orvpe.model import Model
 from orvpe.skeleton import UNIFIED_JOINTS, unified
 from orvpe.web.answers import Answers, open_answers
+from orvpe.web.app import Limits
 
 HOST = "127.0.0.1"
+MB = 1 << 20
+LIMITS = Limits(upload_bytes=MB, max_frames=400, read_seconds=60)
 
 
 def small_answers(folder: Path, count: int = 60, dims: int = 3) -> Answers:
@@ -65,3 +70,20 @@ def npz_bytes(joints: np.ndarray | None = None, **more: object) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, joints=joints, joint_names=np.array(UNIFIED_JOINTS), fps=30.0, **more)  # type: ignore[arg-type]
     return file.getvalue()
+
+
+def send(client: httpx.Client, data: bytes, name: str = "clip.npz", **form: Any) -> httpx.Response:
+    return client.post("/api/clips", files={"file": (name, data)}, data=form)
+
+
+def refused(response: httpx.Response, code: int) -> str:
+    """The one line of an error."""
+    assert response.status_code == code, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert set(response.json()) == {"detail"}
+    line = response.json()["detail"]
+    assert isinstance(line, str)
+    assert line
+    assert "\n" not in line
+    assert "/tmp" not in line
+    return line

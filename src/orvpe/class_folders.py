@@ -15,9 +15,11 @@ from pathlib import Path
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.ingest import ingest, windows
+from orvpe.ingest import ingest
 from orvpe.skeleton import with_derived
-from orvpe.store import Store, StoreWriter, is_store, orvpe_version
+from orvpe.store import Store, StoreWriter, is_store
+from orvpe.store.writing import orvpe_version
+from orvpe.windows import windows
 
 _LONG = 2  # windows: clips of up to that many are taken whole
 

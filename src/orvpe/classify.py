@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.clip import Clip
-from orvpe.embed import choose_reader
 from orvpe.errors import InputError
+from orvpe.formats import choose_reader
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.reading import read_clips
 from orvpe.formats.source import Source

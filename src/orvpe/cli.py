@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
 from inspect import signature
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from orvpe import __version__
-from orvpe.errors import InputError, Interrupted
+from orvpe.errors import InputError, Interrupted, unknown
 
 # command -> (module:function, one line, arguments that may be given without their flag)
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -106,7 +106,7 @@ def recipe_path(name: str) -> Path:
         return Path(name)
     path = RECIPES / f"{name}.yaml"
     if not path.exists():
-        raise _unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml")))
+        raise InputError(unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml"))))
     return path
 
 
@@ -121,12 +121,6 @@ def _recipe_for(command: str, name: str) -> Path:
         if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
             raise InputError(f"recipe {name} is for 'orvpe {meant}'")
     return path
-
-
-def _unknown(kind: str, value: str, known: Iterable[str]) -> InputError:
-    from orvpe.skeleton import unknown  # with numpy, which `orvpe --help` can do without
-
-    return InputError(unknown(kind, value, known))
 
 
 def usage() -> str:
@@ -202,7 +196,7 @@ def canonical(command: str, argv: list[str]) -> list[str]:
             continue
         hint = hints.get(name.removesuffix("+"))
         if name.removesuffix("+") not in known and get_origin(hints.get(name.rpartition(".")[0])) is not dict:
-            raise _unknown("argument", flag, [f"--{n.replace('_', '-')}" for n in sorted(known)])
+            raise InputError(unknown("argument", flag, [f"--{n.replace('_', '-')}" for n in sorted(known)]))
         if equals:
             values = [value]
         elif _is_list(hint):
@@ -293,7 +287,7 @@ def main(argv: list[str] | None = None) -> int:
         elif command in COMMANDS:
             code = _run(command, argv[1:])
         else:
-            raise _unknown("command", command, COMMANDS)
+            raise InputError(unknown("command", command, COMMANDS))
         sys.stdout.flush()  # here, where a reader that went away is still ours to handle
         return code
     except BrokenPipeError:  # the reader of our output went away, as `| head` does

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -14,16 +14,16 @@ import torch
 from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.draws import ClipDraws
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.features import batches
-from orvpe.formats import FORMATS, detect
+from orvpe.formats import choose_reader
 from orvpe.formats.base import Format, Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, check_pixels, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
-from orvpe.ingest import seen_people
 from orvpe.model import Model, load
-from orvpe.skeleton import get_layout, to_unified, unified, unknown
+from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view, input_dims
+from orvpe.windows import seen_people
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -264,17 +264,6 @@ def _batches(
             yield collate(waiting, device), clip_text(waiting)
 
     return len(items), from_files()
-
-
-def choose_reader(source: Source, format: str | None) -> Format:
-    """The reader of that name, or the one that recognises the source.
-
-    Raises:
-        InputError: an unknown name, or nothing that is known in the source.
-    """
-    if format is not None and format not in FORMATS:
-        raise InputError(unknown("format", format, FORMATS))
-    return detect(source) if format is None else FORMATS[format]
 
 
 def read_item(model: Model, source: Source, reader: Format, item: Item, options: Options) -> list[Clip]:

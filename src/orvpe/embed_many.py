@@ -28,16 +28,16 @@ import torch
 
 from orvpe.batch import collate
 from orvpe.clip import Clip
-from orvpe.embed import choose_reader, clip_text, embed_batch, read_item, table_schema, to_table
-from orvpe.errors import InputError
-from orvpe.formats import FORMATS
+from orvpe.embed import clip_text, embed_batch, read_item, table_schema, to_table
+from orvpe.errors import InputError, unknown
+from orvpe.formats import FORMATS, choose_reader
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.source import Source
 from orvpe.lock import alone
 from orvpe.model import WEIGHTS, load, read_card
 from orvpe.progress import Progress
 from orvpe.run import write_atomic
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import is_store
 
 if TYPE_CHECKING:

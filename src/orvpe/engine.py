@@ -47,6 +47,23 @@ def steps_per_epoch(clips: int, batch_size: int) -> int:
     return clips // batch_size
 
 
+def descend(fabric: Fabric, module: Any, optimizer: Any, loss: Tensor, clip_norm: float) -> None:
+    """One step of the optimiser down a loss.
+
+    Args:
+        fabric: that set up module and optimiser.
+        module, optimizer: as it wrapped them.
+        loss: () of this step.
+        clip_norm: largest norm of the gradient, 0 for any.
+    """
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    if clip_norm:
+        # a gradient that is not finite ends the epoch with one line; asking here would wait for the GPU
+        fabric.clip_gradients(module, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+    optimizer.step()
+
+
 def train(
     fabric: Fabric,
     run: Run,

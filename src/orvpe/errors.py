@@ -1,4 +1,12 @@
-"""The two exceptions of our own: "the input is wrong, and here is what to change", and "stopped as you asked"."""
+"""The two exceptions of our own: "the input is wrong, and here is what to change", and "stopped as you asked".
+
+And the words for the commonest wrong input, an unknown name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -15,3 +23,11 @@ class Interrupted(Exception):
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)
         self.signal = number
+
+
+def unknown(kind: str, value: str, known: Iterable[str], where: str = "") -> str:
+    """'unknown joint "left_sholder" in ...; did you mean ...?', the text used for every unknown name."""
+    known = list(known)
+    near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+    return f"unknown {kind} {value!r}{' in ' + where if where else ''}; {hint}"

@@ -22,11 +22,10 @@ from torch import Tensor, nn
 
 from orvpe import __version__
 from orvpe.batch import Batch, ResidentStore, hide
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.evaluate import check_fits
 from orvpe.features import batches
 from orvpe.model import Model, load, read_card
-from orvpe.skeleton import unknown
 from orvpe.store import Store
 from orvpe.views import fixed_view
 

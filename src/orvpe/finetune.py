@@ -19,7 +19,7 @@ from orvpe.config import EncoderConfig, Optim
 from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
-from orvpe.engine import epoch_order, steps_per_epoch, train
+from orvpe.engine import descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
 from orvpe.evaluate import FIVE, class_scores, model_scorer, report
 from orvpe.metrics import accuracy
@@ -158,12 +158,7 @@ def finetune(
         loss = share * F.cross_entropy(scores, truth, label_smoothing=label_smoothing)
         if mixup:
             loss = loss + (1 - share) * F.cross_entropy(scores, truth[partner], label_smoothing=label_smoothing)
-        optimizer_.zero_grad()
-        fabric.backward(loss)
-        if optim.clip_norm:
-            # a gradient that is not finite ends the epoch with one line; asking here would wait for the GPU
-            fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm, error_if_nonfinite=False)
-        optimizer_.step()
+        descend(fabric, wrapped, optimizer_, loss, optim.clip_norm)
         best = scores.argmax(dim=1)
         right = share * (best == truth).float().mean() + (1 - share) * (best == truth[partner]).float().mean()
         return {"loss": loss, "train_top1": 100 * right}

@@ -17,17 +17,18 @@ import numpy as np
 from orvpe.batch import Batch, ResidentStore, collate
 from orvpe.clip import Clip
 from orvpe.device import pick_device
-from orvpe.embed import choose_reader, embed_batch, read_item
-from orvpe.errors import InputError
+from orvpe.embed import embed_batch, read_item
+from orvpe.errors import InputError, unknown
 from orvpe.evaluate import check_fits
 from orvpe.features import batches
+from orvpe.formats import choose_reader
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.reading import UP
 from orvpe.formats.source import Source
 from orvpe.model import WEIGHTS, Model, load
 from orvpe.pretrained import locate
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import Store, is_store
 from orvpe.vector_index import Added, Index, fingerprint
 

@@ -8,35 +8,27 @@ was interrupted leaves its parts in ``OUT.parts``, and the same command takes th
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from orvpe.clip import Clip
-from orvpe.errors import InputError
-from orvpe.formats import FORMATS, detect
-from orvpe.formats.base import Item, NoSkeleton, Options
-from orvpe.formats.reading import UP, misspelt, read_clips
+from orvpe.errors import InputError, unknown
+from orvpe.formats import FORMATS, choose_reader
+from orvpe.formats.base import Options
+from orvpe.formats.reading import UP
 from orvpe.formats.source import Source, not_a_source
-from orvpe.parts import claim, merge, write_text
+from orvpe.ingest_chunks import Chunk, read_chunks
+from orvpe.parts import claim, merge
 from orvpe.progress import Progress
-from orvpe.skeleton import get_layout, layout_from_dict, to_unified, unknown, with_derived
-from orvpe.store import Grid, Store, StoreWriter, check_alike, grid, orvpe_version
+from orvpe.skeleton import get_layout, layout_from_dict, with_derived
+from orvpe.store import Store
+from orvpe.store.writing import check_alike, orvpe_version
 
 _PARTS = 3  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
@@ -79,21 +71,6 @@ class IngestReport:
         )
         skipped = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
         return text + (f"; left out: {skipped}" if skipped else "")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """All that a chunk needs to know, sent to another process."""
-
-    source: str
-    format: str
-    items: tuple[Item, ...]
-    part: Path  # without suffix
-    options: Options
-    unified: bool
-    window: int | None
-    stride: int | None
-    min_frames: int
 
 
 def ingest(
@@ -188,17 +165,17 @@ def ingest(
         "subject": subject,
     }
     parts = target.with_name(target.name + ".parts")
-    jobs, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
-    claim(parts, _fingerprint([Source(p) for p in paths], settings, len(jobs)), by="ingest")
-    todo = [job for job in jobs if not _is_done(job)]
-    resumed = len(jobs) - len(todo)
-    with Progress("reading", sum(len(j.items) for j in jobs), unit="items") as progress:
+    chunks, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
+    claim(parts, _fingerprint([Source(p) for p in paths], settings, len(chunks)), by="ingest")
+    todo = [chunk for chunk in chunks if not _is_done(chunk)]
+    resumed = len(chunks) - len(todo)
+    with Progress("reading", sum(len(c.items) for c in chunks), unit="items") as progress:
         if resumed:
-            progress.note(f"going on: {resumed} of {len(jobs)} parts are in {parts} already")
-            progress.advance(sum(len(j.items) for j in jobs) - sum(len(j.items) for j in todo), counts=False)
-        for job in _run(todo, workers or os.cpu_count() or 1):
-            progress.advance(len(job.items))
-    notes = [json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8")) for job in jobs]
+            progress.note(f"going on: {resumed} of {len(chunks)} parts are in {parts} already")
+            progress.advance(sum(len(c.items) for c in chunks) - sum(len(c.items) for c in todo), counts=False)
+        for chunk in read_chunks(todo, workers or os.cpu_count() or 1):
+            progress.advance(len(chunk.items))
+    notes = [json.loads(chunk.part.with_suffix(".json").read_text(encoding="utf-8")) for chunk in chunks]
     for doubt in dict.fromkeys(d for note in notes for d in note["doubts"]):
         print(f"note: {doubt}", file=sys.stderr)
     bad = [line for note in notes for line in note["bad"]]
@@ -225,11 +202,11 @@ def ingest(
     if not full:
         shutil.rmtree(parts)
         raise InputError(
-            f"{', '.join(paths)}: no clip in {sum(len(j.items) for j in jobs)} items "
+            f"{', '.join(paths)}: no clip in {sum(len(c.items) for c in chunks)} items "
             f"({total['skipped_no_skeleton']} without a skeleton, {total['skipped_short']} too short, "
             f"{len(bad)} bad)"
         )
-    stores = [job.part.with_suffix(".orvpe") for job, note in zip(jobs, notes, strict=True) if note["clips"]]
+    stores = [chunk.part.with_suffix(".orvpe") for chunk, note in zip(chunks, notes, strict=True) if note["clips"]]
     merge(target, stores, with_derived(*layouts), full[0]["dims"], meta)
     shutil.rmtree(parts)
     return IngestReport(
@@ -287,21 +264,21 @@ def _plan(
     window: int | None,
     stride: int | None,
     min_frames: int,
-) -> tuple[list[_Job], list[dict[str, Any]]]:
-    jobs: list[_Job] = []
+) -> tuple[list[Chunk], list[dict[str, Any]]]:
+    chunks: list[Chunk] = []
     sources: list[dict[str, Any]] = []
     for path in paths:
         source = Source(path)
-        reader = FORMATS[format] if format else detect(source)
+        reader = choose_reader(source, format)
         items = reader.items(source)
         if not items:
             raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
         sources.append({"path": Path(path).name, "format": reader.name, "items": len(items)})
         for begin in range(0, len(items), CHUNK_ITEMS):
-            part = parts / f"{len(jobs):06d}"
-            chunk = tuple(items[begin : begin + CHUNK_ITEMS])
-            jobs.append(_Job(path, reader.name, chunk, part, options, unified, window, stride, min_frames))
-    return jobs, sources
+            part = parts / f"{len(chunks):06d}"
+            some = tuple(items[begin : begin + CHUNK_ITEMS])
+            chunks.append(Chunk(path, reader.name, some, part, options, unified, window, stride, min_frames))
+    return chunks, sources
 
 
 def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: int) -> str:
@@ -316,150 +293,12 @@ def _fingerprint(sources: Sequence[Source], settings: dict[str, Any], chunks: in
     return digest.hexdigest()
 
 
-def _is_done(job: _Job) -> bool:
+def _is_done(chunk: Chunk) -> bool:
     """Whether an earlier run has read this chunk, and what it wrote is whole."""
     try:
-        note = json.loads(job.part.with_suffix(".json").read_text(encoding="utf-8"))
+        note = json.loads(chunk.part.with_suffix(".json").read_text(encoding="utf-8"))
         if note["clips"]:
-            Store.open(job.part.with_suffix(".orvpe")).verify()
+            Store.open(chunk.part.with_suffix(".orvpe")).verify()
         return True
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, InputError):
         return False
-
-
-# --- reading, in this process or in many --------------------------------------------------------------------
-
-
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[_Job]:
-    """Do the jobs; yields each when it is done."""
-    if workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            _read_chunk(job)
-            yield job
-        return
-    # spawn: the same on every system, and safe beside threads
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_reader)
-    try:
-        waiting = iter(jobs)
-        running = {pool.submit(_read_chunk, job): job for job in itertools.islice(waiting, 2 * workers)}
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()
-                yield running.pop(future)
-                following = next(waiting, None)
-                if following is not None:
-                    running[pool.submit(_read_chunk, following)] = following
-    except BrokenProcessPool:
-        raise InputError(
-            "a reader was ended by the system, most likely for want of memory; the same command goes on from here, "
-            "with --workers 1 in the least memory"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_reader() -> None:
-    """On Ctrl-C every process of the terminal is told; readers finish their chunk, which is then kept."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    """A parent that is killed cannot tell its readers, which would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-@lru_cache(maxsize=2)
-def _opened(path: str) -> Source:
-    """One open source a process, so that a zip's list of 100,000 names is read once."""
-    return Source(path)
-
-
-@lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
-    """Freeing one large block tells glibc to keep what is freed later, instead of giving it back and asking for it,
-    page by page, with every file: a fifth of the time of small ones.  Elsewhere it does nothing.
-    """
-    np.empty(16 << 20, dtype=np.uint8)
-
-
-def _read_chunk(job: _Job) -> None:
-    """Read a chunk's items into its part store, then note that it is done."""
-    _keep_freed_memory()
-    source, reader = _opened(job.source), FORMATS[job.format]
-    note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
-    note["doubts"] = []
-    clips: list[Clip] = []
-    places: list[Grid | None] = []
-    for item in job.items:
-        try:
-            found = read_clips(reader, source, item, job.options)
-            note["doubts"] += [d for c in found for d in misspelt(c.layout) if d not in note["doubts"]]
-            ready = [seen_people(to_unified(clip) if job.unified else clip) for clip in found]
-            pieces = [piece for clip in ready for piece in windows(clip, job.window, job.stride)]
-            grids = [None if piece is None else grid(piece) for piece in pieces]  # raises now if it cannot be stored
-        except NoSkeleton:
-            note["skipped_no_skeleton"] += 1
-            continue
-        except InputError as error:
-            where = "" if str(source.path) in str(error) else f"{source.where(item[0])}: "
-            note["bad"].append(f"{where}{error}")
-            continue
-        for piece, on in zip(pieces, grids, strict=True):
-            if piece is None:
-                note["skipped_no_skeleton"] += 1
-            elif piece.frames < job.min_frames:
-                note["skipped_short"] += 1
-            else:
-                clips.append(piece)
-                places.append(on)
-    if clips:
-        first = clips[0]
-        layout = with_derived(first.layout, *(c.layout for c in clips if c.layout == first.layout))
-        note |= {
-            "clips": len(clips),
-            "frames": sum(c.people * c.frames for c in clips),
-            "first": f"{job.source}, clip {first.name!r}",
-            "layout": layout.to_dict(),
-            "dims": first.dims,
-        }
-        # no waiting for the disk: `_is_done` looks whether a part outlived a power failure
-        with StoreWriter(job.part.with_suffix(".orvpe"), layout, first.dims, sync=False) as writer:
-            for clip, on in zip(clips, places, strict=True):
-                writer.add(clip, on)
-    write_text(job.part.with_suffix(".json"), json.dumps(note))
-
-
-def seen_people(clip: Clip) -> Clip:
-    """The clip without the people of whom no joint is ever visible."""
-    seen = clip.visible.any(axis=(1, 2))  # (M,)
-    return clip if seen.all() else clip.with_(joints=clip.joints[seen], visible=clip.visible[seen])
-
-
-def windows(clip: Clip, window: int | None, stride: int | None) -> Iterator[Clip | None]:
-    """A long recording as overlapping windows; the last one ends with the recording.
-
-    Args:
-        clip: the recording; comes back as it is when no longer than ``window``.
-        window: frames a window, None for no cutting.
-        stride: frames from one window to the next, half a window when None.
-
-    Yields:
-        the windows, named ``NAME@FIRST_FRAME``; None for a window in which nobody is seen.
-    """
-    if window is None or clip.frames <= window:
-        yield clip
-        return
-    last = clip.frames - window
-    for begin in [*range(0, last, stride or max(1, window // 2)), last]:
-        cut = slice(begin, begin + window)
-        if clip.visible[:, cut].any():
-            name = f"{clip.name}@{begin}"
-            yield seen_people(clip.with_(joints=clip.joints[:, cut], visible=clip.visible[:, cut], name=name))
-        else:
-            yield None

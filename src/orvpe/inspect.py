@@ -11,10 +11,10 @@ import numpy as np
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.figures import draw_skeletons, save_figure
-from orvpe.formats import FORMATS, detect
+from orvpe.formats import choose_reader
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.source import Source
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import Store, is_store
 
 SAMPLE = 200
@@ -227,9 +227,7 @@ def _tally(values: np.ndarray) -> Counter[str]:
 
 
 def _inspect_source(source: Source, format: str | None, options: Options, sample: int) -> tuple[Inspection, list[Clip]]:
-    if format is not None and format not in FORMATS:
-        raise InputError(unknown("format", format, FORMATS))
-    reader = FORMATS[format] if format else detect(source)
+    reader = choose_reader(source, format)
     items = reader.items(source)
     if not items:
         raise InputError(f"{source.path}: holds nothing of format {reader.name!r} ({reader.about})")

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from orvpe.batch import Batch, hide
 from orvpe.constants import constant
-from orvpe.errors import InputError
-from orvpe.skeleton import Layout, unified, unified_sources, unknown
+from orvpe.errors import InputError, unknown
+from orvpe.skeleton import Layout, unified, unified_sources
 
 CENTRES = ("frame", "clip", "none")
 SCALES = ("none", "body")

@@ -20,8 +20,8 @@ from torch import Tensor
 from orvpe.batch import Batch, hide
 from orvpe.constants import constant
 from orvpe.draws import Draws
-from orvpe.errors import InputError
-from orvpe.skeleton import PARTS, Layout, part_indices, unknown
+from orvpe.errors import InputError, unknown
+from orvpe.skeleton import PARTS, Layout, part_indices
 
 Corruption = Callable[[Batch, Draws], Batch]
 

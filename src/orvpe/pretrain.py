@@ -19,7 +19,7 @@ from orvpe.contrast import ContrastiveModule
 from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
-from orvpe.engine import epoch_order, steps_per_epoch, train
+from orvpe.engine import descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
 from orvpe.model import Model, adapt_encoder, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
@@ -190,12 +190,7 @@ def pretrain(
         wanted = None if positive is None else positive.repeat(contrast.views, 1)
         losses, embedding = wrapped(inputs, index, negatives, wanted)
         loss = losses.mean()
-        optimizer_.zero_grad()
-        fabric.backward(loss)
-        if optim.clip_norm:
-            # a gradient that is not finite ends the epoch with one line; asking here would wait for the GPU
-            fabric.clip_gradients(wrapped, optimizer_, max_norm=optim.clip_norm, error_if_nonfinite=False)
-        optimizer_.step()
+        descend(fabric, wrapped, optimizer_, loss, optim.clip_norm)
         kept = embedding if positive is None else positive
         if len(kept) > len(batch):  # of several sub-graphs their mean
             kept = F.normalize(kept.detach().unflatten(0, (contrast.views, -1)).mean(dim=0), dim=1)

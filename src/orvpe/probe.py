@@ -21,13 +21,12 @@ from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig, Optim
 from orvpe.device import pick_device
 from orvpe.draws import seeded
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.evaluate import FIVE, check_fits, model_scorer, report
 from orvpe.features import extract
 from orvpe.model import Model, load
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
-from orvpe.skeleton import unknown
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
 from orvpe.views import ViewConfig, input_dims

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 
 def read_classes(path: str) -> dict[str, list[str]]:

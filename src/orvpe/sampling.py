@@ -7,8 +7,7 @@ from torch import Tensor
 
 from orvpe.batch import Batch, hide
 from orvpe.draws import Draws
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 CROPS = ("run", "resample")
 

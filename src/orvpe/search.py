@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
+from orvpe.formats import choose_reader
 from orvpe.formats.base import Format, Item, NoSkeleton, Options, stem
 from orvpe.formats.reading import UP, read_clips, turn_up
 from orvpe.formats.source import Source
-from orvpe.skeleton import get_layout, unknown
+from orvpe.skeleton import get_layout
 from orvpe.store import Store, is_store
 from orvpe.vector_index import Added, Hit, Index, unknown_of_many
 
@@ -191,8 +192,6 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     Raises:
         InputError: no such path or name, several clips and no name, a file that cannot be read.
     """
-    from orvpe.embed import choose_reader
-
     path, name = Path(clip), None
     if not path.exists():
         parts = _split(clip)

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from orvpe.datasets import get_protocol
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.formats.source import not_a_source
 from orvpe.relabel import read_classes, relabel
-from orvpe.skeleton import unknown
 from orvpe.store import Store, StoreWriter
 
 PARTS = ("train", "val", "test")

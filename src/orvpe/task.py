@@ -8,8 +8,7 @@ import numpy as np
 
 from orvpe.datasets import get_protocol
 from orvpe.draws import seeded
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 from orvpe.store import Store
 
 

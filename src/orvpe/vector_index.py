@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
 from orvpe.lock import alone
-from orvpe.skeleton import unknown
 
 VERSION = 1
 ABOUT = "index.json"

@@ -12,11 +12,10 @@ from orvpe.augment import Augment, augment
 from orvpe.batch import Batch
 from orvpe.camera import virtual_camera
 from orvpe.draws import Draws
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.normalize import CENTRES, IMAGES, SCALES, STREAMS, normalize_2d, normalize_3d, stream
 from orvpe.occlusion import corruption
 from orvpe.sampling import CROPS, sample_frames
-from orvpe.skeleton import unknown
 
 CAMERAS = ("none", "virtual")
 

@@ -71,9 +71,8 @@ def bench(
     from orvpe.bench.results import Table, keep, markdown, read
     from orvpe.bench.settings import Settings
     from orvpe.device import open_fabric, resolve_precision
-    from orvpe.errors import InputError
+    from orvpe.errors import InputError, unknown
     from orvpe.run import environment
-    from orvpe.skeleton import unknown
 
     if not parts:
         raise InputError(f"parts is empty, expected all or some of {', '.join(PARTS)}")

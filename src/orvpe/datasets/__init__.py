@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from orvpe.datasets import generic, ntu, nucla, penn, smarthome
 from orvpe.datasets.base import Info, Protocol
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 __all__ = ["PROTOCOLS", "Info", "Protocol", "get_protocol"]
 

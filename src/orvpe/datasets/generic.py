@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orvpe.datasets.base import Info, Protocol, numbers, parts
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 _WORDS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",

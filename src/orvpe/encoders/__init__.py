@@ -15,8 +15,7 @@ from orvpe.encoders.msaagcn import AAGCN
 from orvpe.encoders.msg3d import MSG3D
 from orvpe.encoders.stgcn import STGCN
 from orvpe.encoders.unik import UNIK
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 
 ENCODERS: dict[str, type[nn.Module]] = {
     "agcn": AGCN,

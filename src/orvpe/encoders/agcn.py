@@ -11,15 +11,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orvpe.encoders.parts import TEN_STRIDES, TEN_WIDTHS, conv_norm
-from orvpe.errors import InputError
-from orvpe.skeleton import Layout, graph_subsets, layout_from_dict, unified
+from orvpe.encoders.parts import (
+    TEN_STRIDES,
+    TEN_WIDTHS,
+    JointEncoder,
+    check_blocks,
+    check_dropout,
+    check_kernel,
+    conv_norm,
+    shortcut,
+    stack,
+)
+from orvpe.skeleton import Layout, graph_subsets, unified
 
 
 class _JointProduct(torch.autograd.Function):
@@ -181,20 +191,18 @@ class Block(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        subsets: Tensor,
         stride: int,
+        residual: bool,
+        *,
+        subsets: Tensor,
         kernel: int,
         dropout: float,
-        residual: bool,
     ) -> None:
         super().__init__()
         self.spatial = GraphConv(inputs, outputs, subsets)
         self.temporal = conv_norm(outputs, outputs, kernel, stride)
         self.dropout = nn.Dropout(dropout)
-        self.residual: nn.Module | None = None
-        if residual:
-            same = inputs == outputs and stride == 1
-            self.residual = nn.Identity() if same else conv_norm(inputs, outputs, 1, stride)
+        self.residual = shortcut(inputs, outputs, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
@@ -204,7 +212,7 @@ class Block(nn.Module):
         return y.relu_()
 
 
-class AGCN(nn.Module):
+class AGCN(JointEncoder):
     """Adaptive graph convolutional encoder: joints of one person over time -> a feature.
 
     Ten blocks after a batch-norm of the input.  The backbone normalises persons x joints x channels; here
@@ -221,7 +229,7 @@ class AGCN(nn.Module):
         graph_norm: "column" or "symmetric", see `orvpe.skeleton.graph_subsets`.
 
     Attributes:
-        feature_dim: width of the feature (256).
+        feature_dim: width of the feature (256), the mean over frames and joints.
         layout, in_channels: as given.
 
     Raises:
@@ -240,70 +248,17 @@ class AGCN(nn.Module):
         mask_channel: bool = False,
         graph_norm: str = "column",
     ) -> None:
-        super().__init__()
-        if in_channels < 1:
-            raise InputError(f"in_channels is {in_channels}, expected at least 1")
-        if not width or any(w < 4 or w % 4 for w in width):
-            raise InputError(f"width is {tuple(width)}, expected one multiple of 4 a block")
-        if len(strides) != len(width) or any(s < 1 for s in strides):
-            raise InputError(f"strides is {tuple(strides)}, expected {len(width)} numbers above 0")
-        if kernel < 1 or kernel % 2 == 0:
-            raise InputError(f"kernel is {kernel}, expected an odd number of frames")
-        if not 0.0 <= dropout < 1.0:
-            raise InputError(f"dropout is {dropout}, expected 0 <= dropout < 1")
-        self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
-        self.in_channels = in_channels
-        self.width, self.strides = tuple(width), tuple(strides)
-        self.kernel, self.dropout = kernel, dropout
-        self.mask_channel, self.graph_norm = mask_channel, graph_norm
-        self.feature_dim = self.width[-1]
-
+        check_blocks(width, strides, multiple=4)
+        check_kernel(kernel)
+        check_dropout(dropout)
+        options = {
+            "width": list(width), "strides": list(strides), "kernel": kernel, "dropout": dropout,
+            "graph_norm": graph_norm,
+        }  # fmt: skip
+        super().__init__(in_channels, layout, mask_channel, width[-1], options)
         subsets = torch.from_numpy(graph_subsets(self.layout, graph_norm))
-        channels = (in_channels + mask_channel, *self.width)
-        self.input_norm = nn.BatchNorm1d(len(self.layout) * channels[0])
-        self.blocks = nn.Sequential(
-            *(
-                Block(channels[i], channels[i + 1], subsets, self.strides[i], kernel, dropout, residual=i > 0)
-                for i in range(len(self.width))
-            )
-        )
+        block = partial(Block, subsets=subsets, kernel=kernel, dropout=dropout)
+        self.blocks = stack(block, self.channels, width, strides)
 
-    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Features of a batch.
-
-        Args:
-            x: (N, C, T, V) normalised joints or another stream; a hidden joint is 0.
-            visible: (N, T, V) bool; read only with ``mask_channel``, where None means all visible.
-
-        Returns:
-            (N, feature_dim), the mean over frames and joints.
-
-        Raises:
-            InputError: x has other channels or joints than the encoder.
-        """
-        n, c, t, v = x.shape
-        if c != self.in_channels or v != len(self.layout):
-            raise InputError(
-                f"x has {c} channels and {v} joints, expected {self.in_channels} and {len(self.layout)}"
-                f" (layout {self.layout.name!r}), as the encoder was built"
-            )
-        if self.mask_channel:
-            seen = torch.ones_like(x[:, :1]) if visible is None else visible[:, None].to(x.dtype)
-            x = torch.cat((x, seen), dim=1)
-            c += 1
-        x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * c, t))
-        x = x.view(n, v, c, t).permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)  # (N, C, T, V)
-        return self.blocks(x).mean(dim=(2, 3))
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this encoder again, as plain data."""
-        return {
-            "in_channels": self.in_channels,
-            "layout": self.layout.to_dict(),
-            "width": list(self.width),
-            "strides": list(self.strides),
-            "kernel": self.kernel,
-            "dropout": self.dropout,
-            "mask_channel": self.mask_channel,
-            "graph_norm": self.graph_norm,
-        }
+    def encode(self, x: Tensor) -> Tensor:
+        return self.blocks(x.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))

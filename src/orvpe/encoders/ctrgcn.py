@@ -19,13 +19,12 @@ from orvpe.encoders.multi_scale import TemporalBranches, check_dilations
 from orvpe.encoders.parts import (
     TEN_STRIDES,
     TEN_WIDTHS,
-    Block,
     JointEncoder,
     check_blocks,
     check_count,
     check_kernel,
     conv_norm,
-    shortcut,
+    stack_blocks,
 )
 from orvpe.skeleton import Layout, graph_subsets, unified
 
@@ -129,17 +128,11 @@ class CTRGCN(JointEncoder):
         }  # fmt: skip
         super().__init__(in_channels, layout, mask_channel, width[-1], options)
         subsets = torch.from_numpy(graph_subsets(self.layout, graph_norm)).transpose(1, 2)
-        inputs = (self.channels, *width)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    RefinedGraphConv(inputs[i], w, subsets, reduction),
-                    TemporalBranches(w, w, s, kernel, dilations),
-                    shortcut(inputs[i], w, s) if i > 0 else None,
-                )
-                for i, (w, s) in enumerate(zip(width, strides, strict=True))
-            )
-        )
+        self.blocks = stack_blocks(
+            lambda inputs, outputs: RefinedGraphConv(inputs, outputs, subsets, reduction),
+            lambda outputs, stride: TemporalBranches(outputs, outputs, stride, kernel, dilations),
+            self.channels, width, strides,
+        )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:
         return self.blocks(x).mean(dim=(2, 3))

@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from orvpe.encoders.multi_scale import check_dilations
+from orvpe.encoders.parts import JointEncoder, check_kernel, stack
 from orvpe.errors import InputError
-from orvpe.skeleton import Layout, layout_from_dict, unified
+from orvpe.skeleton import Layout, unified
 
 
 def graph_seeds(layout: Layout) -> Tensor:
@@ -114,7 +116,7 @@ class Block(nn.Module):
         return F.relu(self.time(x) + self.along(x))
 
 
-class LightEncoder(nn.Module):
+class LightEncoder(JointEncoder):
     """Joints of one person over time -> a feature.
 
     Args:
@@ -130,7 +132,7 @@ class LightEncoder(nn.Module):
         mask_channel: give the visibility mask as one more input channel.
 
     Attributes:
-        feature_dim: width of the feature (256).
+        feature_dim: width of the feature (256), the mean over frames and joints.
         layout, in_channels: as given.
 
     Raises:
@@ -151,40 +153,28 @@ class LightEncoder(nn.Module):
         dilations: Sequence[int] = (1, 2),
         mask_channel: bool = False,
     ) -> None:
-        super().__init__()
-        if in_channels < 1:
-            raise InputError(f"in_channels is {in_channels}, expected at least 1")
         if groups < 1 or not width or any(w < groups or w % groups for w in width):
             raise InputError(f"width is {tuple(width)}, expected multiples of groups ({groups})")
         if len(strides) != len(width) or any(s < 1 for s in (*strides, stem_stride)):
             raise InputError(f"strides is {tuple(strides)}, expected {len(width)} numbers above 0")
-        for name, value in (("kernel", kernel), ("stem_kernel", stem_kernel)):
-            if value < 1 or value % 2 == 0:
-                raise InputError(f"{name} is {value}, expected an odd number of frames")
-        if not dilations or min(dilations) < 1 or min(width) < len(dilations) + 2:
-            raise InputError(f"dilations is {tuple(dilations)}, expected numbers above 0, fewer than channels")
-        self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
-        self.in_channels, self.mask_channel = in_channels, mask_channel
-        self.options: dict[str, Any] = {
+        check_kernel(kernel)
+        check_kernel(stem_kernel, "stem_kernel")
+        check_dilations(width, dilations)
+        options = {
             "width": list(width), "strides": list(strides), "groups": groups, "stem_kernel": stem_kernel,
-            "stem_stride": stem_stride, "kernel": kernel, "dilations": list(dilations), "mask_channel": mask_channel,
+            "stem_stride": stem_stride, "kernel": kernel, "dilations": list(dilations),
         }  # fmt: skip
-        self.feature_dim = width[-1]
+        super().__init__(in_channels, layout, mask_channel, width[-1], options)
 
         seeds = graph_seeds(self.layout)
         start = seeds[torch.arange(groups) % len(seeds)]
-        channels = in_channels + mask_channel
-        self.input_norm = nn.BatchNorm1d(len(self.layout) * channels)
-        self.stem = nn.Conv2d(channels, width[0], (stem_kernel, 1), (stem_stride, 1), (stem_kernel // 2, 0), bias=False)
+        self.stem = nn.Conv2d(
+            self.channels, width[0], (stem_kernel, 1), (stem_stride, 1), (stem_kernel // 2, 0), bias=False
+        )
         self.stem_graph = GroupGraph(start)
         self.stem_norm = nn.BatchNorm2d(width[0])
-        inputs = (width[0], *width)
-        self.blocks = nn.Sequential(
-            *(
-                Block(inputs[i], w, s, start, kernel, dilations)
-                for i, (w, s) in enumerate(zip(width, strides, strict=True))
-            )
-        )
+        # a block of ours always has its residuals
+        self.blocks = stack(lambda i, o, s, _: Block(i, o, s, start, kernel, dilations), width[0], width, strides)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -207,34 +197,6 @@ class LightEncoder(nn.Module):
         start = bank[torch.arange(len(adjacency)) % len(bank)]
         adjacency.copy_(start + 0.01 * torch.randn_like(adjacency))
 
-    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        """Features of a batch.
-
-        Args:
-            x: (N, C, T, V) normalised joints or another stream; a hidden joint is 0.
-            visible: (N, T, V) bool; read only with ``mask_channel``, where None means all visible.
-
-        Returns:
-            (N, feature_dim), the mean over frames and joints.
-
-        Raises:
-            InputError: x has other channels or joints than the encoder.
-        """
-        n, c, t, v = x.shape
-        if c != self.in_channels or v != len(self.layout):
-            raise InputError(
-                f"x has {c} channels and {v} joints, expected {self.in_channels} and {len(self.layout)}"
-                f" (layout {self.layout.name!r}), as the encoder was built"
-            )
-        if self.mask_channel:
-            seen = torch.ones_like(x[:, :1]) if visible is None else visible[:, None].to(x.dtype)
-            x = torch.cat((x, seen), dim=1)
-            c += 1
-        x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * c, t))
-        x = x.view(n, v, c, t).permute(0, 2, 3, 1).contiguous()  # (N, C, T, V)
-        x = F.relu(self.stem_norm(self.stem_graph(self.stem(x))))
+    def encode(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem_norm(self.stem_graph(self.stem(x.contiguous()))))
         return self.blocks(x).mean(dim=(2, 3))
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this encoder again, as plain data."""
-        return {"in_channels": self.in_channels, "layout": self.layout.to_dict(), **self.options}

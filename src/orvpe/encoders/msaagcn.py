@@ -22,13 +22,12 @@ from orvpe.encoders.agcn import GraphConv
 from orvpe.encoders.parts import (
     TEN_STRIDES,
     TEN_WIDTHS,
-    Block,
     JointEncoder,
     check_blocks,
     check_count,
     check_kernel,
     conv_norm,
-    shortcut,
+    stack_blocks,
 )
 from orvpe.skeleton import Layout, graph_subsets, unified
 
@@ -120,16 +119,13 @@ class AAGCN(JointEncoder):
         }  # fmt: skip
         super().__init__(in_channels, layout, mask_channel, width[-1], options)
         subsets, joints = torch.from_numpy(graph_subsets(self.layout, graph_norm)), len(self.layout)
-        inputs = (self.channels, *width)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    nn.Sequential(GatedGraphConv(inputs[i], w, subsets), STCAttention(w, joints, kernel, reduction)),
-                    conv_norm(w, w, kernel, s),
-                    shortcut(inputs[i], w, s) if i > 0 else None,
-                )
-                for i, (w, s) in enumerate(zip(width, strides, strict=True))
-            )
+
+        def spatial(inputs: int, outputs: int) -> nn.Module:
+            graph = GatedGraphConv(inputs, outputs, subsets)
+            return nn.Sequential(graph, STCAttention(outputs, joints, kernel, reduction))
+
+        self.blocks = stack_blocks(
+            spatial, lambda outputs, stride: conv_norm(outputs, outputs, kernel, stride), self.channels, width, strides
         )
 
     def encode(self, x: Tensor) -> Tensor:

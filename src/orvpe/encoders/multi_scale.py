@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orvpe.encoders.parts import norm_after
 from orvpe.errors import InputError
 
 
@@ -35,13 +36,13 @@ class TemporalBranches(nn.Module):
         share = outputs // (len(dilations) + 2)
         rest = outputs - share * (len(dilations) + 1)
         self.share, self.stride = share, stride
-        self.reduce = _conv_norm(nn.Conv2d(inputs, share * (len(dilations) + 1), 1))
+        self.reduce = norm_after(nn.Conv2d(inputs, share * (len(dilations) + 1), 1))
         self.branches = nn.ModuleList(
-            _conv_norm(nn.Conv2d(share, share, (kernel, 1), (stride, 1), (kernel // 2 * d, 0), (d, 1)))
+            norm_after(nn.Conv2d(share, share, (kernel, 1), (stride, 1), (kernel // 2 * d, 0), (d, 1)))
             for d in dilations
         )
         self.highest_norm = nn.BatchNorm2d(share)
-        self.same = _conv_norm(nn.Conv2d(inputs, rest, 1, (stride, 1)))
+        self.same = norm_after(nn.Conv2d(inputs, rest, 1, (stride, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, T, V) -> (N, outputs, ceil(T / stride), V)."""
@@ -50,9 +51,3 @@ class TemporalBranches(nn.Module):
         parts.append(self.highest_norm(F.max_pool2d(highest, (3, 1), (self.stride, 1), (1, 0))))
         parts.append(self.same(x))
         return torch.cat(parts, dim=1)
-
-
-def _conv_norm(conv: nn.Conv2d) -> nn.Sequential:
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))

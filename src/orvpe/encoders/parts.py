@@ -1,11 +1,11 @@
-"""What the encoders of other papers share: a checked and normalised input, blocks, the checks of their arguments.
+"""What the encoders share: a checked and normalised input, blocks, the checks of their arguments.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -112,15 +112,59 @@ class Block(nn.Module):
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
     """A convolution over ``kernel`` frames and its batch-norm."""
-    conv = TemporalConv(inputs, outputs, kernel, stride)
+    return norm_after(TemporalConv(inputs, outputs, kernel, stride))
+
+
+def norm_after(conv: nn.Conv2d) -> nn.Sequential:
+    """A convolution, initialised anew, and its batch-norm."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))
 
 
 def shortcut(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
     """The residual path: the input itself, or a strided 1x1 convolution where width or length change."""
     return nn.Identity() if inputs == outputs and stride == 1 else conv_norm(inputs, outputs, 1, stride)
+
+
+def stack(
+    block: Callable[[int, int, int, bool], nn.Module], inputs: int, width: Sequence[int], strides: Sequence[int]
+) -> nn.Sequential:
+    """Blocks one after the other, made in that order.
+
+    Args:
+        block: (inputs, outputs, stride, residual) -> a block; the first one has no residual.
+        inputs: channels that the first block takes.
+        width: output channels of each block.
+        strides: temporal stride of each block.
+    """
+    channels = (inputs, *width)
+    return nn.Sequential(*(block(channels[i], channels[i + 1], s, i > 0) for i, s in enumerate(strides)))
+
+
+def stack_blocks(
+    spatial: Callable[[int, int], nn.Module],
+    temporal: Callable[[int, int], nn.Module],
+    inputs: int,
+    width: Sequence[int],
+    strides: Sequence[int],
+) -> nn.Sequential:
+    """A `stack` of `Block`.
+
+    Args:
+        spatial: (inputs, outputs) -> what treats the joints.
+        temporal: (outputs, stride) -> what treats the frames.
+        inputs, width, strides: as `stack`.
+    """
+
+    def block(inputs: int, outputs: int, stride: int, residual: bool) -> Block:
+        return Block(
+            spatial(inputs, outputs),
+            temporal(outputs, stride),
+            shortcut(inputs, outputs, stride) if residual else None,
+        )
+
+    return stack(block, inputs, width, strides)
 
 
 def check_blocks(width: Sequence[int], strides: Sequence[int], multiple: int = 1) -> None:

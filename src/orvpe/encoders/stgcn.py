@@ -13,6 +13,7 @@ itself, nearer, farther), each subset has weights of its own, and a learned mask
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from orvpe.encoders.parts import (
     check_kernel,
     conv_norm,
     shortcut,
+    stack,
 )
 from orvpe.skeleton import Layout, unified
 
@@ -72,11 +74,12 @@ class Unit(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        subsets: Tensor,
         stride: int,
+        residual: bool,
+        *,
+        subsets: Tensor,
         kernel: int,
         dropout: float,
-        residual: bool,
     ) -> None:
         super().__init__()
         self.spatial = ImportanceGraphConv(inputs, outputs, subsets)
@@ -127,14 +130,8 @@ class STGCN(JointEncoder):
         check_dropout(dropout)
         options = {"width": list(width), "strides": list(strides), "kernel": kernel, "dropout": dropout}
         super().__init__(in_channels, layout, mask_channel, width[-1], options)
-        subsets = spatial_partition(self.layout)
-        inputs = (self.channels, *width)
-        self.blocks = nn.Sequential(
-            *(
-                Unit(inputs[i], w, subsets, s, kernel, dropout, residual=i > 0)
-                for i, (w, s) in enumerate(zip(width, strides, strict=True))
-            )
-        )
+        unit = partial(Unit, subsets=spatial_partition(self.layout), kernel=kernel, dropout=dropout)
+        self.blocks = stack(unit, self.channels, width, strides)
 
     def encode(self, x: Tensor) -> Tensor:
         return self.blocks(x).mean(dim=(2, 3))

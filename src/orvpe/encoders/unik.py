@@ -21,13 +21,12 @@ from orvpe.encoders.agcn import GraphConv
 from orvpe.encoders.parts import (
     TEN_STRIDES,
     TEN_WIDTHS,
-    Block,
     JointEncoder,
     check_blocks,
     check_count,
     check_kernel,
     conv_norm,
-    shortcut,
+    stack_blocks,
 )
 from orvpe.skeleton import Layout, unified
 
@@ -83,17 +82,12 @@ class UNIK(JointEncoder):
         check_kernel(kernel)
         options = {"width": list(width), "strides": list(strides), "heads": heads, "kernel": kernel}
         super().__init__(in_channels, layout, mask_channel, width[-1], options)
-        inputs = (self.channels, *width)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    DependencyConv(inputs[i], w, len(self.layout), heads),
-                    conv_norm(w, w, kernel, s),
-                    shortcut(inputs[i], w, s) if i > 0 else None,
-                )
-                for i, (w, s) in enumerate(zip(width, strides, strict=True))
-            )
-        )
+        joints = len(self.layout)
+        self.blocks = stack_blocks(
+            lambda inputs, outputs: DependencyConv(inputs, outputs, joints, heads),
+            lambda outputs, stride: conv_norm(outputs, outputs, kernel, stride),
+            self.channels, width, strides,
+        )  # fmt: skip
 
     def encode(self, x: Tensor) -> Tensor:
         return self.blocks(x.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.formats.base import Format
 from orvpe.formats.source import Source
 
@@ -28,3 +28,14 @@ def detect(source: Source) -> Format:
         if candidate.items(source):
             return candidate
     raise InputError(f"{source.path}: no pose file of a known format in it; known: {', '.join(FORMATS)}")
+
+
+def choose_reader(source: Source, format: str | None) -> Format:
+    """The reader of that name, or the one that recognises the source.
+
+    Raises:
+        InputError: an unknown name, or nothing that is known in the source.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(unknown("format", format, FORMATS))
+    return detect(source) if format is None else FORMATS[format]

@@ -20,7 +20,7 @@ from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import Format, Item, Options, by_suffix, stem
 from orvpe.formats.source import Source
-from orvpe.skeleton import mocap_layout
+from orvpe.skeleton.rigs import mocap_layout
 
 UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
 CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin

@@ -19,9 +19,8 @@ import numpy as np
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.formats.base import Format, Item, NoSkeleton, Options, by_suffix, read_json, stem
-from orvpe.formats.detections import frame_range, hide_missing, layout_for, people_clip
-from orvpe.formats.openpose import FRAME_FILE
+from orvpe.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
+from orvpe.formats.detections import frame_range, hide_missing, json_files_with, layout_for, people_clip
 from orvpe.formats.people import link_people
 from orvpe.formats.source import Source
 from orvpe.skeleton import LAYOUTS
@@ -41,12 +40,7 @@ class _Image:
 
 
 def items(source: Source) -> list[Item]:
-    names = [n for n in by_suffix(source, ".json") if not FRAME_FILE.match(n)]
-    for start, name in enumerate(names[:2]):  # the first may be a file of settings
-        text = source.read(name)
-        if b'"keypoints"' in text and b'"image_id"' in text:
-            return [(n,) for n in names[start:]]
-    return []
+    return json_files_with(source, b'"keypoints"', b'"image_id"')
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:

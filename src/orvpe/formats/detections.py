@@ -8,10 +8,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from orvpe.clip import Clip
-from orvpe.errors import InputError
-from orvpe.formats.base import NoSkeleton, Options
+from orvpe.errors import InputError, unknown
+from orvpe.formats.base import Item, NoSkeleton, Options, by_suffix
 from orvpe.formats.people import most_energetic
-from orvpe.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources, unknown
+from orvpe.formats.source import Source
+from orvpe.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources
+
+FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
+
+
+def json_files_with(source: Source, *keys: bytes) -> list[Item]:
+    """The source's JSON files, frames of OpenPose left out, as items of one file each.
+
+    Args:
+        source: where to look.
+        keys: what stands in each file; only the first two are opened, as the first may be of something else (labels,
+            settings), which is then left out.
+    """
+    names = [n for n in by_suffix(source, ".json") if not FRAME_FILE.match(n)]
+    for start, name in enumerate(names[:2]):
+        text = source.read(name)
+        if all(key in text for key in keys):
+            return [(n,) for n in names[start:]]
+    return []
 
 
 def hide_missing(

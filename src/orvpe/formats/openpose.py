@@ -7,7 +7,6 @@ here.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ import numpy as np
 from orvpe.clip import Clip
 from orvpe.errors import InputError
 from orvpe.formats.base import Format, Item, NoSkeleton, Options, read_json
-from orvpe.formats.detections import frame_range, hide_missing, layout_for, people_clip
+from orvpe.formats.detections import FRAME_FILE, frame_range, hide_missing, layout_for, people_clip
 from orvpe.formats.people import link_people
 from orvpe.formats.source import Source
 from orvpe.skeleton import LAYOUTS
 
-FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)
 _KNOWN = {25: LAYOUTS["openpose_25"], 18: LAYOUTS["openpose_18"]}
 _MPI_JOINTS = 15
 

@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orvpe.errors import InputError, Interrupted
+from orvpe.errors import InputError, Interrupted, unknown
 from orvpe.reproduce.report import write
 from orvpe.reproduce.steps import FILES, Plan, Step
 from orvpe.reproduce.tables import TABLES, Table
-from orvpe.skeleton import unknown
 
 
 def reproduce(

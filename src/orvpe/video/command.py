@@ -16,7 +16,8 @@ from orvpe.formats.source import not_a_source
 from orvpe.parts import claim, merge, write_text
 from orvpe.progress import Progress
 from orvpe.skeleton import with_derived
-from orvpe.store import Store, StoreWriter, orvpe_version
+from orvpe.store import Store, StoreWriter
+from orvpe.store.writing import orvpe_version
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orvpe.errors import InputError
-from orvpe.skeleton import unknown
+from orvpe.errors import InputError, unknown
 from orvpe.video.decode import MAX_SECONDS
 
 ESTIMATOR_NAMES = ("mediapipe", "rtmlib")

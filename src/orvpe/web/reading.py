@@ -85,17 +85,14 @@ def _of_video(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
 
 
 def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
-    from orvpe.formats import FORMATS, detect
+    from orvpe.formats import choose_reader
     from orvpe.formats.base import NoSkeleton, Options
     from orvpe.formats.reading import misspelt, read_clips
     from orvpe.formats.source import Source
-    from orvpe.skeleton import unknown
 
     check_unpacked(path)
-    if options.format is not None and options.format not in FORMATS:
-        raise InputError(unknown("format", options.format, FORMATS))
     source = Source(path)
-    reader = detect(source) if options.format is None else FORMATS[options.format]
+    reader = choose_reader(source, options.format)
     how = Options(
         layout=get_layout(options.joints) if options.joints else None, fps=options.fps, dims=options.dims, up=options.up
     )
