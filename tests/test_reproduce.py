@@ -47,8 +47,47 @@ def test_a_share_of_a_recipes_epochs() -> None:
     assert "--epochs" not in Plan("paper").steps.get(run, Step(run, ("finetune",))).words
     with pytest.raises(InputError, match="share is 0"):
         Plan("paper", 0.0)
-    with pytest.raises(InputError, match="set is 'other'"):
+    with pytest.raises(InputError, match="recipes is 'other'"):
         Plan("other")
+
+
+def descent(plan: Plan, run: str) -> list[Step]:
+    """The pre-trainings that a run's weights come from, the last one first."""
+    step = plan.steps[run]
+    start = step.words[step.words.index("-w") + 1] if "-w" in step.words else None
+    return [step, *(descent(plan, start) if start in plan.steps else [])]
+
+
+@pytest.mark.parametrize("from_shipped", [False, True])
+@pytest.mark.parametrize("data", ["nucla", "penn"])
+def test_what_is_temporal_only_is_so_from_the_start(data: str, from_shipped: bool) -> None:
+    plan = Plan("strong", 1.0, from_shipped)
+    steps = descent(plan, plan.pretrained(data, occlusion="none"))
+    assert steps[-1].folder == "strong/pretrain-3d-joint-none"
+    for step in steps:
+        parsed = parse(step.job, list(step.words[1:]))
+        assert parsed["view"].occlusion == "none"
+        assert parsed["weights"] in (None, *plan.steps)  # nothing that comes with orvpe
+        before = plan.in_order([step.folder])
+        assert {parsed["weights"]} <= {None, *(s.folder for s in before[:-1])}
+    bone = descent(plan, plan.pretrained(data, "bone", occlusion="none"))
+    assert all("none" in s.words for s in bone)
+    assert len(bone) == len(steps) + 1
+
+
+def test_the_other_pretrainings_are_typed_as_ever() -> None:  # finished runs are recognised by their commands
+    plan = Plan("strong")
+    made = [plan.steps[plan.pretrained(d, s)].command() for d in ("nucla", "penn") for s in ("joint", "bone")]
+    pretrain = "orvpe pretrain kinder.orvpe -r strong/pretrain-"
+    three, two = "--recipe quick-pretrain-kinder", "--recipe strong-pretrain-2d"
+    assert made == [
+        f"{pretrain}3d-joint {three}",
+        f"{pretrain}3d-bone {three} --view.stream bone -w strong/pretrain-3d-joint --epochs 20 --optim.warmup 1",
+        f"{pretrain}2d-joint {two}",
+        f"{pretrain}2d-bone {two} --view.stream bone -w strong/pretrain-2d-joint --epochs 20 --optim.warmup 1",
+    ]
+    temporal = plan.steps[plan.pretrained("nucla", occlusion="none")].command()
+    assert temporal == f"{pretrain}3d-joint-none {three} --view.occlusion none"
 
 
 def test_what_decides_a_result() -> None:
