@@ -245,6 +245,30 @@ def test_run_folders(here: Path, refused: Refused) -> None:
     assert "is a file" in refused(*training(here, run="file"))
 
 
+def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refused: Refused) -> None:
+    for more, told in (
+        (["--occlusions", "nope"], "unknown occlusion 'nope'"),
+        (["--occlusions", "[]"], "occlusions is empty"),
+        (["--eval-every", "-1"], "eval_every is -1"),
+    ):
+        assert told in refused(*training(here, "finetune"), *more)
+    probing = ["probe", here / "s.orvpe", "-w", here / "pre", "-r", here / "new"]
+    assert "unknown occlusion" in refused(*probing, "-p", "random:0.3", "--occlusions", "nope")
+    assert "leaves no clip to test" in refused(*probing, "-p", "all")
+    assert not (here / "new").exists()
+
+
+def test_an_evaluation_does_not_write_over_a_run_or_a_file(here: Path, refused: Refused) -> None:
+    words = ["evaluate", here / "s.orvpe", "-w", here / "fine", "-p", "random:0.3", "--occlusions", "none"]
+    before = {p: p.read_bytes() for p in (here / "fine").iterdir()}
+    assert "holds a run" in refused(*words, "--out", here / "fine")
+    assert {p: p.read_bytes() for p in (here / "fine").iterdir()} == before
+    (here / "file").write_text("mine")
+    for out in ("file", "file/more"):
+        assert "file is a file, expected a folder" in refused(*words, "--out", here / out)
+    assert (here / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize("how", ["cut", "text", "another"])
 def test_damaged_checkpoints(how: str, here: Path, refused: Refused) -> None:
     path = here / "pre" / "last.ckpt"

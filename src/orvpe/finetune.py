@@ -21,7 +21,7 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.evaluate import FIVE, class_scores, model_scorer, report
+from orvpe.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.metrics import accuracy
 from orvpe.model import Model, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
@@ -103,6 +103,9 @@ def finetune(
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
+    if eval_every < 0:
+        raise InputError(f"eval_every is {eval_every}, expected at least 0")
+    check_occlusions(occlusions)
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
     precision = resolve_precision(precision, device)
