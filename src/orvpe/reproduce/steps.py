@@ -53,27 +53,42 @@ class Step:
         """Whether its result is there, whole, and of this command.
 
         Raises:
-            InputError: the folder holds the run of another command.
+            InputError: the folder holds the run of another command, or a damaged file.
         """
         path = work / self.folder
         if self.job == "ingest":
             return path.is_file()
         if self.job == "fuse":
             return path.is_file()
-        recipe = path / "recipe.json"
-        if self.job == "robustness":
-            return (path / "robustness.json").exists()
-        if not recipe.exists():
+        told = path / ("robustness.json" if self.job == "robustness" else "recipe.json")
+        if not told.exists():
             return False
-        told = json.loads(recipe.read_text(encoding="utf-8"))
-        typed = told["environment"].get("command")
+        typed = read_json(told, "environment").get("command")
         if typed is not None and _deciding(typed.split()[1:]) != _deciding(list(self.words)):
             raise InputError(f"run folder {path} was made by {typed!r}, expected {self.command()!r}; move it away")
+        if self.job == "robustness":
+            return True
         if self.job == "pretrain":
             card = path / "card.json"
-            epochs = told["arguments"]["epochs"]
-            return card.exists() and json.loads(card.read_text(encoding="utf-8")).get("epochs_done") == epochs
+            epochs = read_json(told, "arguments").get("epochs")
+            return card.exists() and read_json(card).get("epochs_done") == epochs
         return (path / "results.json").exists()
+
+
+def read_json(path: Path, part: str | None = None) -> dict[str, Any]:
+    """What a file of a run holds, or one part of it.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found = found if part is None else found[part]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); move its folder away") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: holds {str(found)[:40]!r}, expected names and values; move its folder away")
+    return found
 
 
 # how a command runs, not what comes out
