@@ -269,6 +269,23 @@ def test_an_evaluation_does_not_write_over_a_run_or_a_file(here: Path, refused: 
     assert (here / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError("9 GiB"), torch.OutOfMemoryError("9 GiB"), RuntimeError("x] DefaultCPUAllocator: 9 GiB")]
+)
+def test_too_little_memory(error: Exception, here: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("orvpe.evaluate.load", full)
+    words = ["evaluate", here / "s.orvpe", "-w", here / "fine", "-p", "random:0.3"]
+    line = refused(*words)
+    assert "not enough memory" in line
+    assert "9 GiB" in line
+    monkeypatch.setattr("orvpe.evaluate.load", lambda *_: (_ for _ in ()).throw(RuntimeError("a mistake of ours")))
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        main([str(w) for w in words])
+
+
 @pytest.mark.parametrize("how", ["cut", "text", "another"])
 def test_damaged_checkpoints(how: str, here: Path, refused: Refused) -> None:
     path = here / "pre" / "last.ckpt"

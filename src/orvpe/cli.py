@@ -305,9 +305,22 @@ def main(argv: list[str] | None = None) -> int:
         text = str(error) if isinstance(error, InputError) else _of_the_system(error)
         print(f"orvpe{' ' + command if command in COMMANDS else ''}: {_one_line(text)}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            f"orvpe {command}: not enough memory ({_one_line(str(error))}); try a smaller --batch-size", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of Python, of a GPU, or of torch's allocator on the CPU, which has no exception of its own."""
+    kinds = (type(error).__name__, str(error))
+    return "MemoryError" in kinds[0] or kinds[0] == "OutOfMemoryError" or "DefaultCPUAllocator" in kinds[1]
 
 
 def _of_the_system(error: OSError) -> str:

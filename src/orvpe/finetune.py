@@ -28,7 +28,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
-from orvpe.views import View, ViewConfig, input_dims, training_view
+from orvpe.views import View, ViewConfig, input_dims, other_input, training_view
 
 
 def finetune(
@@ -201,13 +201,6 @@ def finetune(
         )  # fmt: skip
     fabric.barrier()
     return Path(run)
-
-
-def other_input(theirs: ViewConfig, ours: ViewConfig, dims: int) -> str:
-    """What an encoder will meet for the first time, e.g. "view.stream was joint, is bone"; "" for nothing."""
-    names = ("stream", "centre", "align", "upright", "scale") if dims == 3 else ("stream", "image")
-    both = [(name, getattr(theirs, name), getattr(ours, name)) for name in names]
-    return ", ".join(f"view.{name} was {was}, is {now}" for name, was, now in both if was != now)
 
 
 class Classifier(torch.nn.Module):
