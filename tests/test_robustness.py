@@ -123,6 +123,15 @@ def test_names_stand_there_as_they_are_given(trained: tuple[str, str], tmp_path:
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
 
 
+def test_test_clips_that_a_model_has_learned_are_told(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, run = trained
+    for protocol, told in (("random:0.4", False), ("random:0.3,seed=5", True)):
+        robustness(store, [run], protocol, str(tmp_path), ["a"], ["upper"], device="cpu")
+        assert ("was trained on" in capsys.readouterr().err) == told
+
+
 def test_one_clip_has_no_others(trained: tuple[str, str], tmp_path: Path) -> None:
     store, run = trained
     subject = str(Store.open(store).subjects[0])

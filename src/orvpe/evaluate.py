@@ -16,7 +16,7 @@ from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
-from orvpe.model import Model, load, read_card
+from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.run import RECIPE, check_folder, environment, write_atomic
 from orvpe.scores import Scores
@@ -94,12 +94,7 @@ def evaluate(
     if model.classes is None:
         raise InputError(f"model {weights} has no classifier; fine-tune or probe it first")
     task = make_task(opened, protocol, model.classes)
-    if seen := trained_on(read_card(weights).get("trained"), opened, task):
-        print(
-            f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
-            f"{read_card(weights)['trained']['protocol']!r} of the same store)",
-            file=sys.stderr,
-        )
+    tell_trained_on(weights, model.card.get("trained"), opened, task)
     data = ResidentStore(opened, where)
     return report(
         model_scorer(model.for_inference(), data, task, seed, batch_size), data.store, task, occlusions, out, seed
@@ -116,6 +111,16 @@ def check_occlusions(occlusions: list[str]) -> None:
         raise InputError("occlusions is empty, expected at least 'none'")
     for occlusion in occlusions:
         corruption(occlusion)
+
+
+def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> None:
+    """A note on stderr where a model has learned the labels of test clips."""
+    if seen := trained_on(trained, store, task):
+        print(
+            f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
+            f"{trained['protocol']!r} of the same store)",
+            file=sys.stderr,
+        )
 
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:

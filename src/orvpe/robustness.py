@@ -18,7 +18,7 @@ from torch import Tensor
 from orvpe.batch import ResidentStore
 from orvpe.device import pick_device
 from orvpe.errors import InputError
-from orvpe.evaluate import check_fits
+from orvpe.evaluate import check_fits, tell_trained_on
 from orvpe.features import batches, extract
 from orvpe.metrics import accuracy
 from orvpe.model import Model, load
@@ -145,6 +145,8 @@ def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tu
     task = make_task(store, protocol, model.classes)
     if not len(task.test):
         raise InputError(f"protocol {protocol!r} leaves no clip to test")
+    if model.classes is not None:
+        tell_trained_on(path, model.card.get("trained"), store, task)
     return model, task
 
 
