@@ -232,13 +232,58 @@ def test_run_folders(here: Path, refused: Refused) -> None:
     assert "another run (epochs was 1, now 2)" in refused(*training(here, run="pre"), "--epochs", "2")
     assert "another run (job was 'pretrain'" in refused(*training(here, "finetune", "pre"))
     probing = ["probe", here / "s.orvpe", "-w", here / "pre", "-p", "random:0.3"]
-    assert "another run" in refused(*probing, "-r", here / "pre")  # would replace the weights it reads
+    before = sorted(p.name for p in (here / "pre").iterdir())
+    for more in ([], ["--restart"]):  # would replace the weights it reads
+        assert "where the weights come from" in refused(*probing, "-r", here / "pre", *more)
+        assert "where the weights come from" in refused(*training(here, "finetune", "pre"), "-w", here / "pre", *more)
+    assert sorted(p.name for p in (here / "pre").iterdir()) == before
     (here / "pre" / "recipe.json").unlink()
     assert "holds last.ckpt but no recipe.json" in refused(*training(here, run="pre"))
     (here / "fine" / "recipe.json").write_text("{")
     assert "recipe.json is damaged" in refused(*training(here, "finetune", "fine"))
     (here / "file").write_text("x")
     assert "is a file" in refused(*training(here, run="file"))
+
+
+def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refused: Refused) -> None:
+    for more, told in (
+        (["--occlusions", "nope"], "unknown occlusion 'nope'"),
+        (["--occlusions", "[]"], "occlusions is empty"),
+        (["--eval-every", "-1"], "eval_every is -1"),
+    ):
+        assert told in refused(*training(here, "finetune"), *more)
+    probing = ["probe", here / "s.orvpe", "-w", here / "pre", "-r", here / "new"]
+    assert "unknown occlusion" in refused(*probing, "-p", "random:0.3", "--occlusions", "nope")
+    assert "leaves no clip to test" in refused(*probing, "-p", "all")
+    assert not (here / "new").exists()
+
+
+def test_an_evaluation_does_not_write_over_a_run_or_a_file(here: Path, refused: Refused) -> None:
+    words = ["evaluate", here / "s.orvpe", "-w", here / "fine", "-p", "random:0.3", "--occlusions", "none"]
+    before = {p: p.read_bytes() for p in (here / "fine").iterdir()}
+    assert "holds a run" in refused(*words, "--out", here / "fine")
+    assert {p: p.read_bytes() for p in (here / "fine").iterdir()} == before
+    (here / "file").write_text("mine")
+    for out in ("file", "file/more"):
+        assert "file is a file, expected a folder" in refused(*words, "--out", here / out)
+    assert (here / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("9 GiB"), torch.OutOfMemoryError("9 GiB"), RuntimeError("x] DefaultCPUAllocator: 9 GiB")]
+)
+def test_too_little_memory(error: Exception, here: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("orvpe.evaluate.load", full)
+    words = ["evaluate", here / "s.orvpe", "-w", here / "fine", "-p", "random:0.3"]
+    line = refused(*words)
+    assert "not enough memory" in line
+    assert "9 GiB" in line
+    monkeypatch.setattr("orvpe.evaluate.load", lambda *_: (_ for _ in ()).throw(RuntimeError("a mistake of ours")))
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        main([str(w) for w in words])
 
 
 @pytest.mark.parametrize("how", ["cut", "text", "another"])
@@ -258,6 +303,21 @@ def test_damaged_checkpoints(how: str, here: Path, refused: Refused) -> None:
 def edit_card(model: Path, **changes: object) -> None:
     card = json.loads((model / "card.json").read_text())
     (model / "card.json").write_text(json.dumps({**card, **changes}))
+
+
+def edit_view(model: Path, **changes: object) -> None:
+    view = json.loads((model / "card.json").read_text())["view"]
+    edit_card(model, view={**view, **changes})
+
+
+def folder_for_weights(here: Path) -> None:
+    (here / "fine" / "weights.safetensors").unlink()
+    (here / "fine" / "weights.safetensors").mkdir()
+
+
+def change_weights(here: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    path = here / "fine" / "weights.safetensors"
+    save_file({k: change(v) if v.is_floating_point() else v for k, v in load_file(path).items()}, path)
 
 
 def narrower(here: Path) -> None:
@@ -284,6 +344,15 @@ SPOIL_MODEL: dict[str, tuple[Callable[[Path], object], str]] = {
     "another layout": (lambda here: edit_card(here / "fine", layout=LAYOUTS["coco"].to_dict()), "layout 'coco'"),
     "another dimension": (lambda here: edit_card(here / "fine", dims=2), "another width, layout"),
     "dimension is text": (lambda here: edit_card(here / "fine", dims="two"), "card.json"),
+    "dimension is no whole number": (lambda here: edit_card(here / "fine", dims=2.5), "dims is 2.5"),
+    "layout is text": (lambda here: edit_card(here / "fine", layout="unified"), "card.json lacks"),
+    "classes twice": (lambda here: edit_card(here / "fine", classes=["a", "a"]), "expected different names"),
+    "a setting of another type": (lambda here: edit_view(here / "fine", tau=1.5), "view.tau is 1.5, expected int"),
+    "a switch is text": (lambda here: edit_view(here / "fine", align="no"), "view.align is 'no', expected bool"),
+    "a camera for a 3D model": (lambda here: edit_view(here / "fine", camera="virtual"), "dims is 3, expected 2"),
+    "weights are a folder": (folder_for_weights, "expected card.json and weights.safetensors"),
+    "weights are NaN": (lambda here: change_weights(here, lambda v: v * float("nan")), "holds NaN or infinite"),
+    "weights are whole numbers": (lambda here: change_weights(here, lambda v: v.int()), "is of type torch.int32"),
     "unknown encoder": (lambda here: edit_card(here / "fine", encoder={"name": "lihgt", "options": {}}), "'light'"),
     "view of the future": (lambda here: edit_card(here / "fine", view={"augment": {}, "warp": 3}), "card.json"),
     "no classifier": (lambda here: edit_card(here / "fine", classes=None), "head"),

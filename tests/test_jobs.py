@@ -19,7 +19,7 @@ from small_runs import ENCODER, VIEW, make_store, metrics, results
 
 from orvpe.batch import ResidentStore
 from orvpe.config import Optim
-from orvpe.errors import InputError
+from orvpe.errors import InputError, Interrupted
 from orvpe.evaluate import class_scores, evaluate, report
 from orvpe.features import batches, extract
 from orvpe.finetune import finetune
@@ -350,3 +350,20 @@ def test_a_model_knows_its_classes_order(store: str, fine: Path) -> None:
     model = load(fine)
     assert isinstance(model, Model)
     assert model.classes == sorted(set(Store.open(store).labels.tolist()))
+
+
+def test_a_pretraining_from_weights_of_another_stream_says_so(
+    store: str, pre: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(name: str, **view: Any) -> str:
+        capsys.readouterr()
+        with pytest.raises(Interrupted):
+            pretrain(
+                store, str(tmp_path / name), view=replace(load(pre).view, **view), encoder=ENCODER, epochs=1,
+                batch_size=10, contrast=Contrast(negatives=None), weights=str(pre), threads=1, device="cpu",
+                stop_after=1,
+            )  # fmt: skip
+        return capsys.readouterr().err
+
+    assert "another kind of input" not in told("same")
+    assert "another kind of input: view.stream was joint, is bone" in told("bone", stream="bone")

@@ -99,12 +99,41 @@ def test_what_does_not_fit_is_not_transferred() -> None:
         (model(narrow), "another width"),
         (model(dims=2), "2D"),
         (model(layout=LAYOUTS["coco"]), "coco"),
-        (model(EncoderConfig("agcn", {})), "weights lack"),
+        (model(EncoderConfig("agcn", {})), "encoder 'agcn', this one is 'light'"),
     ):
         with pytest.raises(InputError, match=told):
             transfer_encoder(source, target, "weights x")
         for name, value in target.state_dict().items():
             assert torch.equal(value, before[name]), name
+
+
+def test_options_do_not_say_what_the_data_says() -> None:
+    for option in ("layout", "in_channels"):
+        with pytest.raises(InputError, match=f"encoder.options has '{option}'"):
+            model(EncoderConfig("light", {option: 2}))
+
+
+def test_what_cannot_be_saved_leaves_what_is_there(tmp_path: Path) -> None:
+    one = model()
+    one.save(tmp_path / "m")
+    before = {f.name: f.read_bytes() for f in (tmp_path / "m").iterdir()}
+    (tmp_path / "file").write_text("x")
+    large = model()
+    with torch.no_grad():
+        large.encoder.get_buffer("input_norm.running_var")[0] = 1e6
+    for source, folder, half, card, told in (
+        (one, "file", False, {}, "is a file"),
+        (one, "file/m", False, {}, "is a file"),
+        (one, "m", False, {"thing": object()}, "card: .* not JSON"),
+        (one, "m", False, {"classes": ["a"]}, "card holds 'classes'"),
+        (one.for_inference(), "m", False, {}, "made for inference"),
+        (large, "m", True, {}, r"running_var goes up to 1e\+06, float16 to 65504"),
+    ):
+        with pytest.raises(InputError, match=told):
+            source.save(tmp_path / folder, half=half, **card)
+    assert {f.name: f.read_bytes() for f in (tmp_path / "m").iterdir()} == before
+    large.save(tmp_path / "m")
+    assert load(tmp_path / "m").encoder.get_buffer("input_norm.running_var")[0] == 1e6
 
 
 def test_a_model_without_a_head_has_no_scores() -> None:

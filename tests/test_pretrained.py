@@ -76,6 +76,24 @@ def test_save_and_load_again(tmp_path: Path) -> None:
     assert 1.8 < sizes[1] / sizes[0] < 2.1
 
 
+def test_sharing_a_model_does_not_write_over_a_run(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(InputError, match="holds a run"):
+        Model.from_pretrained(shipped()[0]).save_pretrained(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["recipe.json"]
+
+
+@pytest.mark.parametrize("name", ["", "/nothing", "a b/c", "a/b/c", "../nothing"])
+def test_names_that_are_none(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError, match="those that come with orvpe"):
+        read_card(name)
+    if name != "../nothing":  # which could be somebody's
+        with pytest.raises(InputError, match="those that come with orvpe"):
+            from_hub(name)
+
+
 def test_the_hub_is_asked_only_for_owner_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
     with pytest.raises(InputError, match="those that come with orvpe"):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_runs import orvpe
+from small_runs import orvpe, surroundings
 from test_formats_packed import write as write_packed
 
 from orvpe.cli import main, parse
@@ -47,8 +52,47 @@ def test_a_share_of_a_recipes_epochs() -> None:
     assert "--epochs" not in Plan("paper").steps.get(run, Step(run, ("finetune",))).words
     with pytest.raises(InputError, match="share is 0"):
         Plan("paper", 0.0)
-    with pytest.raises(InputError, match="set is 'other'"):
+    with pytest.raises(InputError, match="recipes is 'other'"):
         Plan("other")
+
+
+def descent(plan: Plan, run: str) -> list[Step]:
+    """The pre-trainings that a run's weights come from, the last one first."""
+    step = plan.steps[run]
+    start = step.words[step.words.index("-w") + 1] if "-w" in step.words else None
+    return [step, *(descent(plan, start) if start in plan.steps else [])]
+
+
+@pytest.mark.parametrize("from_shipped", [False, True])
+@pytest.mark.parametrize("data", ["nucla", "penn"])
+def test_what_is_temporal_only_is_so_from_the_start(data: str, from_shipped: bool) -> None:
+    plan = Plan("strong", 1.0, from_shipped)
+    steps = descent(plan, plan.pretrained(data, occlusion="none"))
+    assert steps[-1].folder == "strong/pretrain-3d-joint-none"
+    for step in steps:
+        parsed = parse(step.job, list(step.words[1:]))
+        assert parsed["view"].occlusion == "none"
+        assert parsed["weights"] in (None, *plan.steps)  # nothing that comes with orvpe
+        before = plan.in_order([step.folder])
+        assert {parsed["weights"]} <= {None, *(s.folder for s in before[:-1])}
+    bone = descent(plan, plan.pretrained(data, "bone", occlusion="none"))
+    assert all("none" in s.words for s in bone)
+    assert len(bone) == len(steps) + 1
+
+
+def test_the_other_pretrainings_are_typed_as_ever() -> None:  # finished runs are recognised by their commands
+    plan = Plan("strong")
+    made = [plan.steps[plan.pretrained(d, s)].command() for d in ("nucla", "penn") for s in ("joint", "bone")]
+    pretrain = "orvpe pretrain kinder.orvpe -r strong/pretrain-"
+    three, two = "--recipe quick-pretrain-kinder", "--recipe strong-pretrain-2d"
+    assert made == [
+        f"{pretrain}3d-joint {three}",
+        f"{pretrain}3d-bone {three} --view.stream bone -w strong/pretrain-3d-joint --epochs 20 --optim.warmup 1",
+        f"{pretrain}2d-joint {two}",
+        f"{pretrain}2d-bone {two} --view.stream bone -w strong/pretrain-2d-joint --epochs 20 --optim.warmup 1",
+    ]
+    temporal = plan.steps[plan.pretrained("nucla", occlusion="none")].command()
+    assert temporal == f"{pretrain}3d-joint-none {three} --view.occlusion none"
 
 
 def test_what_decides_a_result() -> None:
@@ -142,3 +186,104 @@ def test_bad_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
         assert message in capsys.readouterr().err
     assert main(["reproduce", "table-1", "--dry-run", *base]) == 0
     assert "to run orvpe pretrain kinder.orvpe" in capsys.readouterr().out
+
+
+def test_what_cannot_work_is_told_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORVPE_DATA", raising=False)
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("began"))
+    data = data_folder(tmp_path / "data")
+    (tmp_path / "file").write_text("mine")
+    work, out = tmp_path / "w", tmp_path / "o"
+
+    def told(*words: str, work: Path = work, out: Path = out) -> str:
+        assert main(["reproduce", *words, "--data", str(data), "--work", str(work), "--out", str(out)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "penn-action-labels.zip: no such file" in told("table-1", "--datasets", "nucla", "penn")
+    assert "seeds are 0 1 0, expected different" in told("figures", "--seeds", "0", "1", "0")
+    assert "seeds are -1, expected different" in told("figures", "--seeds", "-1")
+    assert "--seeds is '0-2', expected numbers" in told("figures", "--seeds", "0-2")
+    assert "unknown device 'gpu'" in told("figures", "--datasets", "nucla", "--device", "gpu")
+    assert "threads is -1" in told("figures", "--datasets", "nucla", "--threads", "-1")
+    for file in (tmp_path / "file", tmp_path / "file" / "more"):
+        assert "file is a file, expected a folder" in told("figures", "--datasets", "nucla", work=file)
+        assert "file is a file, expected a folder" in told("figures", "--datasets", "nucla", out=file)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not out.exists()
+
+
+def test_a_report_of_nothing_leaves_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--out", str(tmp_path / "o"), "--work"]
+    plan = Plan()
+    step = plan.steps[plan.finetuned("nucla", 0, None, "scratch-curve", curve=True)]
+    finished(tmp_path / "w" / step.folder, step.command(), 77.0)
+    (tmp_path / "w" / step.folder / "metrics.jsonl").write_text('{"epoch": 1, "test_top1": 5.0}\n{"epoch": 2, "te')
+    assert main([*base, str(tmp_path / "w"), "--report"]) == 0
+    table = tmp_path / "o" / "strong-figures-nucla.md"
+    text = table.read_text()
+    assert "77.0" in text
+    assert main([*base, str(tmp_path / "elsewhere"), "--report"]) == 2
+    assert "holds none of these runs" in capsys.readouterr().err
+    assert table.read_text() == text
+    assert main([*base, str(tmp_path / "elsewhere"), "--dry-run"]) == 0
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("how", ["{", "[]", "{}", '{"environment": 3, "occlusions": 3}'])
+@pytest.mark.parametrize("file", ["recipe.json", "results.json"])
+def test_damaged_runs_are_told(how: str, file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan()
+    step = plan.steps[plan.finetuned("nucla", 0, None, "scratch-curve", curve=True)]
+    finished(tmp_path / "w" / step.folder, step.command(), 77.0)
+    (tmp_path / "w" / step.folder / file).write_text(how)
+    words = ["reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--work", str(tmp_path / "w")]
+    more = ["--dry-run"] if file == "recipe.json" else ["--report", "--out", str(tmp_path / "o")]
+    assert main([*words, *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert file in line
+    assert "move its folder away" in line
+
+
+def test_a_curve_of_other_models_is_not_taken_for_done(tmp_path: Path) -> None:
+    plan = Plan()
+    step = plan.steps[plan.robustness("nucla", {"a": plan.finetuned("nucla", 0)}, 0)]
+    folder = tmp_path / step.folder
+    folder.mkdir(parents=True)
+    (folder / "robustness.json").write_text(json.dumps({"environment": {"command": step.command() + " --device cpu"}}))
+    assert step.done(tmp_path)
+    (folder / "robustness.json").write_text(json.dumps({"environment": {"command": "orvpe robustness x -o y"}}))
+    with pytest.raises(InputError, match="was made by"):
+        step.done(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+def test_stopped_it_saves_the_running_step_and_goes_on(how: str, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    words = ["reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--threads", "1", "--share", "0.5"]
+    words += ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--data", str(data)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orvpe", *words], env=surroundings(), text=True, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    metrics = tmp_path / "w" / "strong" / "nucla-scratch-curve-0" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    if how == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # all that the terminal runs in the foreground
+    else:
+        process.terminate()
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + (signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM), told
+    assert "saved in strong/nucla-scratch-curve-0" in told
+    assert told.rstrip().endswith("orvpe reproduce: stopped; the same command goes on from here")
+    assert "Traceback" not in told
+    import fcntl
+
+    with (metrics.parent / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody is left who trains there
+    assert not (metrics.parent / "results.json").exists()

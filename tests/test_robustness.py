@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from small_runs import ENCODER, VIEW, make_store
 
 from orvpe.cli import main
@@ -17,8 +18,10 @@ from orvpe.config import Optim
 from orvpe.evaluate import evaluate
 from orvpe.finetune import finetune
 from orvpe.metrics import accuracy
+from orvpe.model import load
 from orvpe.occlusion import corruption
 from orvpe.robustness import battery, between, by_visibility, robustness
+from orvpe.store import Store, StoreWriter
 
 torch.set_num_threads(1)
 
@@ -78,6 +81,66 @@ def test_bad_names_and_models_are_told(trained: tuple[str, str], capsys: pytest.
     assert main([*words, "kinder-light-3d-joint"]) == 2
     assert "reads 3D joints, the store holds 2D" in capsys.readouterr().err
     assert not Path("never").exists()
+
+
+def test_everything_is_checked_before_the_first_clip(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, run = trained
+    monkeypatch.setattr("orvpe.robustness.extract", lambda *_: pytest.fail("worked first"))
+    load(run).save(tmp_path / "blind")  # the same with a card of its own
+    card = json.loads((tmp_path / "blind" / "card.json").read_text())
+    weights = load_file(tmp_path / "blind" / "weights.safetensors")
+    save_file({k: v for k, v in weights.items() if "head" not in k}, tmp_path / "blind" / "weights.safetensors")
+    (tmp_path / "blind" / "card.json").write_text(json.dumps({**card, "classes": None}))
+    (tmp_path / "file").write_text("mine")
+    to = ["-o", str(tmp_path / "out")]
+    for words, told in (
+        (["-w", "[]", "-p", "random:0.4", *to], "weights are empty"),
+        (["-w", run, "nope", "-p", "random:0.4", *to], "model nope"),
+        (["-w", run, "kinder-light-3d-joint", "-p", "random:0.4", *to], "reads 3D joints, the store holds 2D"),
+        (["-w", str(tmp_path / "blind"), "-p", "all", *to], "protocol 'all' leaves no clip to test"),
+        (["-w", run, "-p", "random:0.4", "--names", " ", *to], "a name is empty"),
+        (["-w", run, "-p", "random:0.4", "-o", str(tmp_path / "file")], "file is a file, expected a folder"),
+        (["-w", run, "-p", "random:0.4", "-o", str(tmp_path / "file" / "x")], "file is a file, expected a folder"),
+    ):
+        assert main(["robustness", store, *words]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert told in line
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_stand_there_as_they_are_given(trained: tuple[str, str], tmp_path: Path) -> None:
+    store, run = trained
+    names = ["$x_y^$ | a", "_hidden"]
+    robustness(store, [run, run], "random:0.4", str(tmp_path), names, ["upper"], device="cpu")
+    text = (tmp_path / "robustness.md").read_text()
+    head, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert head == "| occlusion | $x_y^$ \\| a | _hidden |"
+    assert {row.replace("\\|", "").count("|") for row in (head, rule, *rows)} == {4}
+    assert (tmp_path / "robustness.png").stat().st_size > 10_000
+
+
+def test_test_clips_that_a_model_has_learned_are_told(
+    trained: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, run = trained
+    for protocol, told in (("random:0.4", False), ("random:0.3,seed=5", True)):
+        robustness(store, [run], protocol, str(tmp_path), ["a"], ["upper"], device="cpu")
+        assert ("was trained on" in capsys.readouterr().err) == told
+
+
+def test_one_clip_has_no_others(trained: tuple[str, str], tmp_path: Path) -> None:
+    store, run = trained
+    subject = str(Store.open(store).subjects[0])
+    with StoreWriter(tmp_path / "one.orvpe", Store.open(store).layout, 2) as writer:
+        writer.add_store(Store.open(store), np.array([0]))
+    robustness(str(tmp_path / "one.orvpe"), [run], f"subject:{subject}", str(tmp_path), ["a"], ["upper"], device="cpu")
+    told = (tmp_path / "robustness.json").read_text()
+    assert json.loads(told, parse_constant=pytest.fail)["models"]["a"]["others"] is None  # JSON has no NaN
+    assert "nan" not in (tmp_path / "robustness.md").read_text()
 
 
 def test_the_battery_is_what_the_issue_asks_for() -> None:

@@ -217,5 +217,43 @@ def test_csv_of_another_encoding(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable CSV"):
         load_scores(tmp_path / "s.csv")
     (tmp_path / "dir.csv").mkdir()
-    with pytest.raises(InputError, match="not a readable CSV"):
+    with pytest.raises(InputError, match="a folder"):
         load_scores(tmp_path / "dir.csv")
+
+
+def test_a_label_that_two_files_tell_differently(tmp_path: Path) -> None:
+    a = scores()
+    other = Scores(a.names, a.classes, a.scores, np.roll(a.labels, 1))
+    with pytest.raises(InputError, match=r"score files disagree: clip 'clip .*' is 'c.' in one, 'c.' in another"):
+        fuse_scores([a, other])
+    unknown = Scores(a.names, a.classes, a.scores, np.full(len(a.names), ""))
+    assert fuse_scores([unknown, a]).labels.tolist() == a.labels.tolist()
+
+
+@pytest.mark.parametrize("out", ["one.npz", "two.csv", "dir", "dir.npz", "sum", "sum.txt", "one.npz/sum.npz"])
+def test_what_is_fused_is_not_written_over(out: str, tmp_path: Path) -> None:
+    files = [str(tmp_path / "one.npz"), str(tmp_path / "two.csv")]
+    for i, file in enumerate(files):
+        scores(i).save(file)
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir.npz").mkdir()
+    before = {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    with pytest.raises(InputError, match=r"is what would be read|ends in \.npz or \.csv|is a file"):
+        fuse(files, out=str(tmp_path / out))
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_more_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a folder; the scores of a run are .*scores\.npz"):
+        load_scores(tmp_path)
+    (tmp_path / "s.txt").write_text("name,a\nx,1\n")
+    with pytest.raises(InputError, match=r"expected an \.npz or a \.csv$"):
+        load_scores(tmp_path / "s.txt")
+    (tmp_path / "s.csv").write_text("name,name,a\nx,y,1\n")
+    with pytest.raises(InputError, match="two columns 'name'"):
+        load_scores(tmp_path / "s.csv")
+    np.savez(tmp_path / "c.npz", names=["x"], classes=["a"], scores=[[1j]])
+    with pytest.raises(InputError, match="complex"):
+        load_scores(tmp_path / "c.npz")
+    with pytest.raises(InputError, match="weights are"):
+        fuse_scores([scores(), scores()], [1e308, 1e308])

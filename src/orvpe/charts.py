@@ -10,11 +10,17 @@ import numpy as np
 from orvpe.figures import new_figure, save_figure
 
 
+def _literal(text: str) -> str:
+    """A name as it is: matplotlib would read what stands between two dollars as a formula."""
+    return text.replace("$", r"\$")
+
+
 def confusion_chart(confusion: np.ndarray, classes: list[str], path: str | Path, title: str = "") -> None:
     """Rows are the true classes, in per cent of their clips."""
     count = confusion.sum(axis=1, keepdims=True)
     share = 100 * confusion / np.maximum(count, 1)
     k = len(classes)
+    classes = [_literal(c) for c in classes]
     side = max(4.0, 0.42 * k + 2.2)
     figure = new_figure(side + 0.6, side)
     axes = figure.add_subplot()
@@ -23,7 +29,7 @@ def confusion_chart(confusion: np.ndarray, classes: list[str], path: str | Path,
     axes.set_yticks(range(k), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(title)
+    axes.set_title(_literal(title))
     if k <= 40:
         for i, j in zip(*np.nonzero(confusion), strict=True):
             colour = "white" if share[i, j] > 55 else "black"
@@ -89,20 +95,23 @@ def robustness_chart(
     label = {"top1": "top-1, %", "recall": "recall@1, %"}[kind]
     axes = figure.add_subplot(grid[0, :])
     width = 0.8 / len(models)
+    bars: dict[str, Any] = {}
     for i, (name, model) in enumerate(models.items()):
         place = np.arange(len(parts)) + (i - (len(models) - 1) / 2) * width
-        axes.bar(place, [model["occlusions"][p][kind] for p in parts], width, label=name)
+        bars[_literal(name)] = axes.bar(place, [model["occlusions"][p][kind] for p in parts], width)
     axes.set_xticks(range(len(parts)), ["clean" if p == "none" else p.replace("_", "\n") for p in parts])
     axes.set_ylabel(label)
-    axes.set_title(f"{results['protocol']}: hidden parts")
-    axes.legend(frameon=False, fontsize=8, ncols=len(models), loc="upper center", bbox_to_anchor=(0.5, -0.24))
+    axes.set_title(_literal(f"{results['protocol']}: hidden parts"))
+    # named here, as a label that starts with an underscore is left out of a legend that collects them
+    look = {"frameon": False, "fontsize": 8, "ncols": len(models)}
+    axes.legend(list(bars.values()), list(bars), loc="upper center", bbox_to_anchor=(0.5, -0.24), **look)
     for i, (title, values) in enumerate(panels.items()):
         panel = figure.add_subplot(grid[1 + i // 2, i % 2])
         pattern = sweeps[title][0]
-        for name, model in models.items():
+        for model in models.values():
             rows = model["occlusions"]
             ys = [rows["none"][kind], *(rows[f"{pattern}:{v:g}"][kind] for v in values)]
-            panel.plot([0.0, *values], ys, marker=".", label=name)
+            panel.plot([0.0, *values], ys, marker=".")
         panel.set_xlabel(title)
         panel.set_ylabel(label)
         panel.set_ylim(bottom=0)

@@ -209,6 +209,8 @@ def canonical(command: str, argv: list[str]) -> list[str]:
             i += len(values)
         if not values and name == "image_size" and argv[i : i + 1] and not _is_flag(argv[i]):
             raise InputError(f"{flag} is {argv[i]!r}, expected width and height in pixels, as in 640x480")
+        if not values and _is_list(hint) and i < len(argv) and not _is_flag(argv[i]):
+            raise InputError(f"{flag} is {argv[i]!r}, expected numbers")  # "str" in hint would have taken it
         if not values:
             raise InputError(f"{flag} needs a value")
         if name == "recipe":
@@ -294,11 +296,31 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (InputError, OSError) as error:  # OSError: a file or folder that cannot be read or written, a full disk
-        print(f"orvpe{' ' + command if command in COMMANDS else ''}: {_one_line(str(error))}", file=sys.stderr)
+        text = str(error) if isinstance(error, InputError) else _of_the_system(error)
+        print(f"orvpe{' ' + command if command in COMMANDS else ''}: {_one_line(text)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            f"orvpe {command}: not enough memory ({_one_line(str(error))}); try a smaller --batch-size", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of Python, of a GPU, or of torch's allocator on the CPU, which has no exception of its own."""
+    kinds = (type(error).__name__, str(error))
+    return "MemoryError" in kinds[0] or kinds[0] == "OutOfMemoryError" or "DefaultCPUAllocator" in kinds[1]
+
+
+def _of_the_system(error: OSError) -> str:
+    """'FILE: No space left on device' instead of '[Errno 28] ...', which may name a temporary file."""
+    name = error.filename2 or error.filename
+    return f"{name}: {error.strerror}" if name and error.strerror else str(error)
 
 
 def _run(command: str, argv: list[str]) -> int:
@@ -320,12 +342,18 @@ def _run(command: str, argv: list[str]) -> int:
     return 0
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "dict": "{name: value, ...}"}
 
 
 def _in_our_words(text: str) -> str:
     """'Parser key "batch_size": Expected a <class 'int'>. Got value: many' as people would say it."""
-    found = re.search(r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool)'>\. Got value: (\S+)""", text)
+    found = re.search(
+        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict)'>\. Got value: (.+)""", text
+    )
+    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"
+    found = found or re.search(
+        r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>.*?Given value: (.+)""", text
+    )
     if found is None:
         return text
     name, kind, value = found.groups()

@@ -16,9 +16,9 @@ from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
-from orvpe.model import Model, load, read_card
+from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
-from orvpe.run import environment, write_atomic
+from orvpe.run import RECIPE, check_folder, environment, write_atomic
 from orvpe.scores import Scores
 from orvpe.skeleton import unified
 from orvpe.store import Store
@@ -82,6 +82,11 @@ def evaluate(
     Raises:
         InputError: a model without a classifier or for other data, an unknown occlusion or protocol.
     """
+    check_occlusions(occlusions)
+    if out is not None:
+        check_folder(out)
+        if (Path(out) / RECIPE).exists():
+            raise InputError(f"--out {out}: holds a run, whose results would be written over; choose another folder")
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
     model = load(weights, where)
@@ -89,16 +94,33 @@ def evaluate(
     if model.classes is None:
         raise InputError(f"model {weights} has no classifier; fine-tune or probe it first")
     task = make_task(opened, protocol, model.classes)
-    if seen := trained_on(read_card(weights).get("trained"), opened, task):
-        print(
-            f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
-            f"{read_card(weights)['trained']['protocol']!r} of the same store)",
-            file=sys.stderr,
-        )
+    tell_trained_on(weights, model.card.get("trained"), opened, task)
     data = ResidentStore(opened, where)
     return report(
         model_scorer(model.for_inference(), data, task, seed, batch_size), data.store, task, occlusions, out, seed
     )
+
+
+def check_occlusions(occlusions: list[str]) -> None:
+    """Before the work, not after it.
+
+    Raises:
+        InputError: none, or one that is not known.
+    """
+    if not occlusions:
+        raise InputError("occlusions is empty, expected at least 'none'")
+    for occlusion in occlusions:
+        corruption(occlusion)
+
+
+def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> None:
+    """A note on stderr where a model has learned the labels of test clips."""
+    if seen := trained_on(trained, store, task):
+        print(
+            f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
+            f"{trained['protocol']!r} of the same store)",
+            file=sys.stderr,
+        )
 
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:
@@ -125,12 +147,9 @@ def report(
 
     The first occlusion, normally "none", is the one that shares retained and score files refer to.
     """
-    if not occlusions:
-        raise InputError("occlusions is empty, expected at least 'none'")
+    check_occlusions(occlusions)
     if not len(task.test):
         raise InputError(f"protocol {task.protocol!r} leaves no clip to test")
-    for occlusion in occlusions:
-        corruption(occlusion)  # a wrong name is said before the work, not after
     first = scorer(occlusions[0])
     truth = task.target[task.test]
     found = {o: accuracy(first if o == occlusions[0] else scorer(o), truth) for o in occlusions}

@@ -21,14 +21,14 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.evaluate import FIVE, class_scores, model_scorer, report
+from orvpe.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.metrics import accuracy
 from orvpe.model import Model, load, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
-from orvpe.views import View, ViewConfig, input_dims, training_view
+from orvpe.views import View, ViewConfig, input_dims, other_input, training_view
 
 
 def finetune(
@@ -103,6 +103,9 @@ def finetune(
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise InputError(f"{name} is {value}, expected 0 up to below 1")
+    if eval_every < 0:
+        raise InputError(f"eval_every is {eval_every}, expected at least 0")
+    check_occlusions(occlusions)
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
     precision = resolve_precision(precision, device)
@@ -193,13 +196,6 @@ def finetune(
         )  # fmt: skip
     fabric.barrier()
     return Path(run)
-
-
-def other_input(theirs: ViewConfig, ours: ViewConfig, dims: int) -> str:
-    """What an encoder will meet for the first time, e.g. "view.stream was joint, is bone"; "" for nothing."""
-    names = ("stream", "centre", "align", "upright", "scale") if dims == 3 else ("stream", "image")
-    both = [(name, getattr(theirs, name), getattr(ours, name)) for name in names]
-    return ", ".join(f"view.{name} was {was}, is {now}" for name, was, now in both if was != now)
 
 
 class Classifier(torch.nn.Module):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orvpe.errors import InputError
+from orvpe.formats.source import not_a_source
 from orvpe.metrics import accuracy
+from orvpe.run import check_folder
 from orvpe.scores import fuse_scores, load_scores
 
 
@@ -24,8 +27,14 @@ def fuse(files: list[str], weights: list[float] | None = None, out: str | None =
         {"files": {file: top-1 or None}, "fused": {"top1", "top5", "mean_class"} or None without labels}
 
     Raises:
-        InputError: files that cannot be read or do not hold the same clips and classes.
+        InputError: files that cannot be read or do not hold the same clips and classes; ``out`` is one of them, or no
+            .npz or .csv.
     """
+    if out is not None:
+        not_a_source(out, files)
+        check_folder(Path(out).parent)
+        if Path(out).suffix.lower() not in (".npz", ".csv") or Path(out).is_dir():
+            raise InputError(f"--out {out}: expected a file that ends in .npz or .csv")
     parts = [load_scores(f) for f in files]
     fused = fuse_scores(parts, weights)
     if out is not None:

@@ -21,9 +21,9 @@ from orvpe.encoders import build_encoder
 from orvpe.encoders.inference import prepare
 from orvpe.errors import InputError
 from orvpe.pretrained import from_hub, locate, shipped
-from orvpe.run import plain, write_atomic
+from orvpe.run import RECIPE, check_folder, plain, write_atomic
 from orvpe.skeleton import Layout, layout_from_dict
-from orvpe.views import View, ViewConfig, pool_people
+from orvpe.views import View, ViewConfig, input_dims, pool_people
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 CARD_VERSION = 1
@@ -51,6 +51,9 @@ class Model(nn.Module):
         classes: list[str] | None = None,
     ) -> None:
         super().__init__()
+        for given in ("layout", "in_channels"):
+            if given in encoder.options:
+                raise InputError(f"encoder.options has {given!r}, which comes from the data; leave it out")
         self.encoder_config, self.layout, self.dims, self.view = encoder, layout, dims, view
         self.encoder = build_encoder(encoder.name, layout=layout, in_channels=dims, **encoder.options)
         self.feature_dim = int(self.encoder.feature_dim)  # type: ignore[arg-type]
@@ -60,6 +63,7 @@ class Model(nn.Module):
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
         self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
+        self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
         """(N, 256) features of clips, the mean over their people."""
@@ -79,6 +83,7 @@ class Model(nn.Module):
         """A copy that only embeds and classifies: the same numbers to rounding, faster, no gradients."""
         ready = deepcopy(self).eval().requires_grad_(False)
         ready.encoder = prepare(ready.encoder)
+        ready._folded = True
         return ready
 
     @classmethod
@@ -91,18 +96,36 @@ class Model(nn.Module):
         return load(from_hub(name), device)
 
     def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
-        """Write this model to share it: as `save`, by default with weights in float16."""
+        """Write this model to share it: as `save`, by default with weights in float16.
+
+        Raises:
+            InputError: as `save`; a folder that holds a run, whose weights would be lost.
+        """
+        if (Path(folder) / RECIPE).exists():
+            raise InputError(f"{folder}: holds a run, whose weights would be written over; choose another folder")
         self.save(folder, half=half, **{**self.card, **card})
 
     def save(self, folder: str | Path, half: bool = False, **card: Any) -> None:
-        """Write weights and card into ``folder``; ``card`` adds what is known of data, recipe and numbers."""
+        """Write weights and card into ``folder``; ``card`` adds what is known of data, recipe and numbers.
+
+        Raises:
+            InputError: a card that names what the model says of itself, or that is no JSON; a weight beyond float16; a
+                model made `for_inference`, whose layers the card does not build.
+        """
         from safetensors.torch import save
 
         folder = Path(folder)
+        check_folder(folder, "folder")
+        if self._folded:
+            raise InputError("this model was made for inference, its layers are merged; save the one it was made from")
+        if own := sorted({*_OF_THE_MODEL} & {*card}):
+            raise InputError(f"card holds {own[0]!r}, which the model itself says; expected another name")
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
         if half:
+            for k, v in tensors.items():
+                if v.is_floating_point() and v.isfinite().all() and not v.half().isfinite().all():
+                    raise InputError(f"{k} goes up to {v.abs().max():g}, float16 to 65504; save it with half=False")
             tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
-        write_atomic(folder / WEIGHTS, save(tensors))
         data = {
             "card_version": CARD_VERSION,
             "encoder": plain(self.encoder_config),
@@ -114,7 +137,12 @@ class Model(nn.Module):
             "parameters": sum(p.numel() for p in self.encoder.parameters()),
             **plain(card),
         }
-        write_atomic(folder / CARD, json.dumps(data, indent=1) + "\n")
+        try:
+            text = json.dumps(data, indent=1)
+        except TypeError as error:  # before anything is written
+            raise InputError(f"card: {error}; expected text, numbers, lists and dicts") from None
+        write_atomic(folder / WEIGHTS, save(tensors))
+        write_atomic(folder / CARD, text + "\n")
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
@@ -124,14 +152,16 @@ def read_card(path: str | Path) -> dict[str, Any]:
         InputError: no model there, or one from another version.
     """
     folder = locate(path)
-    if not (folder / CARD).exists() or not (folder / WEIGHTS).exists():
+    if not str(path) or not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         what = f"expected {CARD} and {WEIGHTS} in it"
-        if not folder.exists():
+        if not str(path) or not folder.exists():
             what = f"no such folder, and no model of that name (those that come with orvpe: {', '.join(shipped())})"
-        raise InputError(f"model {folder}: {what}")
+        elif not folder.is_dir():
+            what = f"a file, expected a folder with {CARD} and {WEIGHTS} in it"
+        raise InputError(f"model {folder if str(path) else repr('')}: {what}")
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"model {folder}: {CARD} is not valid JSON ({error})") from None
     if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
         found = card.get("card_version") if isinstance(card, dict) else None
@@ -154,18 +184,10 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
     card = read_card(path)
     try:
-        view = card["view"]
-        model = Model(
-            EncoderConfig(**card["encoder"]),
-            layout_from_dict(card["layout"], where=f"model {path}"),
-            int(card["dims"]),
-            ViewConfig(**{**view, "augment": Augment(**view["augment"])}),
-            tuple(card["projection"]) if card["projection"] else None,
-            card["classes"],
-        )
+        model = _described(card)
     except InputError as error:
-        raise InputError(f"model {path}: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"model {path}: {CARD}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"model {path}: {CARD} lacks or misnames something ({error})") from None
     try:
         tensors = load_file(str(locate(path) / WEIGHTS))
@@ -176,6 +198,35 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     return model.to(device).eval()
 
 
+def _described(card: dict[str, Any]) -> Model:
+    """The model that a card describes, with weights of its own.
+
+    Raises:
+        InputError, KeyError, TypeError, ValueError, AttributeError: a card that describes none.
+    """
+    made = ViewConfig(**{**card["view"], "augment": Augment(**card["view"]["augment"])})
+    for name, value in card["view"].items():  # a tau of 1.5, or "no" for False, would be taken as it is
+        wanted = type(getattr(_VIEW, name))
+        if type(value) is not wanted and name != "augment" and (type(value), wanted) != (int, float):
+            raise InputError(f"view.{name} is {value!r}, expected {wanted.__name__}")
+    dims, classes = card["dims"], card["classes"]
+    known = [d for d in (2, 3) if input_dims(made, d) == d]
+    if dims not in known or isinstance(dims, bool):
+        raise InputError(f"dims is {dims!r}, expected {' or '.join(map(str, known))}")
+    named = isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)
+    if classes is not None and not (named and len(set(classes)) == len(classes)):
+        raise InputError(f"classes are {str(classes)[:60]}, expected different names, or null")
+    return Model(
+        EncoderConfig(**card["encoder"]),
+        layout_from_dict(card["layout"], where="layout"),
+        int(dims),
+        made,
+        tuple(card["projection"]) if card["projection"] else None,
+        classes,
+    )
+
+
+_VIEW = ViewConfig()  # every setting's type
 # what `Model.save` writes of itself
 _OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "parameters")
 
@@ -193,6 +244,10 @@ def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
                 f"{where}: {name!r} has shape {tuple(tensors[name].shape)}, "
                 f"this encoder expects {tuple(wanted[name].shape)} (another width, layout or dimension?)"
             )
+        if wanted[name].is_floating_point() != tensors[name].is_floating_point():
+            raise InputError(f"{where}: {name!r} is of type {tensors[name].dtype}, expected {wanted[name].dtype}")
+        if not tensors[name].isfinite().all():
+            raise InputError(f"{where}: {name!r} holds NaN or infinite numbers, so the model is of no use")
     module.load_state_dict(tensors)
 
 
@@ -208,7 +263,12 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
             f"the data has {target.layout.name!r} ({len(target.layout)})"
         )
     if source.dims != target.dims:
-        raise InputError(f"{where}: weights are for {source.dims}D joints, the data is {target.dims}D")
+        raise InputError(f"{where}: weights are for {source.dims}D joints, the input is {target.dims}D")
+    if source.encoder_config.name != target.encoder_config.name:
+        theirs, ours = source.encoder_config.name, target.encoder_config.name
+        raise InputError(
+            f"{where}: weights are of encoder {theirs!r}, this one is {ours!r}; give --encoder.name {theirs}"
+        )
     _fit(target.encoder, source.encoder.state_dict(), where)
 
 
@@ -222,7 +282,11 @@ def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
         InputError: another encoder or layout, so that little would fit.
     """
     if source.encoder_config != target.encoder_config or source.layout.joints != target.layout.joints:
-        raise InputError(f"{where}: weights are of another encoder or layout, expected those of this one")
+        what, expected = (
+            " ".join((m.encoder_config.name, str(m.encoder_config.options or ""), m.layout.name))
+            for m in (source, target)
+        )
+        raise InputError(f"{where}: weights are of another encoder or layout ({what}), expected {expected}")
     theirs, wanted = source.encoder.state_dict(), target.encoder.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in wanted and v.shape == wanted[k].shape}
     target.encoder.load_state_dict({**wanted, **fitting})

@@ -26,7 +26,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.teacher import Teacher
-from orvpe.views import View, ViewConfig, input_dims, join, pool_people, training_view
+from orvpe.views import View, ViewConfig, input_dims, join, other_input, pool_people, training_view
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,12 @@ def pretrain(
     dims = input_dims(view, opened.dims)
     model = Model(encoder, opened.layout, dims, view, projection=(contrast.projection, contrast.outputs))
     new: list[str] = []
+    other = ""
     if weights is not None:
         source = load(weights)
         if source.dims == dims:
             transfer_encoder(source, model, f"weights {weights}")
+            other = other_input(source.view, view, dims)
         else:
             new = adapt_encoder(source, model, f"weights {weights}")
     module = ContrastiveModule(
@@ -165,6 +167,8 @@ def pretrain(
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
     if new and folder.main:
         print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
+    if other and folder.main:
+        print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
     wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
     check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)

@@ -6,6 +6,7 @@ Shipped weights lie in the package, float16, each with its card: data and terms,
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def from_hub(name: str) -> Path:
         InputError: nothing of that name, huggingface_hub is not installed, or the hub does not answer.
     """
     path = locate(name)
-    if path.exists():
+    if path.exists() and str(name):  # no name would be the working folder
         return path
-    if str(name).count("/") != 1:
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None:
         raise InputError(
             f"model {name}: no such folder, and none of those that come with orvpe: {', '.join(shipped())}"
         )

@@ -22,7 +22,7 @@ from orvpe.config import EncoderConfig, Optim
 from orvpe.device import pick_device
 from orvpe.draws import seeded
 from orvpe.errors import InputError, unknown
-from orvpe.evaluate import FIVE, check_fits, model_scorer, report
+from orvpe.evaluate import FIVE, check_fits, check_occlusions, model_scorer, report
 from orvpe.features import extract
 from orvpe.model import Model, load
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
@@ -165,9 +165,12 @@ def probe(
     for name, value in (("strength", strength), ("epochs", epochs)):
         if not value > 0:
             raise InputError(f"{name} is {value}, expected above 0")
+    check_occlusions(occlusions)
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
     task = make_task(opened, protocol)
+    if not len(task.test):
+        raise InputError(f"protocol {protocol!r} leaves no clip to test")
     trained = few_labels(task, labels, seed)
     if weights is None:
         torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())

@@ -18,13 +18,13 @@ from torch import Tensor
 from orvpe.batch import ResidentStore
 from orvpe.device import pick_device
 from orvpe.errors import InputError
-from orvpe.evaluate import check_fits
+from orvpe.evaluate import check_fits, tell_trained_on
 from orvpe.features import batches, extract
 from orvpe.metrics import accuracy
-from orvpe.model import load
+from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.progress import Progress
-from orvpe.run import environment, write_atomic
+from orvpe.run import check_folder, environment, write_atomic
 from orvpe.store import Store
 from orvpe.task import Task, make_task
 
@@ -81,22 +81,25 @@ def robustness(
     Raises:
         InputError: a store, model, protocol, name or value that does not fit.
     """
+    if not weights:
+        raise InputError("weights are empty, expected at least one model")
     labels = names if names is not None else [Path(w).name for w in weights]
     if len(labels) != len(weights) or len(set(labels)) != len(labels):
         raise InputError(f"names are {', '.join(labels)}, expected {len(weights)} different ones, one a model")
+    if not all(label.strip() for label in labels):
+        raise InputError("a name is empty, expected what to call its model")
+    check_folder(out)
     for occlusion in occlusions:
         corruption(occlusion)
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
-    data = ResidentStore(opened, where)
     found: dict[str, Any] = {}
-    task = make_task(opened, protocol)
-    with Progress("robustness", len(weights) * (1 + len(occlusions)) * len(task.test), "clips") as progress:
-        for label, path in zip(labels, weights, strict=True):
-            model = load(path, where)
-            check_fits(model, opened, path)
-            if model.classes is not None:
-                task = make_task(opened, protocol, model.classes)
+    # all of them before the first is tested, which may take an hour
+    models = [_fitting(path, opened, protocol, where) for path in weights]
+    data = ResidentStore(opened, where)
+    clips = sum(len(task.test) for _, task in models)
+    with Progress("robustness", (1 + len(occlusions)) * clips, "clips") as progress:
+        for label, path, (model, task) in zip(labels, weights, models, strict=True):
             ready = model.for_inference()
             whole = extract(ready, data, task.test, "none", seed, batch_size)
             progress.advance(len(task.test))
@@ -111,7 +114,8 @@ def robustness(
             clean = rows["none"]["top1"]
             for row in rows.values():
                 row["retained"] = 100 * row["top1"] / clean if clean else None
-            found[label] = {"weights": path, "others": between(whole), "occlusions": rows}
+            others = between(whole) if len(whole) > 1 else None  # JSON has no NaN
+            found[label] = {"weights": path, "others": others, "occlusions": rows}
             if visibility:
                 found[label]["by_visibility"] = visibility
     results = {
@@ -119,14 +123,31 @@ def robustness(
         "environment": environment(),
     }  # fmt: skip
     folder = Path(out)
-    write_atomic(folder / "robustness.json", json.dumps(results, indent=1) + "\n")
     text = markdown(results)
     write_atomic(folder / "robustness.md", text)
     from orvpe.charts import robustness_chart
 
     robustness_chart(results, SWEEPS, folder / "robustness.png")
+    # last: where it is, `orvpe reproduce` takes all for done
+    write_atomic(folder / "robustness.json", json.dumps(results, indent=1) + "\n")
     print(text)
     return results
+
+
+def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tuple[Model, Task]:
+    """A model and its test clips.
+
+    Raises:
+        InputError: as `robustness`.
+    """
+    model = load(path, device)
+    check_fits(model, store, path)
+    task = make_task(store, protocol, model.classes)
+    if not len(task.test):
+        raise InputError(f"protocol {protocol!r} leaves no clip to test")
+    if model.classes is not None:
+        tell_trained_on(path, model.card.get("trained"), store, task)
+    return model, task
 
 
 def _measured(head: torch.nn.Module | None, whole: Tensor, hidden: Tensor, task: Task) -> dict[str, Any]:
@@ -179,7 +200,7 @@ def markdown(results: dict[str, Any]) -> str:
         "cell: top-1 % (share of the clean accuracy retained, %) / cosine of whole and occluded clip / recall@1, % of "
         "occluded clips whose nearest whole clip is their own.",
         "",
-        "| occlusion | " + " | ".join(models) + " |",
+        "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in models) + " |",
         "|---" * (1 + len(models)) + "|",
     ]
     for occlusion in next(iter(models.values()))["occlusions"]:
@@ -190,8 +211,9 @@ def markdown(results: dict[str, Any]) -> str:
             top1 = f"{row['top1']:.1f}{kept} / " if row["top1"] is not None else ""
             cells.append(f"{top1}{row['cosine']:.2f} / {row['recall']:.0f}")
         lines.append(f"| {'clean' if occlusion == 'none' else occlusion} | " + " | ".join(cells) + " |")
-    others = ", ".join(f"{name} {model['others']:.2f}" for name, model in models.items())
-    lines += ["", f"Cosine between different whole clips: {others}."]
+    known = {name: model["others"] for name, model in models.items() if model["others"] is not None}
+    if known:
+        lines += ["", f"Cosine between different whole clips: {', '.join(f'{n} {v:.2f}' for n, v in known.items())}."]
     for name, model in models.items():
         groups = [
             f"{g['top1']:.1f} of {g['clips']} clips with {100 * g['low']:.0f} to {100 * g['high']:.0f} %"

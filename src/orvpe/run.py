@@ -39,6 +39,19 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def check_folder(path: str | Path, what: str = "--out") -> None:
+    """Before any work: whether ``path`` can be the folder that the work will write.
+
+    Raises:
+        InputError: it, or a folder on the way to it, is a file.
+    """
+    for part in (Path(path), *Path(path).parents):
+        if part.exists():
+            if not part.is_dir():
+                raise InputError(f"{what} {path}: {part} is a file, expected a folder or a new name")
+            return
+
+
 def plain(value: Any) -> Any:
     """Dataclasses, paths and tuples as JSON's own types."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -102,8 +115,10 @@ class Run:
     def __init__(self, folder: str | Path, arguments: dict[str, Any], main: bool = True, restart: bool = False) -> None:
         self.folder, self.main = Path(folder), main
         self.stop_signal: int | None = None
-        if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"run folder {self.folder} is a file, expected a folder or a new name")
+        check_folder(folder, "run folder")
+        start = arguments.get("weights")
+        if isinstance(start, (str, Path)) and self.folder.resolve() == Path(start).resolve():
+            raise InputError(f"run folder {self.folder} is where the weights come from; choose another folder")
         arguments = json.loads(json.dumps(plain(arguments)))
         recipe = self.folder / RECIPE
         # a recipe alone, left by a run that failed at once, is nothing to lose

@@ -59,6 +59,8 @@ def load_scores(path: str | Path) -> Scores:
     path = Path(path)
     if not path.exists():
         raise InputError(f"score file {path}: no such file")
+    if path.is_dir():
+        raise InputError(f"score file {path}: a folder; the scores of a run are {path / 'scores.npz'}")
     if path.suffix.lower() == ".csv":
         return _from_csv(path)
     try:
@@ -67,12 +69,16 @@ def load_scores(path: str | Path) -> Scores:
             if missing:
                 raise InputError(f"score file {path}: no {sorted(missing)[0]!r}; expected names, classes and scores")
             names, classes = data["names"].astype(str).reshape(-1), data["classes"].astype(str).reshape(-1)
+            if np.iscomplexobj(data["scores"]):
+                raise InputError(f"score file {path}: scores are complex numbers, expected real ones")
             scores = data["scores"].astype(np.float64)
             labels = data["labels"].astype(str) if "labels" in data.files else np.full(len(names), "")
     except InputError:
         raise
     # a lone .npy is an array, which has no `with`; an empty or cut file ends early
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if path.suffix.lower() != ".npz":
+            raise InputError(f"score file {path}: expected an .npz or a .csv") from None
         raise InputError(f"score file {path}: not a readable npz ({' '.join(str(error).split())})") from None
     return _checked(path, names, classes, scores, labels)
 
@@ -86,6 +92,8 @@ def _from_csv(path: Path) -> Scores:
     if len(rows) < 2 or "name" not in rows[0]:
         raise InputError(f"score file {path}: expected a header with a 'name' column and at least one row")
     head = rows[0]
+    if twice := [h for h in ("name", "label") if head.count(h) > 1]:
+        raise InputError(f"score file {path}: two columns {twice[0]!r}, expected one")
     class_columns = [i for i, h in enumerate(head) if h not in ("name", "label")]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(head):
@@ -143,7 +151,7 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
     if len(parts) < 2:
         raise InputError(f"fusion needs at least 2 score files, got {len(parts)}")
     weights = weights or [1.0] * len(parts)
-    if len(weights) != len(parts) or not all(0 <= w < np.inf for w in weights) or sum(weights) == 0:
+    if len(weights) != len(parts) or not all(0 <= w < np.inf for w in weights) or not 0 < sum(weights) < np.inf:
         raise InputError(f"weights are {weights}, expected {len(parts)} numbers of at least 0 that are not all 0")
     first = parts[0]
     total = np.zeros_like(first.scores)
@@ -156,9 +164,19 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
         column = {c: i for i, c in enumerate(part.classes)}
         order = probabilities(part.scores)[[row[n] for n in first.names]][:, [column[c] for c in first.classes]]
         total += weight * order
+    _same_labels(parts)
     labels = next((p.labels for p in parts if (p.labels != "").all()), first.labels)
     if labels is not first.labels:
         source = next(p for p in parts if p.labels is labels)
         found = dict(zip(source.names, source.labels, strict=True))
         labels = np.array([found[n] for n in first.names])
     return Scores(first.names, first.classes, total / sum(weights), labels)
+
+
+def _same_labels(parts: list[Scores]) -> None:
+    """InputError where two files say something else of one clip's truth."""
+    known: dict[str, str] = {}
+    for part in parts:
+        for name, label in zip(part.names.tolist(), part.labels.tolist(), strict=True):
+            if label and known.setdefault(name, label) != label:
+                raise InputError(f"score files disagree: clip {name!r} is {known[name]!r} in one, {label!r} in another")

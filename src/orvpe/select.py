@@ -49,7 +49,9 @@ def select(
         raise InputError(unknown("part", part, PARTS))
     if most is not None and most < 1:
         raise InputError(f"most is {most}, expected at least 1")
-    not_a_source(out, [store])
+    if seed < 0:
+        raise InputError(f"seed is {seed}, expected at least 0")
+    not_a_source(out, [store, *([classes] if classes is not None else [])])
     if Path(out).exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     opened = Store.open(store)
@@ -59,13 +61,15 @@ def select(
     }  # fmt: skip
     wanted = np.asarray(get_protocol(protocol).split(info)) == part
     labels = relabel(opened.labels, read_classes(classes), classes) if classes is not None else None
+    if not wanted.any():
+        raise InputError(f"protocol {protocol!r} finds no {part} clip among the {len(opened)} of {store}")
     if labels is not None:
+        if not (wanted & (labels != "")).any():
+            raise InputError(f"{classes}: none of the {wanted.sum():,} {part} clips of {protocol!r} is of a class")
         wanted &= labels != ""
     chosen = np.flatnonzero(wanted)
     if most is not None:
         chosen = at_most(opened.labels, chosen, most, np.random.default_rng(seed))
-    if not len(chosen):
-        raise InputError(f"protocol {protocol!r} finds no {part} clip among the {len(opened)} of {store}")
     about = f"{part} of {protocol}" + (f", classes of {Path(classes).name}" if classes is not None else "")
     about += f", at most {most} of a label" if most is not None else ""
     meta = {k: v for k, v in opened.meta.items() if k != "clips"}
@@ -79,6 +83,6 @@ def select(
 
 
 def at_most(labels: np.ndarray, chosen: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
-    """Of the chosen positions (n,) in labels (N,) at most ``most`` of each label, ascending."""
+    """Of the chosen positions (n,), n at least 1, in labels (N,) at most ``most`` of each label, ascending."""
     kept = [generator.permutation(chosen[labels[chosen] == label])[:most] for label in np.unique(labels[chosen])]
-    return np.sort(np.concatenate(kept)) if kept else chosen
+    return np.sort(np.concatenate(kept))

@@ -123,6 +123,13 @@ def input_dims(config: ViewConfig, dims: int) -> int:
     return 2 if config.camera == "virtual" else dims
 
 
+def other_input(theirs: ViewConfig, ours: ViewConfig, dims: int) -> str:
+    """What an encoder will meet for the first time, e.g. "view.stream was joint, is bone"; "" for nothing."""
+    names = ("stream", "centre", "align", "upright", "scale") if dims == 3 else ("stream", "image")
+    both = [(name, getattr(theirs, name), getattr(ours, name)) for name in names]
+    return ", ".join(f"view.{name} was {was}, is {now}" for name, was, now in both if was != now)
+
+
 def join(views: list[View]) -> View:
     """Views of one size as one, whose clips are those of the first, then of the second ...; everyone present."""
     if len(views) == 1:

@@ -6,14 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from orvpe.errors import InputError, Interrupted, unknown
 from orvpe.reproduce.report import write
 from orvpe.reproduce.steps import FILES, Plan, Step
 from orvpe.reproduce.tables import TABLES, Table
+from orvpe.run import check_folder
 
 
 def reproduce(
@@ -62,18 +66,30 @@ def reproduce(
             raise InputError(unknown("data set", name, FILES))
     if not seeds or not datasets:
         raise InputError("seeds and datasets need at least one value each")
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        told = " ".join(map(str, seeds))
+        raise InputError(f"seeds are {told}, expected different whole numbers of at least 0")  # one run is one seed
     plan = Plan(recipes, share, from_shipped)
     chosen = {t: {d: TABLES[t](plan, d, seeds) for d in datasets} for t in ([table] if table else TABLES)}
     wanted = [run for tables in chosen.values() for one in tables.values() for run in one.wanted()]
     folder = Path(work)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(work, "--work")
+    check_folder(out)
     steps = plan.in_order(list(dict.fromkeys(wanted)))
     if dry_run:
         for step in steps:
             print(("done   " if step.done(folder) else "to run ") + step.command())
         return
+    if report and not any((folder / step.folder).exists() for step in steps if step.job != "ingest"):
+        # or a mistyped folder would fill finished tables with "not run"
+        raise InputError(f"--work {work}: holds none of these runs, so there is nothing to report")
     if not report:
-        source = data if data is not None else os.environ.get("ORVPE_DATA")
+        if device != "auto" or threads:
+            from orvpe.device import pick_device
+
+            pick_device(device, threads)
+        source = data or os.environ.get("ORVPE_DATA") or None
+        folder.mkdir(parents=True, exist_ok=True)
         how = [*(["--device", device] if device != "auto" else []), *(["--threads", str(threads)] if threads else [])]
         _run_all(steps, folder, source, how, lambda: _write(chosen, plan, folder, Path(out)))
     for path in _write(chosen, plan, folder, Path(out)):
@@ -90,6 +106,8 @@ def _write(chosen: dict[str, dict[str, Table]], plan: Plan, work: Path, out: Pat
 
 def _run_all(steps: list[Step], work: Path, data: str | None, how: list[str], after: Callable[[], object]) -> None:
     left = [s for s in steps if not s.done(work)]
+    for step in left:
+        _words(step, data, how)  # what is not there is told now, not after the trainings before it
     print(f"{len(steps) - len(left)} of {len(steps)} steps are done", flush=True)
     began = time.perf_counter()
     for i, step in enumerate(left):
@@ -98,27 +116,68 @@ def _run_all(steps: list[Step], work: Path, data: str | None, how: list[str], af
         after()  # so that the table shows what there is, whenever this is stopped
 
 
+def _words(step: Step, data: str | None, how: list[str]) -> list[str]:
+    """What to type for a step on this machine.
+
+    Raises:
+        InputError: data that it reads are not there.
+    """
+    if step.job != "ingest":
+        return [*step.words, *([] if step.job == "fuse" else how)]
+    if data is None:
+        raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/data.md says what lies there")
+    words = [w.replace("{data}", str(Path(data).resolve())) for w in step.words]
+    for word in words[1 : words.index("-o")]:
+        if not Path(word).exists():
+            raise InputError(f"{word}: no such file; --data is {data}, expected {', '.join(FILES.values())}, corpora/")
+    return words
+
+
 def _run(step: Step, work: Path, data: str | None, how: list[str]) -> None:
-    if step.job == "ingest":
-        if data is None:
-            raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/data.md says what lies there")
-        source = Path(data).resolve()
-        words = [w.replace("{data}", str(source)) for w in step.words]
-        for word in words[1 : words.index("-o")]:
-            if not Path(word).exists():
-                raise InputError(
-                    f"{word}: no such file; --data is {data}, expected {', '.join(FILES.values())}, corpora/"
-                )
-    else:
-        words = [*step.words, *([] if step.job == "fuse" else how)]
-    process = subprocess.Popen([sys.executable, "-m", "orvpe", *words], cwd=work)
-    try:
+    words = _words(step, data, how)
+    process: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        if process is not None:
+            _pass_on(process, number)
+
+    with _asking(ask):
+        # A session of its own, so that Ctrl-C reaches the step once, through us: told twice it would not save itself.
+        process = subprocess.Popen([sys.executable, "-m", "orvpe", *words], cwd=work, start_new_session=True)
+        if asked:
+            _pass_on(process, asked[0])
         code = process.wait()
-    except KeyboardInterrupt:  # the step has it too, and saves itself
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        raise Interrupted(signal.SIGINT, "stopped; the same command goes on from here") from None
-    if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        raise Interrupted(code - 128, "stopped; the same command goes on from here")
+    if not asked and code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        asked.append(code - 128)
+    if asked:
+        raise Interrupted(asked[0], "stopped; the same command goes on from here")
     if code:
         raise InputError(f"{step.command()!r} failed with exit code {code}; what it said stands above")
+
+
+@contextmanager
+def _asking(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let ``ask`` hear Ctrl-C, SIGTERM and a closed terminal, unless they are ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.signal(n, ask) for n in known if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pass_on(process: subprocess.Popen[bytes], number: int) -> None:
+    """To the step and the processes it started, as a terminal would."""
+    if number not in (signal.SIGINT, signal.SIGTERM):
+        number = signal.SIGTERM  # what a training saves itself on
+    with suppress(ProcessLookupError):
+        if sys.platform == "win32":
+            process.terminate()
+        else:
+            os.killpg(process.pid, number)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.charts import curve_chart
-from orvpe.reproduce.steps import Plan
+from orvpe.reproduce.steps import Plan, read_json
 from orvpe.reproduce.tables import Table
 from orvpe.run import write_atomic
 
@@ -92,19 +92,20 @@ def _number(work: Path, run: str, occlusion: str) -> float | None:
     results = path / "results.json"
     if not results.exists():
         return None
-    found = json.loads(results.read_text(encoding="utf-8"))["occlusions"].get(occlusion)
+    found = read_json(results, "occlusions").get(occlusion)
     return None if found is None else float(found["top1"])
 
 
 def _environment(work: Path, run: str) -> dict[str, Any]:
     path = work / run / "results.json"
-    return json.loads(path.read_text(encoding="utf-8"))["environment"] if path.exists() else {}
+    return read_json(path, "environment") if path.exists() else {}
 
 
 def _curve(run: Path) -> tuple[list[float], list[float]]:
     path = run / "metrics.jsonl"
     if not path.exists():
         return [], []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.endswith("}")]  # a killed run may have cut its last line
     rows = [r for r in rows if "test_top1" in r]
     return [float(r["epoch"]) for r in rows], [float(r["test_top1"]) for r in rows]

@@ -24,6 +24,7 @@ PRETRAIN = {
     ("strong", 2): "strong-pretrain-2d",
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
+_IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 
 
@@ -52,27 +53,42 @@ class Step:
         """Whether its result is there, whole, and of this command.
 
         Raises:
-            InputError: the folder holds the run of another command.
+            InputError: the folder holds the run of another command, or a damaged file.
         """
         path = work / self.folder
         if self.job == "ingest":
             return path.is_file()
         if self.job == "fuse":
             return path.is_file()
-        recipe = path / "recipe.json"
-        if self.job == "robustness":
-            return (path / "robustness.json").exists()
-        if not recipe.exists():
+        told = path / ("robustness.json" if self.job == "robustness" else "recipe.json")
+        if not told.exists():
             return False
-        told = json.loads(recipe.read_text(encoding="utf-8"))
-        typed = told["environment"].get("command")
+        typed = read_json(told, "environment").get("command")
         if typed is not None and _deciding(typed.split()[1:]) != _deciding(list(self.words)):
             raise InputError(f"run folder {path} was made by {typed!r}, expected {self.command()!r}; move it away")
+        if self.job == "robustness":
+            return True
         if self.job == "pretrain":
             card = path / "card.json"
-            epochs = told["arguments"]["epochs"]
-            return card.exists() and json.loads(card.read_text(encoding="utf-8")).get("epochs_done") == epochs
+            epochs = read_json(told, "arguments").get("epochs")
+            return card.exists() and read_json(card).get("epochs_done") == epochs
         return (path / "results.json").exists()
+
+
+def read_json(path: Path, part: str | None = None) -> dict[str, Any]:
+    """What a file of a run holds, or one part of it.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found = found if part is None else found[part]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); move its folder away") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: holds {str(found)[:40]!r}, expected names and values; move its folder away")
+    return found
 
 
 # how a command runs, not what comes out
@@ -105,7 +121,7 @@ class Plan:
 
     def __init__(self, recipes: str = "strong", share: float = 1.0, from_shipped: bool = False) -> None:
         if recipes not in SETS:
-            raise InputError(f"set is {recipes!r}, expected one of {', '.join(SETS)}")
+            raise InputError(f"recipes is {recipes!r}, expected one of {', '.join(SETS)}")
         if not 0 < share <= 1:
             raise InputError(f"share is {share}, expected above 0, at most 1")
         self.recipes, self.share, self.from_shipped = recipes, share, from_shipped
@@ -170,7 +186,10 @@ class Plan:
         return tuple(words)
 
     def pretrained(self, data: str, stream: str = "joint", occlusion: str | None = None) -> str:
-        """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights."""
+        """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights.
+
+        With another ``occlusion`` than the recipe's, what it starts from has had no other either.
+        """
         dims = DIMS[data]
         ready = f"kinder-light-{dims}d-{stream}"
         if self.from_shipped and self.recipes == "strong" and not occlusion and ready in shipped():
@@ -182,10 +201,15 @@ class Plan:
         if stream != "joint":
             words += ["--view.stream", stream]
             if self.recipes == "strong":
-                start = self.pretrained(data)
+                start = self.pretrained(data, occlusion=occlusion)
                 needs += self._made(start)
                 epochs = max(1, round(self.share * _BONE_EPOCHS))
                 words += ["-w", start, "--epochs", str(epochs), "--optim.warmup", "1"]
+        elif occlusion and self.recipes == "strong" and dims == 2:
+            # the recipe starts from shipped weights that learned with SubG-DA, which would stay in what comes of them
+            start = self.pretrained(_IN_3D, occlusion=occlusion)
+            needs += self._made(start)
+            words += ["-w", start]
         if occlusion:
             words += ["--view.occlusion", occlusion]
         return self._add(name, *words, needs=tuple(needs))
