@@ -6,7 +6,6 @@ person's last ``window`` seconds go through the model; what is said is the mean 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -28,6 +27,7 @@ from orvpe.formats.source import not_a_source
 from orvpe.model import Model, load
 from orvpe.skeleton import Layout, to_unified, unified
 from orvpe.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
+from orvpe.together import beside, check_writable
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
 from orvpe.video.options import PoseOptions
@@ -141,6 +141,7 @@ def live(
         not_a_source(target, [source])
         if target.exists() and not overwrite:
             raise InputError(f"{overlay}: exists already; give --overwrite to replace it")
+        check_writable(target)
     model = load(weights, pick_device(device, threads)).for_inference()
     with_classes(model, weights)
     pose = PoseOptions(
@@ -210,10 +211,10 @@ def watch(
             for _ in pictures():
                 pass
         else:
-            temporary = overlay.with_name(f".{overlay.stem}.{os.getpid()}.tmp{overlay.suffix}")
+            temporary = beside(overlay)
             try:
                 write_timed(temporary, pictures(), paced.fps, paced.size)
-                os.replace(temporary, overlay)
+                temporary.replace(overlay)
             finally:
                 temporary.unlink(missing_ok=True)
         stages["decode"] = paced.source.seconds
