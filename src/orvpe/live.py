@@ -72,9 +72,10 @@ class LiveReport:
         each = {name: 1000 * spent / max(count.get(name, self.processed), 1) for name, spent in self.stages.items()}
         needed = sum(each.values())
         stages = ", ".join(f"{name} {spent:.1f}" for name, spent in each.items())
+        budget = f"budget {1000 * self.budget:.1f} ms a picture" if self.budget else "budget none"
         return (
             f"{self.source}: {self.processed:,} of {total:,} pictures in {self.seconds:.1f} s, {self.dropped:,} dropped"
-            f"; budget {1000 * self.budget:.1f} ms a picture, needed {needed:.1f} ms ({stages})"
+            f"; {budget}, needed {needed:.1f} ms a picture ({stages})"
             + (f"; {self.slipped:.1f} s behind, the source cannot be read fast enough" if self.slipped else "")
             + ("; stopped" if self.stopped else "")
         )
@@ -159,7 +160,10 @@ def live(
     look = make_estimator(pose)
     try:
         watcher = Watcher(model, look.layout, frames.fps, windows, pose)
-        return watch(paced, watcher, pose, look, budget, target)
+        report = watch(paced, watcher, pose, look, budget, target)
+        for text in paced.notes:
+            print(f"note: {text}", file=sys.stderr)
+        return report
     finally:
         look.close()
 
