@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-
 from pathlib import Path
 
 from orvpe.errors import InputError
