@@ -329,6 +329,22 @@ def test_reading_that_takes_too_long_or_dies(answers: Answers, monkeypatch: pyte
     assert not any(path.parents[1].exists() for path in began)
 
 
+def test_notes_name_the_file_and_not_where_it_was_put(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orvpe.web import uploads
+
+    def words(path: Path, out: Path, options: object) -> list[str]:
+        code = (
+            "import sys; from pathlib import Path; from orvpe.generated import generated_clip; "
+            "from orvpe.web.reading import save_clips; "
+            "save_clips(Path(sys.argv[2]), [generated_clip(1)], [f'{sys.argv[1]}: damaged'])"
+        )
+        return [sys.executable, "-c", code, str(path), str(out)]
+
+    monkeypatch.setattr(uploads, "arguments", words)
+    with serving(make_app(answers)) as address, httpx.Client(base_url=address, timeout=60) as client:
+        assert send(client, b"x", "walk.mp4").json()["notes"] == ["walk.mp4: damaged"]
+
+
 @pytest.mark.parametrize(
     ("given", "safe"),
     [
