@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import av
@@ -187,6 +189,19 @@ def test_where_nothing_can_be_written_is_said_first(
         code, _, err = run(capsys, path, *words)
         assert (code, Squares.made) == (2, made)
         assert err.strip() == f"orvpe pose: {words[-1]}: cannot be written (Permission denied)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (tmp_path / "in").mkdir()
+    two_people(tmp_path / "walk.mp4").rename(tmp_path / "in" / name)
+    made = Squares.made
+    for path in (tmp_path / "in", tmp_path / "in" / name):
+        code, _, err = run(capsys, path, "-o", tmp_path / "a.orvpe")
+        assert (code, Squares.made) == (2, made)
+        assert err.startswith("orvpe pose: '")
+        assert err.endswith("caf\\udce9.mp4': not UTF-8; rename the file or folder\n"), err
 
 
 def test_bad_videos_stop_at_once_or_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
