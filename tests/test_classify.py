@@ -96,6 +96,51 @@ def test_a_folder_of_videos_without_drawings(
     assert run(capsys, *words, "--overwrite")[0] == 0
 
 
+def test_files_appear_together_or_not_at_all(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "new" / "out"
+    write_store(tmp_path / "timeless.orvpe", [random_clip(20, dims=2)])  # says no frames per second, found out late
+    words = [path, tmp_path / "timeless.orvpe", "-w", weights[2], "-o", out]
+    code, _, err = run(capsys, *words)
+    assert (code, "does not say its frames per second" in err) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("orvpe.classify._json", stop)
+        assert run(capsys, path, "-w", weights[2], "-o", out)[0] == 130
+    assert not (tmp_path / "new").exists()
+    assert run(capsys, path, "-w", weights[2], "-o", out)[0] == 0
+    first = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert sorted(first) == ["timeline.csv", "timeline.json", "walk.mp4"]
+    assert run(capsys, *words, "--overwrite", "--threshold", 0)[0] == 2
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == first  # what was there is still whole
+
+
+def test_a_bad_video_is_found_before_the_others_are_watched(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, made = two_people(tmp_path / "good.mp4"), tmp_path / "late.mp4", Squares.made
+    bad.write_text("no video")
+    code, _, err = run(capsys, good, bad, "-w", weights[2], "-o", tmp_path / "out")
+    assert (code, Squares.made) == (2, made)
+    assert "late.mp4: not a video that can be read" in err
+    assert run(capsys, good, bad, "-w", weights[2], "-o", tmp_path / "out", "--skip-bad")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["good.mp4", "timeline.csv", "timeline.json"]
+
+
+def test_who_is_seen_too_shortly_is_said(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = encode(tmp_path / "flash.mp4", [picture(*([(0, 30, 20)] if i < 6 else [])) for i in range(20)])
+    code, _, err = run(capsys, path, "-w", weights[2], "-o", tmp_path / "out")
+    assert code == 2
+    assert "flash: left out 1 seen in fewer than 10 frames" in err
+
+
 def test_pose_files_and_stores_agree(
     tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

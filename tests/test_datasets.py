@@ -86,6 +86,9 @@ def test_detect_names_the_known_formats_when_there_is_none(tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(InputError, match=r"no pose file of a known format.*nucla, ntu"):
         detect(Source(tmp_path))
+    (tmp_path / "walk.MP4").write_bytes(b"a film")
+    with pytest.raises(InputError, match="a video or images, not poses; orvpe pose makes a store of it"):
+        detect(Source(tmp_path / "walk.MP4"))
     assert all(name == reader.name and reader.about for name, reader in FORMATS.items())
 
 

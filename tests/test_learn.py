@@ -150,6 +150,34 @@ def test_finetune_of_a_store_wants_a_protocol(tmp_path: Path, capsys: pytest.Cap
     assert "protocol is not given, expected which clips train and test" in capsys.readouterr().err
 
 
+def test_what_is_wrong_is_said_before_videos_are_watched(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("sit", "walk"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        encode(tmp_path / "clips" / label / "a.mp4", [picture((0, 30, 20))] * 12)
+    (tmp_path / "file").touch()
+    made = Squares.made
+    for words, told in (
+        (["-r", "file"], "file is a file, expected a folder or a new name"),
+        (["-r", "run", "-w", weights[3]], "a.mp4: gives 2D joints, the model reads 3D; give --joints world"),
+        (["-r", "run", "-w", weights[2], "--joints", "world"], "gives 3D joints, the model reads 2D"),
+    ):
+        words[1] = str(tmp_path / words[1])
+        code = main(["learn", str(tmp_path / "clips"), *words, "--device", "cpu"])
+        err = capsys.readouterr().err
+        assert (code, told in err, Squares.made) == (2, True, made), err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clips", "file"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_other_scripts_make_no_noise(tmp_path: Path) -> None:
+    from orvpe.charts import confusion_chart
+
+    confusion_chart(np.eye(2, dtype=int), ["走る", "$\\foo$"], tmp_path / "c.png", "title")
+    assert (tmp_path / "c.png").stat().st_size > 1000
+
+
 def test_videos(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
     for label, step in (("right", 1), ("still", 0)):
         (tmp_path / "mine" / label).mkdir(parents=True)

@@ -244,6 +244,19 @@ def test_as_people_type_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert sum(1 for _ in container.decode(video=0)) == 30
 
 
+def test_damage_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model().save(tmp_path / "m")
+    noise = np.random.default_rng(0)
+    path = encode(tmp_path / "a.mkv", [noise.integers(0, 255, (64, 96, 3), dtype=np.uint8) for _ in range(90)])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    code = main(["live", str(path), "-w", str(tmp_path / "m"), "--rate", "0", "--device", "cpu"])
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert "note: " in err
+    assert "damaged" in err
+    assert "; budget none, " in out
+
+
 def test_ctrl_c_completes_what_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupts(Squares):
         def __call__(self, image: np.ndarray, seconds: float) -> Poses:

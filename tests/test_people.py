@@ -62,6 +62,50 @@ def test_somebody_far_away_is_new() -> None:
     assert np.isnan(found[1, 0]).all()
 
 
+SIZE = float(np.linalg.norm(np.ptp(POSE, axis=0)))
+
+
+def standing(*places: float) -> np.ndarray:
+    """(P, 17, 2): people of one pose side by side, at places in body sizes."""
+    return np.stack([POSE + np.array([place * SIZE, 0.0]) for place in places])
+
+
+def whose(linked: np.ndarray) -> list[list[int]]:
+    """For each person the frames in which it is."""
+    return [np.flatnonzero(~np.isnan(person).any(axis=(1, 2))).tolist() for person in linked]
+
+
+def test_one_leaves_as_another_enters() -> None:
+    """The one who stays keeps its identity: nobody is moved over so that all have a partner."""
+    frames = [standing(0.0, 0.45)] * 5 + [standing(0.45, 0.9)] * 5
+    found = link_people(frames)
+    assert whose(found) == [[0, 1, 2, 3, 4], list(range(10)), [5, 6, 7, 8, 9]]
+    np.testing.assert_allclose(found[1], np.broadcast_to(standing(0.45), (10, 17, 2)), rtol=1e-6)
+    far = link_people([standing(0.0)] * 5 + [standing(3.0)] * 5)  # one goes as one comes, elsewhere
+    assert whose(far) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+def test_one_wild_joint_does_not_make_a_body_large_for_ever() -> None:
+    wild = standing(0.0)
+    wild[0, 3] = [20 * SIZE, 5 * SIZE]
+    frames = [standing(0.0)] * 5 + [wild] + [standing(0.0)] * 200 + [standing(2.5)] * 5
+    assert whose(link_people(frames)) == [list(range(206)), list(range(206, 211))]
+
+
+@pytest.mark.parametrize("step", [0.1, 0.3, 0.45])
+def test_a_single_person_who_starts_and_stops_at_once_stays_one(step: float) -> None:
+    places = np.concatenate([np.zeros(5), step * np.arange(1, 6), np.full(5, 5 * step), [4 * step]])
+    assert len(link_people([standing(p) for p in places])) == 1
+
+
+@pytest.mark.parametrize("unseen", [5, 15, 40])
+def test_who_walks_on_unseen_is_found_again(unseen: int) -> None:
+    """At 0.02 body sizes a frame, about a metre and a half a second at 30 frames."""
+    gone = range(10, 10 + unseen)
+    frames = [np.zeros((0, 17, 2)) if t in gone else standing(0.02 * t) for t in range(20 + unseen)]
+    assert len(link_people(frames)) == 1
+
+
 def test_nobody() -> None:
     assert link_people([np.zeros((0, 17, 2))] * 4).shape == (0, 4, 17, 2)
     missing = np.full((3, 17, 3), np.nan)

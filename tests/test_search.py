@@ -183,6 +183,65 @@ def test_another_model_is_refused(db: str, weights: str, store: str, tmp_path: P
         index(flat, db, make_model(tmp_path / "two", dims=2), device="cpu")
 
 
+def test_store_model_and_index_are_moved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "else" / "where"
+    (old / "data").mkdir(parents=True)
+    weights = make_model(old / "model")
+    sources = [make_store(old / "data" / "s.orvpe", count=8), str(old / "clips")]
+    write_nucla(old / "clips", 3)
+    far = make_store(tmp_path / "far.orvpe", count=4)
+    for source in (*sources, far):
+        index(source, str(old / "db"), weights, device="cpu")
+    new.parent.mkdir()
+    old.rename(new)
+    monkeypatch.setattr("orvpe.index.embed_batch", None)
+    for source, count in (("data/s.orvpe", 8), ("clips", 3)):
+        report = index(str(new / source), str(new / "db"), device="cpu")  # nor has the model to be named
+        assert (report.added, report.unchanged, report.removed, report.clips) == (0, count, 0, 15)
+    assert index(far, str(new / "db"), device="cpu").unchanged == 4
+    opened = Index.open(new / "db")
+    assert opened.values("source") == sorted([str(new / "data" / "s.orvpe"), str(new / "clips"), far])
+    name = next(iter((new / "clips").iterdir())).stem
+    monkeypatch.undo()
+    hit = search(name, str(new / "db"), k=1, occlusion="upper", device="cpu").hits[0]  # reads the clip where it is now
+    assert hit.source in opened.values("source")
+    assert search(name, str(new / "db"), k=1, device="cpu").hits[0].source == str(new / "clips")
+    found = opened.search(np.ones(opened.dim), 20, {"source": str(new / "data" / "s.orvpe")})
+    assert len(found) == 8
+    write_store(new / "data" / "s.orvpe", list(Store.open(new / "data" / "s.orvpe"))[:5])
+    report = index(str(new / "data" / "s.orvpe"), str(new / "db"), device="cpu")
+    assert (report.unchanged + report.replaced, report.clips) == (5, 12)
+
+
+def test_an_index_that_is_moved_alone_finds_its_store(weights: str, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    store = make_store(tmp_path / "a" / "s.orvpe", count=6)
+    index(store, str(tmp_path / "a" / "db"), weights, device="cpu")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "db").rename(tmp_path / "b" / "db")
+    assert Index.open(tmp_path / "b" / "db").values("source") == [store]
+    report = index(store, str(tmp_path / "b" / "db"), weights, device="cpu")
+    assert (report.added, report.unchanged, report.clips) == (0, 6, 6)
+
+
+def test_an_index_with_absolute_paths_is_read_and_added_to(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older orvpe made it."""
+    store, db = make_store(tmp_path / "s.orvpe", count=6), str(tmp_path / "db")
+    with monkeypatch.context() as patch:
+        patch.setattr("orvpe.index_sources.Sources.stored", lambda _, source: source)
+        index(store, db, weights, device="cpu")
+    assert not (tmp_path / "db" / "sources.json").exists()
+    assert index(store, db, weights, device="cpu").unchanged == 6
+    made = list(Store.open(store))
+    write_store(store, [made[0].with_(label="other"), *made[1:5]])
+    report = index(store, db, weights, device="cpu")
+    assert (report.added, report.replaced + report.unchanged, report.removed, report.clips) == (0, 5, 1, 5)
+    assert 1 <= report.replaced < 5
+    assert Index.open(db).values("source") == [store]
+
+
 def test_a_model_that_went_away(store: str, tmp_path: Path) -> None:
     weights, db = make_model(tmp_path / "here"), str(tmp_path / "db")
     index(store, db, weights, device="cpu")

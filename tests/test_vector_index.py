@@ -193,3 +193,11 @@ def test_bad_vectors_and_arguments(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"split is None|none of its clips has a split"):
         made.search(np.ones(4), 1, {"split": "train"})
     assert len(made) == 6
+
+
+def test_what_is_no_path_is_left_alone(tmp_path: Path) -> None:
+    made = Index.create(tmp_path / "db", MADE_BY)
+    made.add(np.eye(4, dtype=np.float32), list("abcd"), "my clips")
+    (tmp_path / "db" / "sources.json").write_text("{")  # damaged: a help only
+    assert Index.open(tmp_path / "db").values("source") == ["my clips"]
+    assert Index.open(tmp_path / "db").remove("my clips") == 4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import av
@@ -133,6 +135,73 @@ def test_several_videos_are_taken_up_again(
     store = Store.open(tmp_path / "a.orvpe")
     assert store.names.tolist() == ["other-p1", "other-p2", "x/walk-p1", "x/walk-p2", "y/walk-p1", "y/walk-p2"]
     assert not (tmp_path / "a.orvpe.parts").exists()
+
+
+def test_an_interrupted_run_with_drawings_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [two_people(tmp_path / f"{name}.mp4") for name in "ab"]
+    words = [*paths, "-o", tmp_path / "a.orvpe", "--overlay", tmp_path / "drawn"]
+    real = module._one
+
+    def second_stops(name: str, *args: object) -> object:
+        if name == "b":
+            raise KeyboardInterrupt
+        return real(name, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_one", second_stops)
+        assert run(capsys, *words)[0] == 130
+    assert not list((tmp_path / "drawn").iterdir())
+    code, _, err = run(capsys, *words)
+    assert (code, err.count("done before")) == (0, 1), err
+    assert sorted(p.name for p in (tmp_path / "drawn").iterdir()) == ["a.mp4", "b.mp4"]
+    assert not (tmp_path / "a.orvpe.parts").exists()
+
+
+def test_no_drawing_is_left_where_nobody_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = encode(tmp_path / "empty.mp4", [picture()] * 12)
+    words = [path, "-o", tmp_path / "a.orvpe", "--overlay", tmp_path / "drawn.mp4"]
+    for _ in range(2):
+        code, _, err = run(capsys, *words)
+        assert (code, "no person found in 12 frames" in err) == (2, True), err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty.mp4"]
+
+
+def test_where_nothing_can_be_written_is_said_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only folder; tests may run as somebody who can write everywhere, so the system's answer is played."""
+    path, made = two_people(tmp_path / "walk.mp4"), Squares.made
+    (tmp_path / "fixed").mkdir()
+    touch = Path.touch
+
+    def refused(self: Path, *given: object) -> None:
+        if self.parent.name == "fixed":
+            raise PermissionError(13, "Permission denied", str(self))
+        touch(self)
+
+    monkeypatch.setattr(Path, "touch", refused)
+    for words in (
+        ["-o", tmp_path / "fixed" / "a.orvpe"],
+        ["-o", tmp_path / "a.orvpe", "--overlay", tmp_path / "fixed" / "drawn.mp4"],
+    ):
+        code, _, err = run(capsys, path, *words)
+        assert (code, Squares.made) == (2, made)
+        assert err.strip() == f"orvpe pose: {words[-1]}: cannot be written (Permission denied)"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (tmp_path / "in").mkdir()
+    two_people(tmp_path / "walk.mp4").rename(tmp_path / "in" / name)
+    made = Squares.made
+    for path in (tmp_path / "in", tmp_path / "in" / name):
+        code, _, err = run(capsys, path, "-o", tmp_path / "a.orvpe")
+        assert (code, Squares.made) == (2, made)
+        assert err.startswith("orvpe pose: '")
+        assert err.endswith("caf\\udce9.mp4': not UTF-8; rename the file or folder\n"), err
 
 
 def test_bad_videos_stop_at_once_or_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

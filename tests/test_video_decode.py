@@ -9,14 +9,16 @@ import threading
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from videos import SIZE, encode, picture, turned
 
 from orvpe.errors import InputError
-from orvpe.video.decode import camera, open_frames
+from orvpe.video.decode import IMAGE_SUFFIXES, camera, open_frames
 from orvpe.video.frames import LONGEST_HOLD, Clock, ahead
 
 
@@ -160,6 +162,27 @@ def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     assert [f.index for f in frames] == list(range(len(frames)))
 
 
+def test_damage_that_a_decoder_chokes_on_costs_what_follows_up_to_the_next_key_frame(tmp_path: Path) -> None:
+    """VP9 keeps the packet that it could not decode, and takes no other before it is flushed."""
+    if "libvpx-vp9" not in av.codecs_available:
+        pytest.skip("this PyAV cannot encode VP9")
+    path = encode(tmp_path / "a.mp4", walk(24), codec="libvpx-vp9")
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    for at, size in packets[4:6]:
+        data[at : at + size] = bytes([0xFF]) * size
+    path.write_bytes(bytes(data))
+    video = open_frames(path, threads=1)
+    frames = list(video)
+    assert len(frames) >= 20
+    assert any("damaged" in note for note in video.notes)
+    part = open_frames(path, seconds=0.5, threads=1)  # what is wrong is said of a part, too
+    assert len(list(part)) == 15
+    assert any("damaged" in note for note in part.notes)
+    assert not open_frames(path, seconds=0.1, threads=1).notes
+
+
 def no_video(tmp_path: Path) -> dict[str, Path]:
     (tmp_path / "text.mp4").write_text("this is no video " * 100)
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
@@ -217,8 +240,6 @@ def test_a_length_that_the_header_does_not_tell_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_in_the_order_of_their_numbers(tmp_path: Path) -> None:
-    import av
-
     folder = tmp_path / "run"
     folder.mkdir()
     for i in (0, 1, 2, 9, 10, 11):
@@ -230,6 +251,17 @@ def test_a_folder_of_images_in_the_order_of_their_numbers(tmp_path: Path) -> Non
     av.VideoFrame.from_ndarray(picture(size=(80, 64)), format="rgb24").to_image().save(folder / "f5.png")
     with pytest.raises(InputError, match=r"f5\.png: 80 x 64 pixels, expected 96 x 64 as in f0\.png"):
         list(open_frames(folder))
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+@pytest.mark.parametrize("size", [(96, 64), (801, 603)])
+def test_images_of_every_kind(suffix: str, size: tuple[int, int], tmp_path: Path) -> None:
+    image = Image.fromarray(picture((0, 40, 20), size=size))
+    image.save(tmp_path / f"IMG_0001{suffix}")
+    image.save(tmp_path / f"IMG_0002{suffix}")
+    frames = list(open_frames(tmp_path))
+    assert [f.image.shape for f in frames] == [(size[1], size[0], 3)] * 2
+    assert where(frames[1].image) == pytest.approx((39.5, 19.5), abs=1)
 
 
 def test_cameras(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ from orvpe.web.app import Limits, make_app
         ({"clip": "sample-0", "rectangle": {"x": [0, 1e300], "y": [0, 1]}}, "rectangle.x"),
         ({"clip": "sample-0", "nearest": 0}, "nearest"),
         ({"clip": "sample-0", "nearest": 10**9}, "nearest"),
+        ({"clip": "sample-0", "two\nlines": 1}, "two lines: Extra inputs"),
+        ({"clip": "sample-0", "long" * 5000: 1}, "longlong"),
         ([], "body"),
         (None, "body"),
     ],
@@ -117,6 +119,22 @@ def test_reading_that_takes_too_long_or_dies(answers: Answers, monkeypatch: pyte
         assert "slow.npz: reading it took longer than 0.5 s" in refused(send(client, b"x", "slow.npz"), 422)
         assert "dead.npz: cannot be read" in refused(send(client, b"x", "dead.npz"), 422)
     assert not any(path.parents[1].exists() for path in began)
+
+
+def test_notes_name_the_file_and_not_where_it_was_put(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orvpe.web import uploads
+
+    def words(path: Path, out: Path, options: object) -> list[str]:
+        code = (
+            "import sys; from pathlib import Path; from orvpe.generated import generated_clip; "
+            "from orvpe.web.reading import save_clips; "
+            "save_clips(Path(sys.argv[2]), [generated_clip(1)], [f'{sys.argv[1]}: damaged'])"
+        )
+        return [sys.executable, "-c", code, str(path), str(out)]
+
+    monkeypatch.setattr(uploads, "arguments", words)
+    with serving(make_app(answers)) as address, httpx.Client(base_url=address, timeout=60) as client:
+        assert send(client, b"x", "walk.mp4").json()["notes"] == ["walk.mp4: damaged"]
 
 
 def test_large_uploads_are_refused_early(address: str) -> None:

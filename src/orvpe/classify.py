@@ -1,6 +1,6 @@
 """`orvpe classify`: what the people in videos, pose files or stores do, and when.
 
-Writes timeline.json and timeline.csv, and for each video the video with skeletons and labels on it.
+Writes timeline.json and timeline.csv, and for each video the video with skeletons and labels on it; all at the end.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from orvpe.formats.reading import read_clips
 from orvpe.formats.source import Source
 from orvpe.model import Model, load
 from orvpe.progress import Progress
-from orvpe.run import environment, write_atomic
+from orvpe.run import environment
 from orvpe.skeleton import get_layout, unified
 from orvpe.store import Store, is_store
 from orvpe.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
+from orvpe.together import Together
 from orvpe.video.decode import VIDEO_SUFFIXES, camera, image_files
 from orvpe.video.options import PoseOptions
 from orvpe.video.people import VideoPeople
@@ -161,30 +162,34 @@ def classify(
     )  # fmt: skip
     folder = _checked_folder(out, [name for name, _ in videos] if overlay else [], paths, overwrite)
     sources: list[tuple[str, list[Timeline]]] = []
-    files = [str(folder / name) for name in _FILES]
+    files = [folder / name for name in _FILES]
     bad: list[str] = []
-    for name, path in videos:
-        try:
-            lines, drawn = classify_video(model, path, name, pose, windows, _drawing(folder, name) if overlay else None)
-        except InputError as error:
-            if not skip_bad:
-                raise
-            bad.append(str(error))
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        sources.append((name, lines))
-        files += [str(drawn)] if drawn else []
-    for path in others:
-        lines = []
-        for clip in pose_clips(path, format, options, skip_bad):
-            lines += [timeline(model, one, windows) for one in ([clip] if together else one_by_one(clip))]
-        sources.append((path, lines))
-    if not any(lines for _, lines in sources):
-        raise InputError(f"{', '.join(paths)}: nobody found" + (f"; {bad[0]}" if bad else ""))
-    report = ClassifyReport(sources, files, list(model.classes or []))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / _FILES[0], _json(report, weights, windows.for_model(model)))
-    write_atomic(folder / _FILES[1], _csv(report))
+    with Together() as outputs:
+        table, rows = map(outputs.path, files)
+        if not skip_bad:
+            _check_videos([path for _, path in videos], pose)
+        drawings = {name: outputs.path(_drawing(folder, name)) for name, _ in videos} if overlay else {}
+        for name, path in videos:
+            try:
+                lines, drawn = classify_video(model, path, name, pose, windows, drawings.get(name))
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                bad.append(str(error))
+                print(f"left out: {error}", file=sys.stderr)
+                continue
+            sources.append((name, lines))
+            files += [_drawing(folder, name)] if drawn else []
+        for path in others:
+            lines = []
+            for clip in pose_clips(path, format, options, skip_bad):
+                lines += [timeline(model, one, windows) for one in ([clip] if together else one_by_one(clip))]
+            sources.append((path, lines))
+        if not any(lines for _, lines in sources):
+            raise InputError(f"{', '.join(paths)}: nobody found" + (f"; {bad[0]}" if bad else ""))
+        report = ClassifyReport(sources, list(map(str, files)), list(model.classes or []))
+        table.write_bytes(_json(report, weights, windows.for_model(model)).encode())
+        rows.write_bytes(_csv(report).encode())
     return report
 
 
@@ -252,6 +257,14 @@ def check_video(model: Model, path: str, joints: str) -> None:
     raise InputError(f"{path}: gives {dims}D joints, the model reads {model.dims}D; {hint}")
 
 
+def _check_videos(paths: list[str], pose: PoseOptions) -> None:
+    """A bad video is found before minutes are spent on the others."""
+    from orvpe.video.people import open_video
+
+    for path in paths:
+        open_video(path, pose)
+
+
 def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool = False) -> Iterator[Clip]:
     """All clips of a store, or of a pose file, folder or zip.
 
@@ -302,12 +315,13 @@ def classify_video(
         found = find_people(video, pose, each=lambda: progress.advance(1))
         for text in found.notes:
             progress.note(f"note: {text}")
+        if found.short:
+            progress.note(f"note: {name}: left out {found.short} seen in fewer than {pose.min_frames} frames")
         lines = {}
         first = {f"{name}-p{person.id}": person.first for person in found.people}
         for clip in found.clips(pose.layout, pose.joints):
             lines[clip.name] = timeline(model, clip, windows, pose.start + first[clip.name] / found.fps)
         if drawing is not None:
-            drawing.parent.mkdir(parents=True, exist_ok=True)
             label = labels_for(found, lines, pose.start)
             write_overlay(drawing, open_video(path, pose), found, lambda: progress.advance(1), label)
     return list(lines.values()), drawing

@@ -280,6 +280,8 @@ def main(argv: list[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     command = argv[0] if argv else "help"
     try:
+        for word in argv:
+            word.encode()
         if command in ("-h", "--help", "help"):
             print(usage())
             code = 0
@@ -292,6 +294,11 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(unknown("command", command, COMMANDS))
         sys.stdout.flush()  # here, where a reader that went away is still ours to handle
         return code
+    except UnicodeEncodeError as error:  # file names come as such text where they are no UTF-8
+        if error.reason != "surrogates not allowed":
+            raise
+        print(f"orvpe {command}: {error.object[:200]!a}: not UTF-8; rename the file or folder", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

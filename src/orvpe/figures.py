@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     Raises:
         InputError: the folder does not exist, or a suffix that matplotlib cannot write.
     """
+    from matplotlib.text import Text
+
     path = Path(path)
     kinds = sorted(figure.canvas.get_supported_filetypes())
     kind = path.suffix.lstrip(".").lower() or "(none)"
@@ -46,7 +49,11 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"figure {path}: folder {path.parent} does not exist")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks are drawn as boxes
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)  # a dollar in a label is a dollar
+        figure.savefig(buffer, format=kind)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, path)

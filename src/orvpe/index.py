@@ -105,7 +105,8 @@ def index(
     """Put every clip of a store, or of a pose file, folder or zip, into an index for `orvpe search`.
 
     The same command again embeds only what is new or has changed since, and removes what is gone from the source; so
-    an interrupted one goes on.  Any number of sources fit into one index; a source is known by its absolute path.
+    an interrupted one goes on.  Any number of sources fit into one index; a source is known by its path, also
+    where it was moved together with the index.
 
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
@@ -191,7 +192,7 @@ def open_model(index: Index, weights: str | None, device: Any) -> tuple[Model, d
     Raises:
         InputError: it is not there any more, or ``weights`` is another one.
     """
-    path = weights if weights is not None else str(index.model.get("path"))
+    path = weights if weights is not None else index.model_path()
     if weights is None and not (locate(path) / WEIGHTS).exists():
         raise InputError(f"{index.path}: its model is not at {path} any more; say with -w where it is")
     model, about = _described(path, device)

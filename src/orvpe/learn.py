@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orvpe.class_folders import FolderOptions, class_folders, folder_store
+from orvpe.class_folders import FolderOptions, class_folders, folder_store, videos_of
 from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
@@ -181,8 +181,12 @@ def learn(
     class_folders(folder)
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
+    if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
+        raise InputError(f"run folder {run} is a file, expected a folder or a new name")
     where = pick_device(device, threads)
     source = load(weights, where) if weights is not None else None
+    if source is not None:
+        _check_videos(source, folder, joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
         window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
         up=up, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
@@ -208,6 +212,15 @@ def learn(
         fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
+
+
+def _check_videos(model: Model, folder: str, joints: str | None) -> None:
+    """Refuse videos that the model cannot take, before minutes are spent on their poses."""
+    from orvpe.classify import check_video
+
+    for path in class_folders(folder).values():
+        for video in videos_of(path)[:1]:
+            check_video(model, video, joints or "image")
 
 
 def _shipped_for(store: Store) -> str | None:

@@ -6,7 +6,6 @@ person's last ``window`` seconds go through the model; what is said is the mean 
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -28,6 +27,7 @@ from orvpe.formats.source import not_a_source
 from orvpe.model import Model, load
 from orvpe.skeleton import Layout, to_unified, unified
 from orvpe.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
+from orvpe.together import beside, check_writable
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
 from orvpe.video.options import PoseOptions
@@ -72,9 +72,10 @@ class LiveReport:
         each = {name: 1000 * spent / max(count.get(name, self.processed), 1) for name, spent in self.stages.items()}
         needed = sum(each.values())
         stages = ", ".join(f"{name} {spent:.1f}" for name, spent in each.items())
+        budget = f"budget {1000 * self.budget:.1f} ms a picture" if self.budget else "budget none"
         return (
             f"{self.source}: {self.processed:,} of {total:,} pictures in {self.seconds:.1f} s, {self.dropped:,} dropped"
-            f"; budget {1000 * self.budget:.1f} ms a picture, needed {needed:.1f} ms ({stages})"
+            f"; {budget}, needed {needed:.1f} ms a picture ({stages})"
             + (f"; {self.slipped:.1f} s behind, the source cannot be read fast enough" if self.slipped else "")
             + ("; stopped" if self.stopped else "")
         )
@@ -141,6 +142,7 @@ def live(
         not_a_source(target, [source])
         if target.exists() and not overwrite:
             raise InputError(f"{overlay}: exists already; give --overwrite to replace it")
+        check_writable(target)
     model = load(weights, pick_device(device, threads)).for_inference()
     with_classes(model, weights)
     pose = PoseOptions(
@@ -158,7 +160,10 @@ def live(
     look = make_estimator(pose)
     try:
         watcher = Watcher(model, look.layout, frames.fps, windows, pose)
-        return watch(paced, watcher, pose, look, budget, target)
+        report = watch(paced, watcher, pose, look, budget, target)
+        for text in paced.notes:
+            print(f"note: {text}", file=sys.stderr)
+        return report
     finally:
         look.close()
 
@@ -210,10 +215,10 @@ def watch(
             for _ in pictures():
                 pass
         else:
-            temporary = overlay.with_name(f".{overlay.stem}.{os.getpid()}.tmp{overlay.suffix}")
+            temporary = beside(overlay)
             try:
                 write_timed(temporary, pictures(), paced.fps, paced.size)
-                os.replace(temporary, overlay)
+                temporary.replace(overlay)
             finally:
                 temporary.unlink(missing_ok=True)
         stages["decode"] = paced.source.seconds

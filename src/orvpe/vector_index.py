@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from orvpe.errors import InputError, unknown
 from orvpe.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
+from orvpe.index_sources import Sources
 from orvpe.lock import alone
 
 VERSION = 1
@@ -80,6 +81,7 @@ class Index:
     def __init__(self, path: Path, model: dict[str, Any]) -> None:
         self.path, self.model = path, model
         self.dim = int(model["feature_dim"])
+        self._sources = Sources(self.path)
         self._parts: list[Part] = []
         self._keys: dict[str, dict[_Key, tuple[str, int, int]]] = {}  # source -> key -> part, row, fingerprint
         self.refresh()
@@ -106,6 +108,8 @@ class Index:
             return index
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
+        near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
+        model = model if near == model.get("path", "") else {**model, "near": near}
         write_atomic(folder / ABOUT, json.dumps({"orvpe_index": VERSION, "model": model}, indent=1) + "\n")
         return cls(folder, model)
 
@@ -137,6 +141,12 @@ class Index:
 
     def __repr__(self) -> str:
         return f"Index({str(self.path)!r}, {len(self)} clips, {self.model['name']})"
+
+    def model_path(self) -> str:
+        """Where the model that made the vectors is, or was."""
+        was = str(self.model.get("path"))
+        near = self._sources.where(str(self.model.get("near", "")))
+        return near if near and Path(near).exists() else was
 
     def check(self, model: dict[str, Any]) -> None:
         """Refuse a model that is not the one that made this index.
@@ -207,7 +217,7 @@ class Index:
             raise InputError(f"vector of clip {names[wrong[0]]!r} is zero or not finite")
         rows = (rows / length[:, None]).astype(np.float32)
         columns = {c: [None if v is None else str(v) for v in (text or {}).get(c, [None] * len(names))] for c in TEXT}
-        columns["source"], columns["name"] = [source] * len(names), list(map(str, names))
+        columns["source"], columns["name"] = [self._sources.stored(source)] * len(names), list(map(str, names))
         for name in text or {}:
             if name not in TEXT[2:]:
                 raise InputError(unknown("column", name, TEXT[2:]))
@@ -222,6 +232,7 @@ class Index:
         if len(set(keys)) != len(keys):
             raise InputError("two clips of one name and copy, expected each once")
         with self._writing():
+            self._sources.note(source)
             held = self._of(source)
             new = [i for i, (key, mark) in enumerate(zip(keys, fingerprints, strict=True))
                    if key not in held or held[key][2] != mark]  # fmt: skip
@@ -243,6 +254,7 @@ class Index:
             InputError: another process has been writing for a minute.
         """
         with self._writing():
+            self._sources.note(source)
             held = self._of(source)
             gone = [key for key in held if key not in (keep or ())]
             if gone:
@@ -267,13 +279,18 @@ class Index:
     def _of(self, source: str) -> dict[_Key, tuple[str, int, int]]:
         if source not in self._keys:
             found: dict[_Key, tuple[str, int, int]] = {}
+            names = self._names_of([source])
             for part in self._parts:
-                rows = np.flatnonzero(part.where("source", [source]) & part.alive)
+                rows = np.flatnonzero(part.where("source", names) & part.alive)
                 chosen = part.table.select(["name", "copy", "fingerprint"]).take(rows)
                 for row, name, copy, mark in zip(rows, *(c.to_pylist() for c in chosen.columns), strict=True):
                     found[name, copy] = (part.name, int(row), mark)
             self._keys[source] = found
         return self._keys[source]
+
+    def _names_of(self, sources: Sequence[str]) -> list[str]:
+        """How the index knows these sources; one that was added by an older orvpe by its absolute path."""
+        return [stored for stored in self._values("source") if {stored, self._sources.where(stored)} & {*sources}]
 
     def _write(self, rows: pa.Table, old: list[tuple[str, int, int]]) -> None:
         dead: Rows = {}
@@ -330,11 +347,15 @@ class Index:
         found = []
         for part in self._parts:
             mask = part.where("name", [name]) & part.alive & (part.table.column("copy").to_numpy() == 0)
-            found += [(_row(part, int(i), 1.0), part.vectors[i]) for i in np.flatnonzero(mask)]
+            found += [(self._row(part, int(i), 1.0), part.vectors[i]) for i in np.flatnonzero(mask)]
         return found
 
     def values(self, column: str) -> list[str]:
-        """The different values of a text column, sorted."""
+        """The different values of a text column, sorted; sources as the paths where they are."""
+        found = self._values(column)
+        return sorted({*map(self._sources.where, found)}) if column == "source" else found
+
+    def _values(self, column: str) -> list[str]:
         found: set[str] = set()
         for part in self._parts:
             codes, known = part.codes(column)
@@ -353,16 +374,16 @@ class Index:
                     raise InputError(f"{column} is {value!r}, expected text")
                 if value not in known:
                     raise InputError(unknown_of_many(column, value, known, str(self.path)))
-            wanted[column] = values
+            wanted[column] = self._names_of(values) if column == "source" else values
         return wanted
 
     def _hit(self, minus: float, number: int, row: int) -> Hit:
-        return _row(self._parts[number], row, -minus)
+        return self._row(self._parts[number], row, -minus)
 
-
-def _row(part: Part, row: int, similarity: float) -> Hit:
-    text = {c: part.table.column(c)[row].as_py() for c in TEXT}
-    return Hit(similarity=min(max(similarity, -1.0), 1.0), **text)
+    def _row(self, part: Part, row: int, similarity: float) -> Hit:
+        text = {c: part.table.column(c)[row].as_py() for c in TEXT}
+        text["source"] = self._sources.where(text["source"])
+        return Hit(similarity=min(max(similarity, -1.0), 1.0), **text)
 
 
 def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:

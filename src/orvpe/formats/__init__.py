@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from orvpe.errors import InputError, unknown
 from orvpe.formats.base import Format
@@ -27,6 +28,10 @@ def detect(source: Source) -> Format:
     for candidate in FORMATS.values():
         if candidate.items(source):
             return candidate
+    from orvpe.video.decode import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    if any(Path(name).suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) for name in source.names or [source.path]):
+        raise InputError(f"{source.path}: a video or images, not poses; orvpe pose makes a store of it")
     raise InputError(f"{source.path}: no pose file of a known format in it; known: {', '.join(FORMATS)}")
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MAX_COST = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
+NEAR = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
+NEAR_GROWTH, NEAR_MOST = 0.02, 1.0  # where one may be grows with each frame unseen, up to a body's size
 GAP_COST = 0.002  # per unseen frame (at most 50): of two equally near people the one seen last is meant
 MAX_GUESS = 3  # frames a person is expected to keep moving while unseen
+SHRINKING = 0.99  # of a body's size, a frame: a hidden half does not make a body small at once
+_LITTLE = 0.01  # what a pair is worth that is barely possible
 
 
 def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -16,8 +19,8 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
 
     Each known person is expected at the last seen pose, moved on by the smoothed displacement of the body (so
     two people who cross keep their identity); the found people are assigned to them by the least total distance,
-    the mean over shared joints relative to the body's size.  Who is further than ``MAX_COST`` body sizes from
-    everybody is new.
+    the mean over shared joints relative to the body's size.  Who is further than ``NEAR`` body sizes from everybody
+    (up to ``NEAR_MOST`` from who has not been seen for a while) is new.
 
     Args:
         frames: T arrays (P_t, V, C), one a frame; NaN where a joint is missing, P_t may be 0.
@@ -25,8 +28,6 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         (M, T, V, C) float32, NaN where a person or a joint is missing; people in order of appearance.
     """
-    from scipy.optimize import linear_sum_assignment  # takes half a second to import; most formats need no linking
-
     shape = frames[0].shape[1:] if len(frames) else (0, 2)
     pose = np.zeros((0, *shape))  # (K, V, C) each known person, per joint as last seen
     velocity = np.zeros((0, shape[1]))  # (K, C) displacement of the body in a frame
@@ -41,17 +42,14 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
         gap = t - seen_at
         guess = pose + (velocity * np.minimum(gap, MAX_GUESS)[:, None])[:, None]
         cost = pose_distance(guess, found) / np.maximum(np.maximum(size[:, None], found_size), 1e-9)
-        cost += GAP_COST * np.minimum(gap - 1, 50)[:, None]
-        k, p = linear_sum_assignment(np.where(cost <= MAX_COST, cost, 1e6))
-        near = cost[k, p] <= MAX_COST
-        k, p = k[near], p[near]
+        k, p = assign(cost, gap)
 
         moved = displacement(pose[k], found[p])  # (n, C)
         step = moved / gap[k, None]
         often = np.array([len(tracks[i]) > 1 for i in k], dtype=bool)[:, None]
         velocity[k] = np.where(often, 0.5 * (velocity[k] + step), step)
         pose[k] = np.where(np.isnan(found[p]), pose[k] + moved[:, None], found[p])
-        size[k] = np.maximum(size[k], found_size[p])
+        size[k] = np.maximum(size[k] * SHRINKING ** gap[k], found_size[p])
         seen_at[k] = t
         for known, person in zip(k, p, strict=True):
             tracks[known].append((t, rows[person]))
@@ -68,6 +66,28 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
         for t, row in track:
             linked[m, t] = frames[t][row]
     return linked
+
+
+def assign(cost: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which known person each found one is, so that nobody is who is too far away.
+
+    Args:
+        cost: (K, P) body sizes between where a known person is expected and a found one.
+        gap: (K,) frames since a known person was seen, 1 or more.
+
+    Returns:
+        rows of the known and of the found, paired; the others have no partner.
+    """
+    from scipy.optimize import linear_sum_assignment  # takes half a second to import; most formats need no linking
+
+    unseen = gap[:, None] - 1  # (K, 1)
+    possible = cost <= np.minimum(NEAR + NEAR_GROWTH * unseen, NEAR_MOST)
+    # What a pair is worth, not what it costs: a person may stay without a partner, and must not be given a far one so
+    # that somebody else gets one at all.
+    worth = np.maximum(NEAR - cost - GAP_COST * np.minimum(unseen, 50), _LITTLE)
+    known, found = linear_sum_assignment(np.where(possible, worth, 0.0), maximize=True)
+    good = possible[known, found]
+    return known[good], found[good]
 
 
 def most_energetic(joints: np.ndarray, visible: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,12 +18,13 @@ from orvpe.progress import Progress
 from orvpe.skeleton import with_derived
 from orvpe.store import Store, StoreWriter
 from orvpe.store.writing import orvpe_version
+from orvpe.together import check_writable, place
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
 from orvpe.video.options import PoseOptions
 
-_PARTS = 1  # changes when parts of an older orvpe must not be taken up
+_PARTS = 2  # changes when parts of an older orvpe must not be taken up
 _SHOWN = 20  # videos with a line of their own
 _KEEP_BAD = 100
 
@@ -157,6 +158,7 @@ def pose(
     make_estimator(options).close()  # what is missing for it is said now, not after the first video
     claim(parts, _fingerprint([v.path for _, v in opened], options, overlay), by="pose")
     notes: list[dict[str, Any]] = []
+    finished: list[tuple[Path, str]] = []
     stages: dict[str, float] = {}
     looked_at = 0
     passes = 1 if overlay is None else 2
@@ -169,7 +171,7 @@ def pose(
                 progress.advance(note["frames"] * passes, counts=False)
             else:
                 try:
-                    note = _one(name, video, options, part, drawings.get(video.path), progress, stages)
+                    note = _one(name, video, options, part, _drawn(part, drawings, video.path), progress, stages)
                 except InputError as error:
                     if not skip_bad:
                         raise
@@ -182,6 +184,7 @@ def pose(
                     raise
                 looked_at += note["frames"]
             notes.append(note | {"part": str(part)})
+            finished.append((part, video.path))
     full = [note for note in notes if note["clips"]]
     if not full:
         shutil.rmtree(parts)
@@ -191,6 +194,10 @@ def pose(
             f"{', '.join(videos)}: no person found in {sum(note['frames'] for note in notes):,} frames{hint}"
             + (f"; {bad[0]}" if bad else "")
         )
+    for part, path in finished:
+        made = _drawn(part, drawings, path)
+        if made is not None and made.exists():  # else it was placed by a run that then failed
+            place(made, drawings[path])
     stores = [Path(note["part"]).with_suffix(".orvpe") for note in full]
     first, *others = map(Store.open, stores)
     merge(
@@ -224,6 +231,7 @@ def _checked_target(out: str, videos: Sequence[str], overwrite: bool) -> Path:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{out}: folder {target.parent} does not exist")
+    check_writable(target)
     return target
 
 
@@ -251,7 +259,13 @@ def _drawings(
         not_a_source(drawing, given)
         if drawing.exists() and not overwrite:
             raise InputError(f"{drawing}: exists already; give --overwrite to replace it")
+        check_writable(drawing)
     return drawings
+
+
+def _drawn(part: Path, drawings: dict[str, Path], path: str) -> Path | None:
+    """Where a video's drawing lies until all are there: an interrupted run finds no file of its own in its way."""
+    return part.with_suffix(drawings[path].suffix) if path in drawings else None
 
 
 def _open_all(

@@ -6,8 +6,8 @@ Anything that PyAV (FFmpeg) decodes will do.  A damaged file gives what can be d
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,9 @@ _NO_VIDEO = {
     "video4linux2,v4l2",
     "v4l2",
 }
+
+
+_JPEG = b"\xff\xd8\xff"
 
 
 class VideoFile(Frames):
@@ -86,8 +89,8 @@ class VideoFile(Frames):
         options = {"format_whitelist": known, "protocol_whitelist": "file"}
         try:
             # "file:" keeps FFmpeg from taking a name with a colon for an address
-            container = av.open(f"file:{self._file.absolute()}", options=options)
-        except (av.error.FFmpegError, ValueError) as error:
+            container = av.open(f"file:{self._file.absolute()}", format=self._known_format(), options=options)
+        except (av.error.FFmpegError, ValueError, OSError) as error:
             raise InputError(f"{self._file}: not a video that can be read ({reason(error)})") from None
         if not container.streams.video:
             container.close()
@@ -104,6 +107,11 @@ class VideoFile(Frames):
             )
         return container
 
+    def _known_format(self) -> str | None:
+        """Left to itself, FFmpeg takes a JPEG for a pattern of file names (image2), which is not wanted."""
+        with open(self._file, "rb") as file:
+            return "jpeg_pipe" if file.read(len(_JPEG)) == _JPEG else None
+
     def _probe(self, container: Any, stream: Any) -> tuple[av.VideoFrame, list[float]]:
         """The first picture, and the times of the first packets in seconds."""
         av = pyav()
@@ -113,7 +121,7 @@ class VideoFile(Frames):
                 stamps.append(float(packet.pts * packet.time_base))
             if first is None:
                 try:
-                    first = next(iter(packet.decode()), None)
+                    first = next(iter(_decoded(packet, stream)), None)
                 except av.error.FFmpegError:
                     damaged += 1
                     if damaged > _PROBED_DAMAGE:
@@ -129,62 +137,67 @@ class VideoFile(Frames):
         clock: Clock[Any] = Clock(self.fps)
         most = round(self._longest * self.fps)
         index, image = -1, np.zeros((0, 0, 3), dtype=np.uint8)
-        for picture, index, repeated in clock.steady(self._pictures()):
-            if index >= most:
-                if self._whole:
-                    self.notes.append(f"{self.path}: longer than {self._longest:,.0f} s, the rest was left out")
-                break
-            if not repeated:
-                image = self._upright(picture)
-            yield Frame(image, index, repeated)
+        with closing(self._pictures()) as pictures:
+            for picture, index, repeated in clock.steady(pictures):
+                if index >= most:
+                    if self._whole:
+                        self.notes.append(f"{self.path}: longer than {self._longest:,.0f} s, the rest was left out")
+                    break
+                if not repeated:
+                    image = self._upright(picture)
+                yield Frame(image, index, repeated)
         if index < 0:
             raise InputError(f"{self.path}: no picture from start {self._start:g} s on")
         if clock.cut:
             self.notes.append(f"{self.path}: breaks of {clock.cut:.1f} s without pictures were left out")
 
-    def _pictures(self) -> Iterator[tuple[float | None, Any]]:
+    def _pictures(self) -> Generator[tuple[float | None, Any], None, None]:
         """(seconds, picture) of all that can be decoded; what went wrong goes to ``notes``."""
         av = pyav()
-        damaged, decoded, broken, seconds = 0, 0, "", None
-        with self._open() as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = self.threads
-            unit = float(stream.time_base or 1)
-            begin = (stream.start_time or 0) * unit + self._start
-            if self._start:
-                with suppress(av.error.FFmpegError):  # what cannot be sought is read from the beginning
-                    container.seek(int(begin / unit), stream=stream)
-            packets = container.demux(stream)
-            while True:
-                try:
-                    packet = next(packets)
-                except StopIteration:
-                    break
-                except av.error.FFmpegError as error:
-                    broken = reason(error)
-                    break
-                try:
-                    pictures = packet.decode()
-                except av.error.EOFError:
-                    continue
-                except av.error.FFmpegError:
-                    damaged += 1
-                    continue
-                for picture in pictures:
-                    seconds = picture.time
-                    if self._start and seconds is not None and seconds < begin - 1e-6:
+        damaged, decoded, broken, seconds, ended = 0, 0, "", None, False
+        try:
+            with self._open() as container:
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
+                stream.codec_context.thread_count = self.threads
+                unit = float(stream.time_base or 1)
+                begin = (stream.start_time or 0) * unit + self._start
+                if self._start:
+                    with suppress(av.error.FFmpegError):  # what cannot be sought is read from the beginning
+                        container.seek(int(begin / unit), stream=stream)
+                packets = container.demux(stream)
+                while True:
+                    try:
+                        packet = next(packets)
+                    except StopIteration:
+                        break
+                    except av.error.FFmpegError as error:
+                        broken = reason(error)
+                        break
+                    try:
+                        pictures = _decoded(packet, stream)
+                    except av.error.EOFError:
                         continue
-                    decoded += 1
-                    yield seconds, picture
-        all_of_it = self._whole and not self._start
-        short = decoded < self._expected
-        if not self._expected and seconds is not None:
-            short = seconds - begin < self._duration - max(1.0, 0.05 * self._duration)
-        if broken or damaged or (all_of_it and short):
-            of = f" of {self._expected:,}" if self._expected and all_of_it else ""
-            why = broken or (f"{damaged:,} packets damaged" if damaged else "the file ends early")
-            self.notes.append(f"{self.path}: damaged, {decoded:,}{of} pictures could be read ({why})")
+                    except av.error.FFmpegError:
+                        damaged += 1
+                        continue
+                    for picture in pictures:
+                        seconds = picture.time
+                        if self._start and seconds is not None and seconds < begin - 1e-6:
+                            continue
+                        decoded += 1
+                        yield seconds, picture
+            ended = True
+        finally:
+            # of what was not asked for nobody knows whether it could have been read
+            all_of_it = ended and self._whole and not self._start
+            short = decoded < self._expected
+            if not self._expected and seconds is not None:
+                short = seconds - begin < self._duration - max(1.0, 0.05 * self._duration)
+            if broken or damaged or (all_of_it and short):
+                of = f" of {self._expected:,}" if self._expected and all_of_it else ""
+                why = broken or (f"{damaged:,} packets damaged" if damaged else "the file ends early")
+                self.notes.append(f"{self.path}: damaged, {decoded:,}{of} pictures could be read ({why})")
 
     def _upright(self, picture: Any) -> np.ndarray:
         if picture.width * picture.height > self._max_pixels:
@@ -192,6 +205,17 @@ class VideoFile(Frames):
         width, height = self._shape
         image = picture.reformat(width=width, height=height, format="rgb24").to_ndarray()
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def _decoded(packet: Any, stream: Any) -> list[av.VideoFrame]:
+    """The pictures that come out when a packet goes in."""
+    try:
+        return packet.decode()
+    except (
+        BlockingIOError
+    ):  # after damage some decoders (VP9) hold on to a packet and take no other until they are flushed
+        stream.codec_context.flush_buffers()
+        return packet.decode()
 
 
 def nominal_fps(stamps: list[float], stream: Any) -> float:

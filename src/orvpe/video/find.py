@@ -37,6 +37,9 @@ def find_videos(given: Sequence[str], endless: bool = False) -> list[tuple[str, 
             paths.append(path)
         else:
             raise InputError(f"{path}: no such file or folder")
+    for path in paths:
+        if not path.isascii() and path.encode(errors="ignore").decode() != path:  # it could not be written into a store
+            raise InputError(f"{path!a}: not UTF-8; rename the file or folder")
     twice = {p for p in paths if paths.count(p) > 1}
     if twice:
         raise InputError(f"{sorted(twice)[0]}: given twice")

@@ -11,6 +11,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout
+from orvpe.together import beside
 from orvpe.video.frames import Frames, pyav
 from orvpe.video.people import Person, VideoPeople
 
@@ -112,7 +113,7 @@ def write_overlay(
     """
     target = Path(path)
     check_overlay(target)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    temporary = beside(target)
     try:
         write_video(temporary, _drawn(frames, found, each, labels), found.fps, found.size)
         os.replace(temporary, target)

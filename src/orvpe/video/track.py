@@ -11,21 +11,15 @@ end.  So nobody becomes known while inside somebody else's box; who steps out of
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from orvpe.formats.people import body_size, displacement, pose_distance
+from orvpe.formats.people import SHRINKING, assign, body_size, displacement, pose_distance
 
-NEAR = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
-NEAR_GROWTH, NEAR_MOST = 0.02, 1.0  # where it may be grows with each frame unseen, up to a body's size
-GAP_COST = 0.002  # a frame unseen: of two equally near people the one seen last is meant
 PATIENCE = 2  # frames that one may be unseen for each frame seen: a flash is forgotten soon
 DAMPING = 0.95  # of the speed, a frame unseen
 GAIN = 0.2  # of a new step in the speed
-SHRINKING = 0.99  # of a body's size, a frame: a hidden half does not make a body small at once
 FEWEST_JOINTS = 4  # visible ones that make a person
 INSIDE = 0.6  # share of a box that lies in another one
 SAME = 0.1  # body sizes between two poses of one picture that are one person, found twice
-_LITTLE = 0.01  # what a pair is worth that is barely possible
 
 
 class Tracker:
@@ -74,16 +68,8 @@ class Tracker:
         gap = self._frame - self._seen_at  # (K,) 1 when seen in the last picture
         reach = (1 - DAMPING**gap) / (1 - DAMPING)  # frames of undamped motion
         expected = self._pose + (self._speed * reach[:, None])[:, None]
-        scale = np.maximum(self._size[:, None], size)  # (K, P)
-        cost = pose_distance(expected, found) / scale
-        limit = np.minimum(NEAR + NEAR_GROWTH * (gap - 1), NEAR_MOST)[:, None]
-        possible = cost <= limit
-        # What a pair is worth, not what it costs: a person may stay without a partner, and must not be given a far one
-        # so that somebody else gets one at all.
-        worth = np.maximum(NEAR - cost - GAP_COST * (gap[:, None] - 1), _LITTLE)
-        known, person = linear_sum_assignment(np.where(possible, worth, 0.0), maximize=True)
-        good = possible[known, person]
-        return known[good], person[good]
+        cost = pose_distance(expected, found) / np.maximum(self._size[:, None], size)  # (K, P)
+        return assign(cost, gap)
 
     @staticmethod
     def _apart(found: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 # no "from __future__ import annotations": FastAPI reads the types of functions made inside `make_app`
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +30,7 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }  # fmt: skip
 _CHUNK = 1 << 16
+_LONGEST_LINE, _LONGEST_NAME = 1000, 200  # characters of an error, and of the field in it
 _FORM = 1 << 14  # bytes of an upload that are not the file
 
 
@@ -196,18 +197,23 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _speak_plainly(app: FastAPI) -> None:
-    """Every error is JSON with one line in ``detail``."""
+    """Every error is JSON with one line in ``detail``, whatever the client's words in it are."""
+
+    def answer(text: str, code: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+        line = " ".join(text.split())
+        short = line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 4]} ..."
+        return JSONResponse({"detail": short}, code, headers=headers)
 
     @app.exception_handler(InputError)
     async def bad_input(request: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"detail": " ".join(str(error).split())}, 422)
+        return answer(str(error), 422)
 
     @app.exception_handler(RequestValidationError)
     async def bad_request(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"] if p != "body") or "body"
-        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+        return answer(f"{where[:_LONGEST_NAME]}: {first['msg']}", 422)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"detail": str(error.detail)}, error.status_code, headers=error.headers)
+        return answer(str(error.detail), error.status_code, error.headers)

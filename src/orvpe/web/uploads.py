@@ -44,6 +44,7 @@ async def read_upload(
     """
     with tempfile.TemporaryDirectory(prefix="orvpe-serve-") as folder:
         path, out = Path(folder) / "in" / safe_name(name), Path(folder) / "out.npz"
+        inside = f"{path.parent}{os.sep}"  # is nobody's business
         path.parent.mkdir()
         with path.open("xb") as file:
             async for chunk in chunks:
@@ -52,10 +53,11 @@ async def read_upload(
             raise InputError(f"{path.name}: empty file")
         code, said = await _run(arguments(path, out, options), seconds, path.name)
         if code == 2 and said:
-            raise InputError(said.splitlines()[-1].replace(f"{path.parent}{os.sep}", ""))
+            raise InputError(said.splitlines()[-1].replace(inside, ""))
         if code:
             raise InputError(f"{path.name}: cannot be read (its reader ended with code {code})")
-        return load_clips(out)
+        clips, notes = load_clips(out)
+        return clips, [note.replace(inside, "") for note in notes]
 
 
 async def _run(words: list[str], seconds: float, name: str) -> tuple[int, str]:
