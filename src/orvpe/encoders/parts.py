@@ -18,12 +18,15 @@ from orvpe.skeleton import Layout, layout_from_dict
 
 TEN_WIDTHS = (64,) * 4 + (128,) * 3 + (256,) * 3  # of ST-GCN, and of all that took its ten blocks over
 TEN_STRIDES = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
+_NEVER_SEEN = 1e-6  # running variance: of bodies about one long, a joint that ever moved has far more
 
 
 class JointEncoder(nn.Module):
     """Joints of one person over time -> a feature, by the ``encode`` of a subclass.
 
-    The V x C series of a person are batch-normalised, the same for every person.
+    The V x C series of a person are batch-normalised, the same for every person.  A joint that training never showed,
+    as the nose of a Kinect, has no variance, which would make it hundreds of times louder than all others where another
+    source has it: outside training it is hidden, too.
 
     Args:
         in_channels: coordinates a joint, 2 or 3.
@@ -79,8 +82,17 @@ class JointEncoder(nn.Module):
         if self.mask_channel:
             seen = torch.ones_like(x[:, :1]) if visible is None else visible[:, None].to(x.dtype)
             x = torch.cat((x, seen), dim=1)
-        x = self.input_norm(x.permute(0, 3, 1, 2).reshape(n, v * self.channels, t))
+        x = x.permute(0, 3, 1, 2).reshape(n, v * self.channels, t)
+        if not self.training:
+            x = x * self._known()
+        x = self.input_norm(x)
         return self.encode(x.view(n, v, self.channels, t).permute(0, 2, 3, 1))
+
+    def _known(self) -> Tensor:
+        """(V C, 1): 1 for the joints that training showed, 0 for the others."""
+        assert self.input_norm.running_var is not None
+        ever = (self.input_norm.running_var > _NEVER_SEEN).view(-1, self.channels)
+        return ever.any(dim=1, keepdim=True).expand_as(ever).reshape(-1, 1).to(self.input_norm.running_var.dtype)
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this encoder again, as plain data."""
