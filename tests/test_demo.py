@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,6 +92,29 @@ def test_a_video(tmp_path: Path, weights: dict[int, str], capsys: pytest.Capture
     assert len(one["probabilities"]["none"]) == len(one["edges"]) - 1
     # the page stands alone
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]', (out / "index.html").read_text(encoding="utf-8"))
+
+
+def test_on_a_terminal_it_serves_the_people(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orvpe.web import command
+    from orvpe.web.answers import open_answers
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(command, "serve", lambda weights, **more: asked.append({"weights": weights, **more}))
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    words = (path, "-w", weights[2], "-o", out, "--window", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = run(capsys, *words, "--page", "serve", "--port", port)
+    assert code == 0, err
+    assert asked == [{"weights": weights[2], "samples": str(out / "people.orvpe"), "port": 0}]
+    assert command.free_port(port) == port  # free again
+    answers = open_answers(weights[2], None, asked[0]["samples"])
+    assert [shown.title for shown in answers.samples] == ["walk-p1", "walk-p2"]
+    assert answers.index is not None
+    assert len(run(capsys, *words)[1]) > 100
+    assert len(asked) == 1  # not on a terminal: the report alone
 
 
 def test_errors_are_one_line(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
