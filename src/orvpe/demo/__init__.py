@@ -33,7 +33,7 @@ def demo(
     fps: float = 15.0,
     start: float = 0.0,
     seconds: float = 20.0,
-    window: float | None = 2.0,
+    window: float | None = 3.0,
     threshold: float = 0.5,
     max_people: int | None = None,
     estimator: str = "mediapipe",
