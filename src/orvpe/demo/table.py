@@ -26,9 +26,7 @@ def table(people: list[Told]) -> str:
     kept = steadiness(people)
     if kept:
         mean = 100 * sum(kept.values()) / len(kept)
-        lines.append(
-            f"\nHalf the body hidden, the label stays {mean:.0f} % of the time, of what the model was sure of."
-        )
+        lines.append(f"\nHalf the body hidden, the likeliest action stays {mean:.0f} % of the time, of what was sure.")
     if any(len(person.features[VERSIONS[0]]) for person in people):
         same, others = similarities(people)
         hidden = ", ".join(f"{part} {value:.2f}" for part, value in same.items())
