@@ -12,7 +12,7 @@ import pytest
 from small_runs import LIGHT, make_store, orvpe, surroundings
 
 import orvpe as package
-from orvpe.cli import COMMANDS, canonical, main, parse, usage
+from orvpe.cli import COMMANDS, build_parser, canonical, main, parse, usage
 from orvpe.errors import InputError
 
 
@@ -56,6 +56,15 @@ def test_every_commands_help(command: str, capsys: pytest.CaptureFixture[str]) -
     assert f"  {command:<10} " in usage()
     for argument in COMMANDS[command][2]:
         assert argument.upper() in out.out.splitlines()[0]
+
+
+def test_usage_says_what_may_be_left_out() -> None:
+    for command, line in (
+        ("demo", "orvpe demo [VIDEO] [options]"),
+        ("walkthrough", "orvpe walkthrough [options]"),
+        ("classify", "orvpe classify PATHS... [options]"),
+    ):
+        assert build_parser(command).format_usage().strip() == f"usage: {line}"
 
 
 def test_public_names_resolve() -> None:

@@ -26,7 +26,7 @@ from orvpe.errors import InputError
 from orvpe.generated import generated_clip
 from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS
-from orvpe.skeleton import part_indices, unified
+from orvpe.skeleton import LAYOUTS, part_indices, unified
 from orvpe.store import Store
 from orvpe.timeline import Span, Timeline, WindowOptions
 from orvpe.video import estimate
@@ -131,11 +131,134 @@ def test_errors_are_one_line(tmp_path: Path, weights: dict[int, str], capsys: py
         ((tmp_path / "none.mp4", "-w", weights[2], *out), "no such file"),
         ((empty, "-w", weights[2], *out), "nobody found"),
         (("0", "-w", weights[2], *out), "orvpe live 0"),
+        ((path, "-w", weights[2], *out, "--max-people", 0), "max_people is 0, expected at least 1"),
+        ((path, "-w", weights[2], *out, "--fps", 100), "20 s at 100 a second are 2,000 frames, expected at most 1,800"),
+        ((path, "-w", weights[2], *out, "--start", 99), "nothing is left from start 99 s on"),
     ):
         code, _, err = run(capsys, *words)
         assert (code, err.strip().splitlines()[-1].count("orvpe demo: ")) == (2, 1), err
         assert line in err
         assert not (tmp_path / "new").exists()
+
+
+def test_errors_come_before_the_work(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = two_people(tmp_path / "walk.mp4")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    Model(ENCODER, LAYOUTS["coco"], 2, VIEW, classes=["sit", "walk"]).save(tmp_path / "coco")
+    monkeypatch.setattr(Squares, "made", 0)
+    new = tmp_path / "new"
+    for words, line in (
+        (("-o", tmp_path / "file" / "sub"), "is a file, expected a folder or a new name"),
+        (("-o", new, "--page", "serve", "--port", 99999), "port is 99999, expected 0 to 65535"),
+        (("-o", new, "-w", tmp_path / "coco"), "mediapipe finds joints of layout 'mediapipe', the model reads 'coco'"),
+    ):
+        code, _, err = run(capsys, path, "-w", weights[2], *words)
+        assert (code, len(err.strip().splitlines())) == (2, 1), err
+        assert line in err
+    assert Squares.made == 0
+    assert not new.exists()
+
+
+def test_files_of_others_stay(tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = two_people(tmp_path / "walk.mp4")
+    for name in ("index.html", "people.orvpe"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+        code, _, err = run(capsys, path, "-w", weights[2], "-o", tmp_path)
+        assert (code, f"{name}: exists already" in err, "give another --out" in err) == (2, True, True)
+        assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_stopped_in_the_middle_it_leaves_nothing_half_done(
+    before: bool,
+    tmp_path: Path,
+    weights: dict[int, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from orvpe.demo import report
+
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    words = (path, "-w", weights[2], "-o", out, "--window", 0.5)
+    if before:
+        assert run(capsys, *words)[0] == 0
+    kept = {p.name: p.read_bytes() for p in out.glob("*")}
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", stopped)
+    code, text, err = run(capsys, *words, "--seconds", 1)
+    assert (code, text, err.strip()) == (130, "", "stopped")
+    assert {p.name: p.read_bytes() for p in out.glob("*")} == kept
+    assert set(kept) == ({"index.html", "people.orvpe"} if before else set())
+    assert out.exists() == before
+
+
+def test_times_are_those_of_the_video(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    code, text, err = run(capsys, path, "-w", weights[2], "-o", out, "--start", 0.5, "--window", 0.4, "--threshold", 0)
+    assert code == 0, err
+    assert "1.0 s from 0.5 s on, 2 people" in text
+    assert re.search(r"walk-p1 +0\.5s", text)
+    data = data_of(out / "index.html")
+    assert data["start"] == data["people"][0]["edges"][0] == 0.5
+    assert max(person["edges"][-1] for person in data["people"]) == pytest.approx(1.5, abs=0.04)
+
+
+def test_titles_stand_in_the_table_and_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = two_people(tmp_path / "walk.mp4")
+    for name, classes, card, titles in (
+        ("card", ["x1", "x2"], {"titles": {"x1": "drink_water", "x2": "sit down"}}, ["drink water", "sit down"]),
+        ("list", ["x1", "x2"], {"titles": ["drink", "sit"]}, ["x1", "x2"]),
+        ("nucla", ["a01", "a02"], {}, ["pick up with one hand", "pick up with two hands"]),
+    ):
+        torch.manual_seed(1)
+        Model(ENCODER, unified, 2, VIEW, classes=classes).save(tmp_path / name, **card)
+        code, text, err = run(capsys, path, "-w", tmp_path / name, "-o", tmp_path / "out", "--threshold", 0)
+        assert code == 0, err
+        data = data_of(tmp_path / "out" / "index.html")
+        assert data["titles"] == titles
+        p = data["people"][0]["probabilities"]["none"][0]
+        assert re.search(rf"walk-p1 .* {titles[int(np.argmax(p))]}  ", text)
+
+
+def test_a_person_who_is_away_for_a_while(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Windows reach over the gap; neither the table nor the page says what is done there."""
+    frames = [picture((0, 40, 20)) if i < 24 or i >= 48 else picture() for i in range(72)]
+    path, out = encode(tmp_path / "gap.mp4", frames), tmp_path / "out"
+    code, text, err = run(capsys, path, "-w", weights[2], "-o", out, "--window", 1.2, "--threshold", 0)
+    assert code == 0, err
+    assert "1 person, " in text
+    assert "Similarity" not in text  # of three windows, whose mean is taken off
+    assert len(re.findall(r"^gap-p1 ", text, flags=re.M)) == 2
+    (person,) = data_of(out / "index.html")["people"]
+    middle = (np.array(person["edges"][1:]) + person["edges"][:-1]) / 2
+    away = np.array([p is None for p in person["probabilities"]["none"]])
+    assert away.any()
+    assert ((middle[away] > 0.8) & (middle[away] < 1.6)).all()
+    assert not away[(middle < 0.7) | (middle > 1.7)].any()
+
+
+def test_page_and_table_are_unsure_alike(
+    tmp_path: Path, weights: dict[int, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A probability just below the threshold is not rounded up to it."""
+    path, out = two_people(tmp_path / "walk.mp4"), tmp_path / "out"
+    run(capsys, path, "-w", weights[2], "-o", out, "--threshold", 0)
+    (best,) = {max(p) for p in data_of(out / "index.html")["people"][0]["probabilities"]["none"]}
+    limit = best + 1e-6
+    _, text, _ = run(capsys, path, "-w", weights[2], "-o", out, "--threshold", limit)
+    assert re.search(r"walk-p1 .* unsure", text)
+    data = data_of(out / "index.html")
+    assert all(max(p) < data["threshold"] for p in data["people"][0]["probabilities"]["none"])
 
 
 # --- what is told ---
@@ -253,4 +376,53 @@ def test_the_page_in_a_browser(tmp_path: Path, weights: dict[int, str], capsys: 
         assert page.locator(".who").first.locator(".values b").nth(1).inner_text() == ""
         page.set_viewport_size({"width": 390, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert said == []
+
+
+EVIL = "<!--<script></script><b>/*DATA*/ é 日本"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs playwright and Chromium, by its name or in ORVPE_CHROMIUM")
+def test_an_upright_video_and_any_name_in_a_browser(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from browsers import launched
+
+    name = "a <!--<script>'\"&lt; é 日本 " + 150 * "n"
+    frames = [picture((0, 15 + i, 20), size=(64, 96)) for i in range(30)]
+    path, out = encode(tmp_path / f"{name}.mp4", frames), tmp_path / "out put"
+    Model(ENCODER, unified, 2, VIEW, classes=[EVIL, EVIL + "2"]).save(tmp_path / "model")
+    code, _, err = run(capsys, path, "-w", tmp_path / "model", "-o", out, "--start", 0.2, "--threshold", 0)
+    assert code == 0, err
+    with launched() as browser:
+        page = browser.new_page(viewport={"width": 1200, "height": 700}, reduced_motion="reduce")
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((out / "index.html").as_uri())
+        page.wait_for_selector("#parts button[aria-pressed=true][value=none]")
+        assert EVIL in page.locator(".who .label").all_inner_texts()[0]
+        assert name in page.locator("#about").inner_text()
+        # the whole picture fits the window, undistorted
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+        assert box["height"] <= 0.8 * 700 + 1
+        assert box["height"] / box["width"] == pytest.approx(96 / 64, rel=0.01)
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        # keyboard and screen reader
+        assert page.locator("#scrub").get_attribute("aria-valuetext") == page.locator("#time").inner_text() == "0.2 s"
+        assert page.locator("#time").get_attribute("aria-live") == "off"  # not read out at every frame
+        assert page.get_by_role("group", name="Hide a part of everybody").get_by_role("button").count() == 6
+        page.get_by_role("group", name="Table").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#time").inner_text() == "0.2 s"  # scrolls the table
+        # every text on a colour can be read
+        assert (
+            page.evaluate("""() => {
+            const light = (c) => c.map((x) => (x /= 255) <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+                .reduce((s, x, i) => s + x * [0.2126, 0.7152, 0.0722][i], 0);
+            const rgb = (s) => [1, 3, 5].map((i) => parseInt(s.slice(i, i + 2), 16));
+            return Math.min(...HUES.map((h) => 1.05 / (light(rgb(h)) + 0.05)));
+        }""")
+            >= 4.5
+        )
         assert said == []

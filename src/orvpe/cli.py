@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -146,10 +146,12 @@ def build_parser(command: str) -> Any:
     from jsonargparse import ActionConfigFile, ArgumentParser
 
     function, positional = _function(command), COMMANDS[command][2]
-    words = " ".join(f"{p.upper()}..." if p in ("paths", "files", "parts", "videos") else p.upper() for p in positional)
+    words = [f"{p.upper()}..." if p in ("paths", "files", "parts", "videos") else p.upper() for p in positional]
+    optional = [signature(function).parameters[p].default is not Parameter.empty for p in positional]
+    words = [f"[{word}]" if free else word for word, free in zip(words, optional, strict=True)]
     parser = ArgumentParser(
         prog=f"orvpe {command}",
-        usage=f"orvpe {command} {words} [options]",
+        usage=" ".join([f"orvpe {command}", *words, "[options]"]),
         description=(function.__doc__ or "").strip().splitlines()[0],
         exit_on_error=False,
     )

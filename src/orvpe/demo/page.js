@@ -4,10 +4,10 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const NOWHERE = -32768;
 const MANY = 3; // classes shown for each person
-const HUES = ["#3a6ea5", "#b5651d", "#4c8c4a", "#9a4f8f", "#b23b3b", "#2d8a8a", "#7a6a2b", "#6a5acd", "#c2547a", "#52708a", "#8c5a3c", "#5b7f2f"];
+// white text on each has a contrast of at least 4.5
+const HUES = ["#3a6ea5", "#a85a15", "#3f7d3d", "#9a4f8f", "#b23b3b", "#257878", "#7a6a2b", "#6a5acd", "#b5486d", "#52708a", "#8c5a3c", "#5b7f2f"];
 
 let version = "none";
 let frame = 0;
@@ -15,6 +15,8 @@ let playing = !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 let withPictures = true;
 const count = data.pictures.length;
 const pictures = data.pictures.map((text) => Object.assign(new Image(), { src: `data:image/jpeg;base64,${text}` }));
+data.pictures = null; // each image keeps its own
+$("data").remove();
 
 for (const person of data.people) {
   person.places = new Int16Array(bytes(person.places).buffer);
@@ -38,19 +40,23 @@ function said(person, v, seconds) {
 
 const best = (p) => p.indexOf(Math.max(...p));
 const name = (p) => (p === null ? "not seen" : p[best(p)] < data.threshold ? `unsure (${data.titles[best(p)]}?)` : data.titles[best(p)]);
+const secondsAt = (f) => data.start + f / data.fps; // of the video
 const percent = (x) => `${Math.round(100 * x)} %`;
 
 // --- the picture ---
 
 const stage = $("stage");
 $("frame-of-stage").style.aspectRatio = `${data.size[0]} / ${data.size[1]}`;
+$("frame-of-stage").style.width = `min(100%, ${(80 * data.size[0]) / data.size[1]}vh)`; // an upright one fits the window
 
 function draw() {
   const ratio = window.devicePixelRatio || 1;
   const [width, height] = [stage.clientWidth, stage.clientHeight];
-  stage.width = Math.round(width * ratio);
-  stage.height = Math.round(height * ratio);
   const context = stage.getContext("2d");
+  const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (stage.width !== wide || stage.height !== high) [stage.width, stage.height] = [wide, high];
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, wide, high);
   const scale = width / data.size[0];
   context.setTransform(ratio * scale, 0, 0, ratio * scale, 0, 0);
   const picture = pictures[frame];
@@ -100,9 +106,15 @@ function drawPerson(context, person, t, scale) {
     if (visible) context.fill();
     else context.stroke();
   });
-  const p = said(person, version, (frame + 0.5) / data.fps);
+  const p = said(person, version, secondsAt(frame + 0.5));
   const text = p === null ? "" : name(p);
   return text && { text, x: (Math.min(...xs) + Math.max(...xs)) / 2, y: Math.min(...ys), colour: person.colour };
+}
+
+/** Black or white, whichever is read better on a colour "#rrggbb". */
+function ink(paint) {
+  const [r, g, b] = [1, 3, 5].map((i) => (parseInt(paint.slice(i, i + 2), 16) / 255) ** 2.2);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#111" : "#fff";
 }
 
 function drawLabel(context, { text, x, y, colour: paint }, scale) {
@@ -115,7 +127,7 @@ function drawLabel(context, { text, x, y, colour: paint }, scale) {
   context.beginPath();
   context.roundRect(left, top, wide, 1.6 * size, 0.35 * size);
   context.fill();
-  context.fillStyle = "#fff";
+  context.fillStyle = ink(paint);
   context.fillText(text, left + size / 2, top + 1.15 * size);
 }
 
@@ -147,7 +159,7 @@ const cards = data.people.map((person) => {
 });
 
 function tellNow() {
-  const seconds = (frame + 0.5) / data.fps;
+  const seconds = secondsAt(frame + 0.5);
   data.people.forEach((person, i) => {
     const { card, text, rows } = cards[i];
     const [full, occluded] = [said(person, "none", seconds), said(person, version, seconds)];
@@ -201,7 +213,7 @@ function fill(where, person, v) {
   });
   for (const { text, k, sure, start, end } of spans) {
     const span = element("span", { textContent: text, title: `${text}, ${start.toFixed(1)} to ${end.toFixed(1)} s`, className: sure ? "" : "unsure" });
-    span.style.left = `${(100 * start) / total}%`;
+    span.style.left = `${(100 * (start - data.start)) / total}%`;
     span.style.width = `${(100 * (end - start)) / total}%`;
     if (sure) span.style.background = hue(k);
     where.append(span);
@@ -228,7 +240,8 @@ function hide(v) {
 function goTo(to) {
   frame = ((to % count) + count) % count;
   $("scrub").value = frame;
-  $("time").textContent = `${(frame / data.fps).toFixed(1)} s`;
+  $("time").textContent = `${secondsAt(frame).toFixed(1)} s`;
+  $("scrub").setAttribute("aria-valuetext", $("time").textContent);
   const left = `${(100 * (frame + 0.5)) / count}%`;
   for (const s of strips) for (const one of [s.whole, s.hidden]) one.cursor.style.left = left;
   draw();
@@ -259,8 +272,9 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const { key, target } = event;
   if (key === " " && target.tagName !== "BUTTON") { event.preventDefault(); play(!playing); }
-  if (target.id !== "scrub" && key === "ArrowRight") { play(false); goTo(frame + 1); }
-  if (target.id !== "scrub" && key === "ArrowLeft") { play(false); goTo(frame - 1); }
+  const own = target.id === "scrub" || target.id === "summary"; // these have their own use for arrows
+  if (!own && key === "ArrowRight") { play(false); goTo(frame + 1); }
+  if (!own && key === "ArrowLeft") { play(false); goTo(frame - 1); }
   if (/^[0-5]$/.test(key)) hide(data.versions[Number(key)]);
 });
 window.addEventListener("resize", draw);

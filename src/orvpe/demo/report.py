@@ -14,6 +14,7 @@ import numpy as np
 
 from orvpe.demo.told import VERSIONS, Told
 from orvpe.run import write_atomic
+from orvpe.timeline import UNSEEN, Timeline
 from orvpe.video.overlay import colour, places
 from orvpe.video.people import Person, VideoPeople
 
@@ -48,7 +49,8 @@ def write_report(
         video: whose people are shown.
         pictures: a JPEG a frame.
         people: what is said of them.
-        facts: `classes` and their `titles`, `threshold`, `model`, `summary` (lines of text) for the page.
+        facts: `classes` and their `titles`, `threshold`, `start` (seconds skipped), `about` and `summary` (lines of
+            text) for the page.
     """
     persons = {f"{video.name}-p{p.id}": p for p in video.people}
     scale = min(1.0, WIDTH / video.size[0])
@@ -65,7 +67,8 @@ def write_report(
     page = (here / "page.html").read_text(encoding="utf-8")
     style = (files("orvpe.web") / "static" / "page.css").read_text(encoding="utf-8")
     script = (here / "page.js").read_text(encoding="utf-8")
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")  # inside a script element
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # neither </script> nor <!-- may stand inside a script element
     for mark, filling in (("/*STYLE*/", style), ("/*SCRIPT*/", script), ("/*DATA*/", text)):
         page = page.replace(mark, filling)
     write_atomic(path, page)
@@ -87,7 +90,7 @@ def _person(told: Told, person: Person, scale: float) -> dict[str, Any]:
         "places": _text(places.tobytes()),
         "seen": {v: _text(np.packbits(one.visible[0]).tobytes()) for v, one in told.clips.items()},
         "edges": [round(float(e), 3) for e in lines[VERSIONS[0]].edges],
-        "probabilities": {v: _rows(line.probabilities) for v, line in lines.items()},
+        "probabilities": {v: _rows(line) for v, line in lines.items()},
     }
 
 
@@ -101,8 +104,13 @@ def _drawn(told: Told, person: Person) -> np.ndarray:
     return joints
 
 
-def _rows(probabilities: np.ndarray) -> list[list[float] | None]:
-    return [None if np.isnan(row).any() else [round(float(p), 3) for p in row] for row in probabilities]
+def _rows(line: Timeline) -> list[list[float] | None]:
+    """Probabilities of each slot, None where the table says "not seen"; exact, as the page compares them too."""
+    spans = [line.at(middle) for middle in (line.edges[:-1] + line.edges[1:]) / 2]
+    return [
+        None if span is None or span.label == UNSEEN else [round(float(p), 8) for p in row]
+        for span, row in zip(spans, line.probabilities, strict=True)
+    ]
 
 
 def _text(data: bytes) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orvpe.demo.told import VERSIONS, Told, similarities, steadiness
 from orvpe.occlusion import SUBGRAPHS
 from orvpe.timeline import UNSURE
 
+_FEWEST = 4  # windows for similarities: without their mean one is nothing, and two are opposites whatever they show
 
-def table(people: list[Told]) -> str:
-    """What everybody does, and how often hiding a part leaves that as it is, as text."""
+
+def table(people: list[Told], titles: Mapping[str, str]) -> str:
+    """What everybody does, and how often hiding a part leaves that as it is, as text.
+
+    Args:
+        people: at least one, of whom something is said.
+        titles: class -> what to call it.
+    """
     wide = max(len(person.name) for person in people)
     said = [(person, span) for person in people for span in person.spans()]
-    labels = [f"unsure ({span.best}?)" if span.label == UNSURE else span.label for _, span in said]
+    best = [titles.get(str(span.best), str(span.best)) for _, span in said]
+    labels = [f"unsure ({name}?)" if span.label == UNSURE else name for (_, span), name in zip(said, best, strict=True)]
     text = max(len("action"), *map(len, labels))
     lines = [
         f"{'':<{wide + text + 27}}the same with this hidden, % of the time",
@@ -27,7 +37,7 @@ def table(people: list[Told]) -> str:
     if kept:
         mean = 100 * sum(kept.values()) / len(kept)
         lines.append(f"\nHalf the body hidden, the likeliest action stays {mean:.0f} % of the time, of what was sure.")
-    if any(len(person.features[VERSIONS[0]]) for person in people):
+    if sum(len(person.features[VERSIONS[0]]) for person in people) >= _FEWEST:
         same, others = similarities(people)
         hidden = ", ".join(f"{part} {value:.2f}" for part, value in same.items())
         lines.append(f"Similarity of a moment to itself with a part hidden: {hidden}")

@@ -25,7 +25,7 @@ class Told:
 
     Args:
         name: of the clip, ``VIDEO-p1``.
-        first: number of the person's first frame in the video.
+        first: number of the person's first frame, of those that were looked at.
         clips: version -> the clip, with that part hidden.
         lines: version -> what is said of it.
         features: version -> (W, D) float32 of the windows.
@@ -60,20 +60,32 @@ def hide_part(clip: Clip, version: str) -> Clip:
     return clip.with_(visible=hidden.visible[0].numpy())
 
 
-def tell(model: Model, clip: Clip, first: int, options: WindowOptions) -> Told:
+def titles_of(model: Model) -> dict[str, str]:
+    """Class -> what to call it: what the card's "titles" say, or the data set whose codes they are, or itself."""
+    from orvpe.web.index import titles_for
+
+    classes = model.classes or []
+    known = model.card.get("titles")
+    if not isinstance(known, dict):
+        known = titles_for(np.array(classes))
+    return {c: str(known.get(c, c)).replace("_", " ") for c in classes}
+
+
+def tell(model: Model, clip: Clip, first: int, options: WindowOptions, start: float = 0.0) -> Told:
     """Everything about one person.
 
     Args:
         model: with a classifier, for inference.
         clip: of the person, with its frame rate.
-        first: number of its first frame in the video.
+        first: number of its first frame, of those that were looked at.
         options: windows, and when nothing is said.
+        start: seconds of the video before the frames that were looked at.
     """
     options = replace(options.for_model(model), min_visible=min(options.min_visible, _LEAST_VISIBLE))
     clip = fit_clip(model, clip)
     assert clip.fps is not None
     clips = {version: hide_part(clip, version) for version in VERSIONS}
-    lines = {v: timeline(model, one, options, first / clip.fps) for v, one in clips.items()}
+    lines = {v: timeline(model, one, options, start + first / clip.fps) for v, one in clips.items()}
     usable = np.all([[w.visible.any() for w in windows_of(one, options)] for one in clips.values()], axis=0)
     features = {}
     for version, one in clips.items():
