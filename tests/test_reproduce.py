@@ -268,6 +268,7 @@ def test_stopped_it_saves_the_running_step_and_goes_on(how: str, tmp_path: Path)
     process = subprocess.Popen(
         [sys.executable, "-m", "orvpe", *words], env=surroundings(), text=True, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a script
     )  # fmt: skip
     metrics = tmp_path / "w" / "strong" / "nucla-scratch-curve-0" / "metrics.jsonl"
     until = time.monotonic() + 120
