@@ -173,6 +173,7 @@ def test_people_of_a_pose_clip_each_or_together(
         ("walk.mp4 -w {2} --together", "together is for pose files"),
         ("walk.mp4 -w kinder-light-3d-joint", "model kinder-light-3d-joint has no classifier"),
         ("walk.mp4 -w {2} --threshold 2", "threshold is 2, expected 0 to 1"),
+        ("walk.mp4 -w {2} --max-people 0", "max_people is 0, expected at least 1"),
         ("walk.mp4 -w {2} --stride 0", "stride is 0, expected more than 0 seconds"),
         ("missing.mp4 -w {2}", "missing.mp4: no such file or folder"),
         ("0 -w {2}", "0: is a camera; orvpe live 0"),

@@ -279,6 +279,7 @@ def test_errors_are_one_line(
         ([tmp_path / "empty"], "a"),
         ([examples, "--folds", "1"], "folds is 1, expected at least 2"),
         ([examples, "--epochs", "3"], "epochs is 3, expected --finetune with it"),
+        ([examples, "--max-people", "0"], "max_people is 0, expected at least 1"),
         ([examples, "--strength", "0"], "strength is 0, expected more than 0"),
         ([examples, "-w", weights[2]], "reads 2D joints, the store holds 3D"),
     ):

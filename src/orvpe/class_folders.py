@@ -41,6 +41,9 @@ class FolderOptions:
         estimator, weights_file: for videos.
         native: keep the joints of the source.
         threads: for videos, and processes for pose files: 1 for this one only.
+
+    Raises:
+        InputError: nobody is to be kept.
     """
 
     window: float = 2.0
@@ -56,6 +59,10 @@ class FolderOptions:
     weights_file: str | None = None
     native: bool = False
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_people is not None and self.max_people < 1:
+            raise InputError(f"max_people is {self.max_people}, expected at least 1")
 
 
 def class_folders(folder: str | Path) -> dict[str, Path]:

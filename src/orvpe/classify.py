@@ -140,6 +140,8 @@ def classify(
     """
     from orvpe.device import pick_device
 
+    if max_people is not None and max_people < 1:
+        raise InputError(f"max_people is {max_people}, expected at least 1")
     windows = WindowOptions(window, stride, threshold, min_visible)
     where = pick_device(device, threads)
     model = load(weights, where).for_inference()
