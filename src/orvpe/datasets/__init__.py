@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from orvpe.datasets import generic, ntu, nucla, penn, smarthome
 from orvpe.datasets.base import Info, Protocol
 from orvpe.errors import InputError, unknown
@@ -30,3 +32,12 @@ def get_protocol(spec: str) -> Protocol:
         known = [*PROTOCOLS, "split", "subject:...", "camera:...", "random:...", "fold:...", "all"]
         raise InputError(unknown("protocol", spec, known))
     return PROTOCOLS[spec]
+
+
+def titles_for(labels: Iterable[str]) -> dict[str, str]:
+    """What labels mean, where a data set's protocol knows them all; empty where none does."""
+    used = set(labels) - {""}
+    for protocol in PROTOCOLS.values():
+        if used and protocol.titles and used <= set(protocol.titles):
+            return dict(protocol.titles)
+    return {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from orvpe.batch import collate
 from orvpe.clip import Clip
+from orvpe.datasets import titles_for
 from orvpe.draws import Draws, seeded
 from orvpe.embed import embed_clips, fit_clip
 from orvpe.model import Model
@@ -62,12 +63,10 @@ def hide_part(clip: Clip, version: str) -> Clip:
 
 def titles_of(model: Model) -> dict[str, str]:
     """Class -> what to call it: what the card's "titles" say, or the data set whose codes they are, or itself."""
-    from orvpe.web.index import titles_for
-
     classes = model.classes or []
     known = model.card.get("titles")
     if not isinstance(known, dict):
-        known = titles_for(np.array(classes))
+        known = titles_for(classes)
     return {c: str(known.get(c, c)).replace("_", " ") for c in classes}
 
 

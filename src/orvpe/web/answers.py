@@ -15,6 +15,7 @@ from torch import nn
 
 from orvpe.batch import Batch, collate
 from orvpe.clip import Clip
+from orvpe.datasets import titles_for
 from orvpe.embed import embed_batch, fit_clip
 from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
@@ -24,7 +25,7 @@ from orvpe.skeleton import unified
 from orvpe.store import Store, write_store
 from orvpe.views import input_dims
 from orvpe.web.hiding import Rectangle, hidden
-from orvpe.web.index import MAX_SAMPLES, Index, build_index, choose_samples, fit_classifier, spread, titles_for
+from orvpe.web.index import MAX_SAMPLES, Index, build_index, choose_samples, fit_classifier, spread
 
 GENERATED = ("jumping_jack", "wave", "kick")  # samples when there is no store
 _GENERATED_CLIPS = 300
@@ -82,7 +83,7 @@ class Answers:
         self.model, self.name, self.index, self.samples = model, name, index, samples or []
         self.head: nn.Linear | None = head[0] if head is not None else None
         self.classes: list[str] = head[1] if head is not None else []
-        titles = titles_for(np.array(self.classes)) if self.classes else {}
+        titles = titles_for(self.classes)
         self.titles = [titles.get(c, c) for c in self.classes]
 
     def show(self, clip: Clip, title: str = "") -> Shown:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.batch import ResidentStore
-from orvpe.datasets import PROTOCOLS
+from orvpe.datasets import titles_for
 from orvpe.evaluate import check_fits
 from orvpe.features import extract
 from orvpe.model import Model
@@ -126,15 +126,6 @@ def choose_samples(labels: np.ndarray, most: int = MAX_SAMPLES) -> np.ndarray:
     return np.array([large[i][len(large[i]) // 2] for i in spread(len(large), most)] if large else [], np.int64)
 
 
-def titles_for(labels: np.ndarray) -> dict[str, str]:
-    """What labels mean, where a data set's protocol knows them all."""
-    used = set(labels.tolist()) - {""}
-    for protocol in PROTOCOLS.values():
-        if used and protocol.titles and used <= set(protocol.titles):
-            return dict(protocol.titles)
-    return {}
-
-
 def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray, source: str) -> tuple[Index, Tensor]:
     """The index of a store, and its clips' raw features (N, D).
 
@@ -159,7 +150,7 @@ def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray,
     mean, axes, scale = principal_axes(features)
     index = Index(
         chosen, centre, features, **text, mean=mean, axes=axes, scale=scale,
-        titles=titles_for(store.labels), source=source,
+        titles=titles_for(store.labels.tolist()), source=source,
     )  # fmt: skip
     return index, raw
 
