@@ -63,7 +63,7 @@ def demo(
         estimator: mediapipe, or rtmlib where that is installed.
         weights_file: MediaPipe's .task file; fetched once and kept when not given.
         port: of the served page; 0, or a port that is taken, gives a free one.
-        threads: CPU threads, 0 for all.
+        threads: CPU threads, 0 for all; of these the answers take one where it is 0, as they are small.
 
     Returns:
         The page, index.html in the folder.
@@ -87,7 +87,7 @@ def demo(
     folder = Path(out)
     check_folder(folder)
     _check_own(folder)
-    model = load(weights, pick_device("auto", threads)).for_inference()
+    model = load(weights, pick_device("auto", threads or 1)).for_inference()
     classes = with_classes(model, weights)
     from orvpe.demo.report import shrink, write_report
     from orvpe.demo.sample import sample_video
