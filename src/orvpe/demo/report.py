@@ -78,7 +78,7 @@ def write_report(
 def _person(told: Told, person: Person, scale: float) -> dict[str, Any]:
     clip = next(iter(told.clips.values()))
     joints = _drawn(told, person)  # (T, V, 2)
-    places = np.where(np.isfinite(joints), np.round(joints * scale), _NOWHERE).clip(_NOWHERE, 32767).astype("<i2")
+    pixels = np.where(np.isfinite(joints), np.round(joints * scale), _NOWHERE).clip(_NOWHERE, 32767).astype("<i2")
     lines = told.lines
     return {
         "name": told.name,
@@ -87,7 +87,7 @@ def _person(told: Told, person: Person, scale: float) -> dict[str, Any]:
         "frames": clip.frames,
         "joints": list(clip.layout.joints),
         "bones": [list(edge) for edge in clip.layout.edges],
-        "places": _text(places.tobytes()),
+        "places": _text(pixels.tobytes()),
         "seen": {v: _text(np.packbits(one.visible[0]).tobytes()) for v, one in told.clips.items()},
         "edges": [round(float(e), 3) for e in lines[VERSIONS[0]].edges],
         "probabilities": {v: _rows(line) for v, line in lines.items()},

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
-from orvpe.video.fetch import NotThere, cache_folder, keep, sha256, wheel
+from orvpe.run import write_atomic
+from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
 
 WHEEL = "sports2d==0.8.34"
 INSIDE = "Sports2D/Demo/demo.mp4"
@@ -35,9 +36,10 @@ def sample_video(say: Callable[[str], None] | None = None) -> Path:
     say(f"fetching a video of people from the package {WHEEL} (BSD-3, 4 MB, kept for next time)")
     try:
         with wheel(WHEEL) as file:
-            return keep(video_of_wheel(file), kept)
+            write_atomic(kept, video_of_wheel(file))
     except NotThere as failure:
         raise InputError(f"no video to show things on: {failure}; give one of your own: orvpe demo VIDEO") from None
+    return kept
 
 
 def video_of_wheel(path: Path) -> bytes:

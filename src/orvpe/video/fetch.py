@@ -50,17 +50,5 @@ def wheel(requirement: str, *options: str) -> Iterator[Path]:
         yield wheels[0]
 
 
-def keep(data: bytes, kept: Path) -> Path:
-    """Write beside and rename: another process may read or write the same."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, kept)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return kept
-
-
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
+from orvpe.run import write_atomic
 from orvpe.video.bundle import DETECTOR, LANDMARKS, task_bundle
-from orvpe.video.fetch import NotThere, cache_folder, keep, sha256, wheel
+from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
 
 WEIGHTS_VARIABLE = "ORVPE_POSE_WEIGHTS"
 FILE = "pose_landmarker_full.task"
@@ -120,8 +121,8 @@ def bundle_of_wheel(path: Path) -> bytes:
 
 
 def _keep(data: bytes, kept: Path) -> Path:
-    keep(data, kept)
-    keep(sha256(data).encode(), _note(kept))
+    write_atomic(kept, data)  # another process may read or write the same
+    write_atomic(_note(kept), sha256(data))
     return kept
 
 
