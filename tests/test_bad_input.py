@@ -36,7 +36,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
         assert err.startswith("orvpe "), err
         assert code == 2
         assert {p: p.read_bytes() for p in before if p.exists()} == before
-        assert not list(tmp_path.rglob("*.tmp"))
+        assert not list(tmp_path.rglob("*.tmp*"))
         return err
 
     return run

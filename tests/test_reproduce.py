@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
 
 
-@pytest.mark.parametrize(("recipes", "from_shipped"), [(SETS[0], False), (SETS[1], False), (SETS[1], True)])
+@pytest.mark.parametrize(("recipes", "from_shipped"), [(s, False) for s in SETS] + [("strong", True)])
 def test_every_command_of_every_table_parses(recipes: str, from_shipped: bool) -> None:
     plan = Plan(recipes, 0.5, from_shipped)
     kinds: set[tuple[str, ...]] = set()
@@ -54,6 +56,29 @@ def test_a_share_of_a_recipes_epochs() -> None:
         Plan("paper", 0.0)
     with pytest.raises(InputError, match="recipes is 'other'"):
         Plan("other")
+
+
+@pytest.mark.parametrize("data", ["nucla", "penn"])
+def test_the_papers_recipe_for_a_cpu_is_the_papers(data: str) -> None:
+    plan, paper = Plan("paper-light"), Plan("paper")
+
+    def made(plan: Plan) -> list[tuple[str, dict[str, Any]]]:
+        tables = [TABLES[name](plan, data, [0]) for name in ("table-1", "table-2", "few-labels")]
+        steps = plan.in_order(list(dict.fromkeys(run for table in tables for run in table.wanted())))
+        return [(s.job, parse(s.job, list(s.words[1:]))) for s in steps if s.job not in ("ingest", "fuse")]
+
+    apart = ("run", "weights", "store")  # folders and stores have other names
+    for (job, ours), (_, theirs) in zip(made(plan), made(paper), strict=True):
+        wanted = {k: v for k, v in theirs.items() if k not in apart}
+        wanted["encoder"] = replace(theirs["encoder"], name="light")
+        wanted["view"] = replace(theirs["view"], tau=64)
+        if job == "pretrain":
+            assert theirs["contrast"].negatives == 4096  # more than Kinder-Gator has
+            wanted["contrast"] = replace(theirs["contrast"], negatives=None)
+        assert {k: v for k, v in ours.items() if k not in apart} == wanted
+    encoders = [plan.steps[row.runs[0]].words for row in TABLES["table-3"](plan, data, [0]).rows]
+    assert [w[w.index("--encoder.name") + 1] for w in encoders] == list(ENCODERS)
+    assert all(w.count("--encoder.name") == 1 for w in encoders)
 
 
 def descent(plan: Plan, run: str) -> list[Step]:
@@ -178,7 +203,7 @@ def test_bad_words(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     for words, message in (
         (["table-9"], "unknown table 'table-9'"),
         (["figures", "--datasets", "ntu"], "unknown data set 'ntu'"),
-        (["figures", "--recipes", "weak"], "expected one of paper, strong"),
+        (["figures", "--recipes", "weak"], "expected one of paper, paper-light, strong"),
         (["figures"], "give --data FOLDER"),
         (["figures", "--data", str(tmp_path)], "no such file"),
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from orvpe.formats.source import Source, not_a_source
 from orvpe.model import Model, load
 from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view, input_dims
+from orvpe.whole import whole_file
 from orvpe.windows import seen_people
 
 if TYPE_CHECKING:
@@ -157,10 +157,9 @@ def embed(
         min_confidence=min_confidence, max_people=max_people, up=up,
     )  # fmt: skip
     schema = table_schema(model, weights, occlusion)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with whole_file(target) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
             for batch, text in parts:
                 vectors = embed_batch(model, batch, occlusion, seed, first=progress.done)
@@ -168,9 +167,6 @@ def embed(
                 progress.advance(len(batch))
         if not progress.done:
             raise InputError(f"{path}: no clip in {total} items")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     print(f"{progress.done:,} clips -> {target}")
     return target
 

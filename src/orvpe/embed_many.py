@@ -36,9 +36,9 @@ from orvpe.formats.source import Source
 from orvpe.lock import alone
 from orvpe.model import WEIGHTS, load, read_card
 from orvpe.progress import Progress
-from orvpe.run import write_atomic
 from orvpe.skeleton import get_layout
 from orvpe.store import is_store
+from orvpe.whole import whole_file, write_atomic
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -413,12 +413,8 @@ class _Embedder:
         import pyarrow.parquet as pq
 
         metadata = {**(self.schema.metadata or {}), _ITEMS: json.dumps(held)}
-        temporary = part.with_name(f".{part.name}.{os.getpid()}.tmp")
-        try:
+        with whole_file(part) as temporary:
             pq.write_table(rows.replace_schema_metadata(metadata), temporary)
-            os.replace(temporary, part)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=2)

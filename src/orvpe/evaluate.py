@@ -18,12 +18,13 @@ from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
 from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
-from orvpe.run import RECIPE, check_folder, environment, write_atomic
+from orvpe.run import RECIPE, check_folder, environment
 from orvpe.scores import Scores
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import Task, make_task
 from orvpe.views import input_dims
+from orvpe.whole import write_atomic
 
 FIVE = ("none", *SUBGRAPHS)  # clean, and the five occlusions of SubG-DA
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from orvpe.features import batches
 from orvpe.model import Model, load, read_card
 from orvpe.store import Store
 from orvpe.views import fixed_view
+from orvpe.whole import whole_file
 
 if TYPE_CHECKING:
     import onnx
@@ -150,16 +150,12 @@ def export(
         typical = list(_typical(model, store, calibration_clips))
     made = to_onnx(model, precision)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(target) as temporary:
         temporary.write_bytes(made.SerializeToString())
         if precision == "int8":
             quantise(temporary, typical)
         describe(temporary, model, read_card(weights), precision)
         found = check(temporary, model, precision, typical)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     print(f"{found}\n{target.stat().st_size / 1e6:.2f} MB -> {target}")
     return target
 

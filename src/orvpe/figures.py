@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from orvpe.clip import Clip
 from orvpe.errors import InputError
+from orvpe.whole import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,9 +54,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         for text in figure.findobj(Text):
             text.set_parse_math(False)  # a dollar in a label is a dollar
         figure.savefig(buffer, format=kind)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, path)
+    write_atomic(path, buffer.getvalue())
 
 
 def front_view(clip: Clip) -> np.ndarray:

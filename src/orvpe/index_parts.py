@@ -7,7 +7,6 @@ and nothing else has to be kept in step.  A part that was merged into another is
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orvpe.errors import InputError
+from orvpe.whole import whole_file
 
 TEXT = ("source", "name", "label", "subject", "camera", "split")
 _DEAD, _MERGED = b"orvpe_index_dead", b"orvpe_index_merged"
@@ -82,14 +82,13 @@ def write_part(folder: Path, rows: pa.Table, dead: Rows, merged: list[str]) -> s
     name = f"part-{max(numbers, default=-1) + 1:06d}.arrow"
     metadata = {_DEAD: json.dumps(dead), _MERGED: json.dumps(merged)}
     rows = rows.combine_chunks().replace_schema_metadata(metadata)
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
-    try:
-        with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
-            if len(rows):
-                writer.write_table(rows, max_chunksize=len(rows))  # one batch, so that the vectors are one array
-        os.replace(temporary, folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(folder / name) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, rows.schema) as writer,
+    ):
+        if len(rows):
+            writer.write_table(rows, max_chunksize=len(rows))  # one batch, so that the vectors are one array
     return name
 
 

@@ -10,6 +10,8 @@ import json
 import os
 from pathlib import Path
 
+from orvpe.whole import write_atomic
+
 _FILE = "sources.json"
 _NEAR = "../"
 
@@ -45,12 +47,7 @@ class Sources:
         stored, known = self.stored(source), self._remembered()
         if stored == source or known.get(stored) == source:
             return
-        temporary = self._file.with_name(f".{_FILE}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps({**known, stored: source}, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, self._file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomic(self._file, json.dumps({**known, stored: source}, indent=1) + "\n")
 
     def _remembered(self) -> dict[str, str]:
         try:

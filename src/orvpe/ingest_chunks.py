@@ -24,10 +24,10 @@ from orvpe.formats import FORMATS
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.reading import misspelt, read_clips
 from orvpe.formats.source import Source
-from orvpe.parts import write_text
 from orvpe.skeleton import to_unified, with_derived
 from orvpe.store import StoreWriter
 from orvpe.store.grid import Grid, grid
+from orvpe.whole import write_atomic
 from orvpe.windows import seen_people, windows
 
 
@@ -148,4 +148,4 @@ def _read_chunk(chunk: Chunk) -> None:
         with StoreWriter(chunk.part.with_suffix(".orvpe"), layout, first.dims, sync=False) as writer:
             for clip, on in zip(clips, places, strict=True):
                 writer.add(clip, on)
-    write_text(chunk.part.with_suffix(".json"), json.dumps(note))
+    write_atomic(chunk.part.with_suffix(".json"), json.dumps(note))

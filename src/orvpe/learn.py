@@ -29,10 +29,11 @@ from orvpe.evaluate import check_fits
 from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
 from orvpe.model import Model, load
-from orvpe.run import Run, environment, plain, write_atomic
+from orvpe.run import Run, environment, plain
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import clip_seconds, make_task
+from orvpe.whole import write_atomic
 
 _FEW = 10  # recordings of a class below which a warning is due
 _UNEVEN = 5  # times as many recordings in the largest class as in the smallest

@@ -27,13 +27,14 @@ from orvpe.formats.source import not_a_source
 from orvpe.model import Model, load
 from orvpe.skeleton import Layout, to_unified, unified
 from orvpe.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
-from orvpe.together import beside, check_writable
+from orvpe.together import check_writable
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
 from orvpe.video.options import PoseOptions
 from orvpe.video.overlay import check_overlay, draw_people, write_timed
 from orvpe.video.pace import AtRate, Newest, Paced
 from orvpe.video.people import Seen, follow, make_estimator, open_video
+from orvpe.whole import whole_file
 
 _ANSWERS = 3  # of which the mean is said
 _HALF = 0.5  # of a window must have passed before anything is said of a person
@@ -215,12 +216,8 @@ def watch(
             for _ in pictures():
                 pass
         else:
-            temporary = beside(overlay)
-            try:
+            with whole_file(overlay) as temporary:
                 write_timed(temporary, pictures(), paced.fps, paced.size)
-                temporary.replace(overlay)
-            finally:
-                temporary.unlink(missing_ok=True)
         stages["decode"] = paced.source.seconds
         return LiveReport(
             paced.name, paced.seen, paced.dropped, clock() - begun, budget, stages, paced.late, paced.slipped,

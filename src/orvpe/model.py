@@ -21,9 +21,10 @@ from orvpe.encoders import build_encoder
 from orvpe.encoders.inference import prepare
 from orvpe.errors import InputError
 from orvpe.pretrained import from_hub, locate, shipped
-from orvpe.run import RECIPE, check_folder, plain, write_atomic
+from orvpe.run import RECIPE, check_folder, plain
 from orvpe.skeleton import Layout, layout_from_dict
 from orvpe.views import View, ViewConfig, input_dims, pool_people
+from orvpe.whole import write_atomic
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 CARD_VERSION = 1

@@ -5,7 +5,6 @@ The parts lie in a folder beside the result, with a manifest that says of what i
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout
 from orvpe.store import Store, StoreWriter
+from orvpe.whole import write_atomic
 
 
 def claim(parts: Path, fingerprint: str, by: str) -> None:
@@ -35,14 +35,7 @@ def claim(parts: Path, fingerprint: str, by: str) -> None:
             return
         shutil.rmtree(parts)
     parts.mkdir()
-    write_text(manifest, fingerprint)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomic(manifest, fingerprint)
 
 
 def merge(target: Path, stores: Sequence[Path], layout: Layout, dims: int, meta: dict[str, Any]) -> None:

@@ -24,9 +24,10 @@ from orvpe.metrics import accuracy
 from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.progress import Progress
-from orvpe.run import check_folder, environment, write_atomic
+from orvpe.run import check_folder, environment
 from orvpe.store import Store
 from orvpe.task import Task, make_task
+from orvpe.whole import write_atomic
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # what is swept: title -> (pattern, values); the parts stand by themselves

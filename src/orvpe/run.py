@@ -21,22 +21,12 @@ import torch
 
 from orvpe.errors import InputError, Interrupted
 from orvpe.lock import alone
+from orvpe.whole import whole_file, write_atomic
 
 CHECKPOINT = "last.ckpt"
 METRICS = "metrics.jsonl"
 RECIPE = "recipe.json"
 RESULTS = ("weights.safetensors", "card.json", "results.json", "scores.npz", "per_class.csv", "confusion.png")
-
-
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write to a temporary name beside ``path`` and rename, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_folder(path: str | Path, what: str = "--out") -> None:
@@ -151,12 +141,10 @@ class Run:
         if not self.main:
             return
         target = self.folder / CHECKPOINT
-        temporary = target.with_name(f".{CHECKPOINT}.tmp")
-        with open(temporary, "wb") as file:
+        with whole_file(target) as temporary, open(temporary, "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
 
     def checkpoint_bytes(self) -> int:
         """Size of the last checkpoint, 0 without one."""

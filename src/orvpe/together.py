@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from orvpe.errors import InputError
+from orvpe.whole import beside, whole_file
 
 
 class Together:
@@ -56,11 +57,6 @@ class Together:
                     folder.rmdir()
 
 
-def beside(target: Path) -> Path:
-    """A hidden name for this process in the folder of ``target``, with its suffix."""
-    return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
-
-
 def make_folders(folder: Path) -> list[Path]:
     """Make a folder and those around it; returns the new ones, the outermost first.
 
@@ -96,10 +92,6 @@ def place(made: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        temporary = beside(target)
-        try:
+        with whole_file(target) as temporary:
             shutil.copyfile(made, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         made.unlink()

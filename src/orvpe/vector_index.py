@@ -23,6 +23,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
 from orvpe.index_sources import Sources
 from orvpe.lock import alone
+from orvpe.whole import write_atomic
 
 VERSION = 1
 ABOUT = "index.json"
@@ -97,8 +98,6 @@ class Index:
         Raises:
             InputError: another model's index, or something else, is there.
         """
-        from orvpe.run import write_atomic  # with torch, which reading and searching do without
-
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{path}: is a file, expected the folder of an index or a new name")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
-from orvpe.run import write_atomic
 from orvpe.store import Store
+from orvpe.whole import write_atomic
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA

@@ -12,8 +12,8 @@ from orvpe.batch import collate
 from orvpe.draws import Draws, seeded
 from orvpe.figures import draw_skeletons, save_figure
 from orvpe.occlusion import SUBGRAPHS, corruption
-from orvpe.run import write_atomic
 from orvpe.store import Store
+from orvpe.whole import write_atomic
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1e293b }

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
-from orvpe.run import plain, write_atomic
+from orvpe.run import plain
+from orvpe.whole import write_atomic
 
 JSON, MARKDOWN = "bench.json", "bench.md"
 Cell = str | int | float | None

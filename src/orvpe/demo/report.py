@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from orvpe.demo.told import VERSIONS, Told
-from orvpe.run import write_atomic
 from orvpe.timeline import UNSEEN, Timeline
 from orvpe.video.overlay import colour, places
 from orvpe.video.people import Person, VideoPeople
+from orvpe.whole import write_atomic
 
 WIDTH = 560  # pixels of the pictures on the page
 _QUALITY = 55  # of their JPEG

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
-from orvpe.run import write_atomic
 from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
+from orvpe.whole import write_atomic
 
 WHEEL = "sports2d==0.8.34"
 INSIDE = "Sports2D/Demo/demo.mp4"

@@ -45,7 +45,8 @@ def reproduce(
             ORVPE_DATA when not given.
         work: folder of all runs.
         out: folder for the tables.
-        recipes: "paper", or "strong", ours.
+        recipes: "paper"; "paper-light", the same with our light encoder, 64 frames and less to pre-train on, for a CPU;
+            or "strong", ours.
         datasets: nucla, penn.
         seeds: of the trainings on labels; pre-trainings have seed 0.
         share: of every recipe's epochs, for a rehearsal; the table says so.

@@ -12,7 +12,7 @@ import numpy as np
 from orvpe.charts import curve_chart
 from orvpe.reproduce.steps import Plan, read_json
 from orvpe.reproduce.tables import Table
-from orvpe.run import write_atomic
+from orvpe.whole import write_atomic
 
 NOT_RUN = "not run"
 

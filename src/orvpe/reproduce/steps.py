@@ -16,16 +16,19 @@ from orvpe.pretrained import shipped
 CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
 DIMS = {"nucla": 3, "penn": 2}
-SETS = ("paper", "strong")
+SETS = ("paper", "paper-light", "strong")
 PRETRAIN = {
     ("paper", 3): "paper-pretrain-corpora-3d",
     ("paper", 2): "paper-pretrain-corpora-2d",
+    ("paper-light", 3): "paper-pretrain-corpora-3d",
+    ("paper-light", 2): "paper-pretrain-corpora-2d",
     ("strong", 3): "quick-pretrain-kinder",
     ("strong", 2): "strong-pretrain-2d",
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
+_FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class Plan:
     """Steps by what they make, for one set of recipes and a share of its epochs.
 
     Args:
-        recipes: "paper" or "strong".
+        recipes: "paper"; "paper-light", the paper's recipes with the light encoder and 64 frames, pre-trained on
+            Kinder-Gator's recordings as ours are, for a CPU; or "strong", ours.
         share: of every recipe's epochs, for a rehearsal or a slow machine; 1 is the recipe.
         from_shipped: start from the pre-trained weights that come with orvpe, where there are, instead of making them.
     """
@@ -125,6 +129,8 @@ class Plan:
         if not 0 < share <= 1:
             raise InputError(f"share is {share}, expected above 0, at most 1")
         self.recipes, self.share, self.from_shipped = recipes, share, from_shipped
+        self.ours = recipes == "strong"
+        self.light = recipes == "paper-light"
         self.steps: dict[str, Step] = {}
 
     def _add(self, folder: str, *words: str, needs: tuple[str, ...] = ()) -> str:
@@ -157,8 +163,8 @@ class Plan:
         return self._add(f"{data}.orvpe", "ingest", f"{{data}}/{FILES[data]}", "-o", f"{data}.orvpe")
 
     def corpora(self) -> str:
-        """What is pre-trained on: the paper's recipe on windows of all corpora, ours on Kinder-Gator's recordings."""
-        if self.recipes == "strong":
+        """What is pre-trained on: windows of all corpora, or on a CPU Kinder-Gator's recordings."""
+        if self.recipes != "paper":
             return self._add("kinder.orvpe", "ingest", "{data}/corpora/kinder_gator.npz", "-o", "kinder.orvpe")
         files = [f"{{data}}/corpora/{c}" for c in CORPORA]
         words = ("--window", "200", "--stride", "100", "--min-frames", "24")
@@ -171,10 +177,17 @@ class Plan:
 
     # --- trainings ---
 
+    def _variant(self, encoder: str | None = None) -> list[str]:
+        """What of a recipe is replaced."""
+        name = encoder or ("light" if self.light else None)
+        return [*(["--encoder.name", name] if name else []), *(_FRAMES if self.light else ())]
+
     def _recipe(self, job: str, data: str) -> tuple[str, ...]:
         """--recipe, and where only a share of its epochs is run, how many those are."""
-        name = f"{self.recipes}-finetune-{data}" if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
+        name = self._shipped_recipe(data) if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
         words = ["--recipe", name]
+        if self.light and job == "pretrain":
+            words += ["--contrast.negatives", "null"]  # Kinder-Gator has fewer recordings than the paper's K
         if self.share < 1:
             recipe = load_recipe(name)
             words += ["--epochs", str(max(1, round(self.share * recipe["epochs"])))]
@@ -185,6 +198,9 @@ class Plan:
                 words += ["--optim.warmup", f"{self.share * optim['warmup']:g}"]
         return tuple(words)
 
+    def _shipped_recipe(self, data: str) -> str:
+        return f"{'strong' if self.ours else 'paper'}-finetune-{data}"
+
     def pretrained(self, data: str, stream: str = "joint", occlusion: str | None = None) -> str:
         """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights.
 
@@ -192,20 +208,20 @@ class Plan:
         """
         dims = DIMS[data]
         ready = f"kinder-light-{dims}d-{stream}"
-        if self.from_shipped and self.recipes == "strong" and not occlusion and ready in shipped():
+        if self.from_shipped and self.ours and not occlusion and ready in shipped():
             return ready
         store = self.corpora()
         name = f"{self.recipes}/pretrain-{dims}d-{stream}" + (f"-{occlusion}" if occlusion else "")
-        words = ["pretrain", store, "-r", name, *self._recipe("pretrain", data)]
+        words = ["pretrain", store, "-r", name, *self._recipe("pretrain", data), *self._variant()]
         needs = [store]
         if stream != "joint":
             words += ["--view.stream", stream]
-            if self.recipes == "strong":
+            if self.ours:
                 start = self.pretrained(data, occlusion=occlusion)
                 needs += self._made(start)
                 epochs = max(1, round(self.share * _BONE_EPOCHS))
                 words += ["-w", start, "--epochs", str(epochs), "--optim.warmup", "1"]
-        elif occlusion and self.recipes == "strong" and dims == 2:
+        elif occlusion and self.ours and dims == 2:
             # the recipe starts from shipped weights that learned with SubG-DA, which would stay in what comes of them
             start = self.pretrained(_IN_3D, occlusion=occlusion)
             needs += self._made(start)
@@ -219,7 +235,7 @@ class Plan:
         store = self.labelled()
         name = f"{self.recipes}/supervised-{DIMS[data]}d"
         words = ["finetune", store, "-r", name, *self._recipe("finetune", data), "-p", "random:0.1"]
-        words += ["--occlusions", "none"]
+        words += [*self._variant(), "--occlusions", "none"]
         if DIMS[data] == 2:
             words += ["--view.camera", "virtual"]
         return self._add(name, *words, needs=(store,))
@@ -258,8 +274,7 @@ class Plan:
             words += ["-w", start]
         if stream != "joint":
             words += ["--view.stream", stream]
-        if encoder:
-            words += ["--encoder.name", encoder]
+        words += self._variant(encoder)
         if occlusion:
             words += ["--view.occlusion", occlusion]
         if labels < 1:
@@ -274,7 +289,7 @@ class Plan:
         times = next((t for most, t in _EPOCHS_FOR_FEW if labels <= most), 1)
         if times == 1:
             return []
-        epochs = load_recipe(f"{self.recipes}-finetune-{data}")["epochs"]
+        epochs = load_recipe(self._shipped_recipe(data))["epochs"]
         batch = ["--batch-size", "8"] if labels <= 0.01 else []
         return ["--epochs", str(max(1, round(self.share * times * epochs))), *batch]
 
@@ -282,12 +297,12 @@ class Plan:
         """A linear probe of the run ``start``, or of a random encoder: the paper's SGD, or logistic regression."""
         store = self.store(data)
         name = f"{self.recipes}/{data}-probe-{what}-{seed}"
-        recipe = f"paper-probe-{data}" if self.recipes == "paper" else "quick-probe"
+        recipe = "quick-probe" if self.ours else f"paper-probe-{data}"
         protocol = {"nucla": "nucla-cv", "penn": "penn-official"}[data]
-        words = ["probe", store, "-r", name, "--recipe", recipe, "-p", protocol]
+        words = ["probe", store, "-r", name, "--recipe", recipe, *self._variant(), "-p", protocol]
         if start:
             words += ["-w", start]
-        elif DIMS[data] == 2 and self.recipes != "paper":
+        elif DIMS[data] == 2 and self.ours:
             words += ["--view.image", "body"]
         words += ["--seed", str(seed)]
         return self._add(name, *words, needs=(store, *self._made(start)))

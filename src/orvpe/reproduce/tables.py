@@ -124,7 +124,7 @@ def occlusion(plan: Plan, data: str, seeds: list[int]) -> Table:
     """The occlusion curve: trained on whole bodies or with hidden parts, tested on corrupted clips."""
     start, temporal = plan.pretrained(data), plan.pretrained(data, occlusion="none")
     seed = seeds[0]
-    hides = plan.recipes == "strong"  # whether the recipe hides parts in training as it is
+    hides = plan.ours  # whether the recipe hides parts in training as it is
 
     def tuned(what: str, weights: str | None, hidden: bool) -> str:
         if hidden == hides:

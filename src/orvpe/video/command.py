@@ -13,7 +13,7 @@ from typing import Any
 
 from orvpe.errors import InputError
 from orvpe.formats.source import not_a_source
-from orvpe.parts import claim, merge, write_text
+from orvpe.parts import claim, merge
 from orvpe.progress import Progress
 from orvpe.skeleton import with_derived
 from orvpe.store import Store, StoreWriter
@@ -23,6 +23,7 @@ from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
 from orvpe.video.options import PoseOptions
+from orvpe.whole import write_atomic
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 _SHOWN = 20  # videos with a line of their own
@@ -354,7 +355,7 @@ def _one(
         "clips": len(clips),
         "person_frames": sum(c.frames for c in clips),
     }
-    write_text(part.with_suffix(".json"), json.dumps(note))
+    write_atomic(part.with_suffix(".json"), json.dumps(note))
     return note
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +10,9 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.skeleton import Layout
-from orvpe.together import beside
 from orvpe.video.frames import Frames, pyav
 from orvpe.video.people import Person, VideoPeople
+from orvpe.whole import whole_file
 
 # Tableau's ten without grey, so that neighbours differ
 COLOURS = ((255, 127, 14), (31, 119, 180), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75),
@@ -113,12 +112,8 @@ def write_overlay(
     """
     target = Path(path)
     check_overlay(target)
-    temporary = beside(target)
-    try:
+    with whole_file(target) as temporary:
         write_video(temporary, _drawn(frames, found, each, labels), found.fps, found.size)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 
