@@ -241,6 +241,28 @@ def test_several_are_joined() -> None:
     assert corruption("none")(raw, drawn(2)) is raw
 
 
+def test_each_clip_draws_one_of_the_alternatives() -> None:
+    found = hidden_sets(twins(3000), "none/upper/left_arm+face")
+    wanted = [frozenset(), joints_of("upper"), joints_of("left_arm") | joints_of("face")]
+    assert set(found) == set(wanted)
+    for one in wanted:
+        assert found.count(one) / len(found) == pytest.approx(1 / 3, abs=0.03)
+    again = hidden_sets(twins(3000), "none/upper/left_arm+face", seed=1)
+    assert again != found  # anew each visit
+
+
+def test_an_alternative_is_what_it_is_alone() -> None:
+    raw = batch((9, 12, 4, 7) * 10, people=2, missing=0.2)
+    got = corruption("jitter:0.1/none/block")(raw, drawn(40))
+    kinds = [0, 0, 0]
+    for n in range(len(raw)):
+        moved = not same_bits(got.joints[n][got.visible[n]], raw.joints[n][got.visible[n]])
+        hidden = not torch.equal(got.visible[n], raw.visible[n])
+        assert not (moved and hidden)  # one of them, not both
+        kinds[moved + 2 * hidden] += 1
+    assert min(kinds) > 3
+
+
 def test_order_in_the_text_does_not_matter_to_what_reads_coordinates() -> None:
     raw = batch((9, 4), missing=0.1, dims=2)
     one, other = (corruption(s)(raw, drawn(2, 1)) for s in ("jitter:0.1+block+joints", "joints+block+jitter:0.1"))
@@ -252,6 +274,8 @@ def test_order_in_the_text_does_not_matter_to_what_reads_coordinates() -> None:
     [
         ("uper", "unknown occlusion 'uper'; did you mean 'upper'"),
         ("upper+", "unknown occlusion ''"),
+        ("none/upper/", "unknown occlusion ''"),
+        ("none/uper", "did you mean 'upper'"),
         ("", "unknown occlusion ''"),
         ("upper:0.3", "'upper' takes no value"),
         ("none:1", "'none' takes no value"),

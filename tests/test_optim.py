@@ -96,6 +96,27 @@ def test_sgd_step_by_hand() -> None:
             assert layer.weight.item() == pytest.approx(w, rel=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("decay_norm", [True, False])
+def test_the_encoder_takes_its_share_of_the_learning_rate(optimizer: str, decay_norm: bool) -> None:
+    def moved(share: float) -> dict[str, float]:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"encoder": nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)), "head": nn.Linear(3, 2)})
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        config = Optim(name=optimizer, lr=0.1, encoder=share, weight_decay=0.01, decay_norm=decay_norm)
+        made = build_optimizer([model], config)
+        set_learning_rate(made, 0.05)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        made.step()
+        return {n: (p.detach() - before[n]).abs().max().item() for n, p in model.named_parameters()}
+
+    whole, quarter = moved(1.0), moved(0.25)
+    assert min(whole.values()) > 0.04
+    for name, distance in whole.items():
+        assert quarter[name] == pytest.approx(distance * (0.25 if name.startswith("encoder.") else 1.0), rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("setting", "found"),
     [
@@ -104,6 +125,8 @@ def test_sgd_step_by_hand() -> None:
         ({"lr": -1}, "optim.lr is -1"),
         ({"lr": float("nan")}, "optim.lr is nan"),
         ({"warmup": -1}, "optim.warmup is -1"),
+        ({"encoder": 0}, "optim.encoder is 0, expected above 0, at most 1"),
+        ({"encoder": 1.5}, "optim.encoder is 1.5"),
     ],
 )
 def test_bad_settings(setting: dict, found: str) -> None:

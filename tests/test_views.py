@@ -35,6 +35,7 @@ from orvpe.views import View, ViewConfig, fixed_view, fold, pool_people, trainin
 SMALL = {"agcn": {"width": (8, 12), "strides": (1, 2)}, "light": {"width": (8, 16), "strides": (1, 2), "groups": 4}}
 HIDES_ANYWHERE = [*PARTS, "subgraph", "joints", "flicker", "tubes", "frames", "frames:3"]
 JOINED = ["upper+jitter", "jitter:0.1+upper", "subgraph+frames:0.3", "joints:0.4+jitter+flicker", "jitter+tubes"]
+JOINED += ["upper/jitter", "none/subgraph+frames:0.3/joints"]
 STRONG = Augment(yaw=180, tilt=30, scale=0.2, shear=0.2, flip=0.5, noise=0.05)
 
 

@@ -32,6 +32,7 @@ class Optim:
     Args:
         name: sgd (with momentum) or adamw.
         lr: peak learning rate.
+        encoder: share of it that the encoder gets; below 1, fine-tuning keeps more of what pre-training learned.
         momentum: of sgd.
         nesterov: of sgd.
         weight_decay: of both; spares biases, batch-norm and learned graphs when ``decay_norm`` is false.
@@ -46,6 +47,7 @@ class Optim:
 
     name: str = "sgd"
     lr: float = 0.1
+    encoder: float = 1.0
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 1e-4
@@ -63,6 +65,8 @@ class Optim:
         for name in ("lr", "weight_decay", "warmup", "clip_norm"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"optim.{name} is {getattr(self, name)}, expected at least 0")
+        if not 0 < self.encoder <= 1:
+            raise InputError(f"optim.encoder is {self.encoder}, expected above 0, at most 1")
         if not 0 <= self.momentum < 1:
             raise InputError(f"optim.momentum is {self.momentum}, expected 0 up to below 1")
         if self.nesterov and not self.momentum:

@@ -5,14 +5,14 @@ alike, so nothing of a hidden joint can leak into what is left.  Each is a funct
 returns a batch; a clip gets a draw of its own at each visit, all on the device, without a loop over clips.
 
 A corruption is named by a short text, ``name`` or ``name:value``, as in ``upper``, ``joints:0.4``, ``frames:0.3``;
-several are joined by ``+``.
+several are joined by ``+``, and of several with ``/`` between them each clip draws one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -166,12 +166,30 @@ _READS_COORDINATES = ("block", "jitter")
 def corruption(spec: str) -> Corruption:
     """The corruption a text names: "none", a body part, or one of the valued patterns, joined by "+".
 
-    Whatever their order in the text, patterns that only hide act first, then ``block``, then ``jitter``.
+    Whatever their order in the text, patterns that only hide act first, then ``block``, then ``jitter``.  Of
+    alternatives, as in "none/upper/joints:0.3+jitter", each clip draws one, all alike.
 
     Raises:
         InputError: unknown name (nearest ones suggested), a value that is no number or out of range.
     """
-    names = sorted((s.strip() for s in str(spec).split("+")), key=_turn)
+    alternatives = [_together(one) for one in str(spec).split("/")]
+    return alternatives[0] if len(alternatives) == 1 else partial(_one_of, alternatives)
+
+
+def _one_of(alternatives: list[Corruption], batch: Batch, draws: Draws) -> Batch:
+    """Each clip after the alternative that it drew."""
+    drawn = draws.integers(len(alternatives))  # (N,)
+    joints, visible = batch.joints, batch.visible
+    for k, step in enumerate(alternatives):
+        made, mine = step(batch, draws), (drawn == k)[:, None, None, None]
+        visible = torch.where(mine, made.visible, visible)
+        joints = torch.where(mine[..., None], made.joints, joints)
+    return batch.with_(joints=joints, visible=visible)
+
+
+def _together(spec: str) -> Corruption:
+    """Of patterns joined by "+"."""
+    names = sorted((s.strip() for s in spec.split("+")), key=_turn)
     steps = [_one(name) for name in names]
 
     def apply(batch: Batch, draws: Draws) -> Batch:

@@ -25,6 +25,13 @@ def build_optimizer(modules: Iterable[nn.Module], config: Optim, device_type: st
         {"params": [p for _, p in named if id(p) not in exempt]},
         {"params": free, "weight_decay": 0.0},
     ]
+    if config.encoder != 1:
+        inside = {id(p) for n, p in named if n.startswith("encoder.")}
+        groups = [
+            {**group, "params": [p for p in group["params"] if (id(p) in inside) == slow], "share": share}
+            for group in groups
+            for slow, share in ((True, config.encoder), (False, 1.0))
+        ]
     fused = device_type == "cuda" or None
     if config.name == "sgd":
         return torch.optim.SGD(
@@ -51,5 +58,6 @@ def learning_rate(config: Optim, progress: float, epochs: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group of parameters its share of a learning rate."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("share", 1.0)
