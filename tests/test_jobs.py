@@ -367,3 +367,26 @@ def test_a_pretraining_from_weights_of_another_stream_says_so(
 
     assert "another kind of input" not in told("same")
     assert "another kind of input: view.stream was joint, is bone" in told("bone", stream="bone")
+
+
+def test_weights_of_a_pretraining_that_is_not_finished(
+    store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(tmp_path / "pre")
+
+    def go_on(**more: Any) -> None:
+        pretrain(
+            store, run, view=VIEW, encoder=ENCODER, epochs=2, batch_size=10, contrast=Contrast(negatives=None),
+            threads=1, device="cpu", **more,
+        )  # fmt: skip
+
+    def told() -> str:
+        capsys.readouterr()
+        probe(store, str(tmp_path / "probe"), protocol="random:0.3", weights=run, method="knn", restart=True, threads=1)
+        return capsys.readouterr().err
+
+    with pytest.raises(Interrupted):
+        go_on(stop_after=7)  # steps, of six an epoch
+    assert f"note: weights {run} are of epoch 1 of 2; their pre-training is not finished" in told()
+    go_on()
+    assert "note" not in told()

@@ -19,7 +19,7 @@ from orvpe.formats import choose_reader
 from orvpe.formats.base import Format, Item, NoSkeleton, Options
 from orvpe.formats.reading import UP, check_pixels, misspelt, read_clips
 from orvpe.formats.source import Source, not_a_source
-from orvpe.model import Model, load
+from orvpe.model import Model, load, note_unfinished
 from orvpe.skeleton import get_layout, to_unified, unified
 from orvpe.views import fixed_view, input_dims
 from orvpe.whole import whole_file
@@ -152,6 +152,7 @@ def embed(
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     where = pick_device(device, threads)
     model = load(weights, where).for_inference()
+    note_unfinished(model, weights)
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=min_confidence, max_people=max_people, up=up,

@@ -23,7 +23,7 @@ from orvpe.engine import descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
 from orvpe.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.metrics import accuracy
-from orvpe.model import Model, load, transfer_encoder
+from orvpe.model import Model, load, note_unfinished, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
@@ -139,6 +139,8 @@ def finetune(
     folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
     if other and folder.main:
         print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
+    if weights is not None and folder.main:
+        note_unfinished(source, weights)
     wrapped, optimizer_ = fabric.setup(Classifier(model, dropout), optimizer)
     check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)

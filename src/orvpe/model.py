@@ -6,6 +6,7 @@ Weights are safetensors beside a JSON card; never a pickle.
 from __future__ import annotations
 
 import json
+import sys
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -197,6 +198,15 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     _fit(model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, f"model {path}")
     model.card = {k: v for k, v in card.items() if k not in _OF_THE_MODEL}
     return model.to(device).eval()
+
+
+def note_unfinished(model: Model, path: str | Path) -> None:
+    """Say on stderr that a model's pre-training goes on or was stopped: it writes its weights after every epoch."""
+    done, trained = model.card.get("epochs_done"), model.card.get("trained")
+    wanted = trained.get("epochs") if isinstance(trained, dict) else None
+    if isinstance(done, int) and isinstance(wanted, int) and done < wanted:
+        said = f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"
+        print(f"note: {said}", file=sys.stderr)
 
 
 def _described(card: dict[str, Any]) -> Model:

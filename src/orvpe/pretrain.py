@@ -21,7 +21,7 @@ from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
 from orvpe.engine import descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
-from orvpe.model import Model, adapt_encoder, load, transfer_encoder
+from orvpe.model import Model, adapt_encoder, load, note_unfinished, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
@@ -169,6 +169,8 @@ def pretrain(
         print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
     if other and folder.main:
         print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
+    if weights is not None and folder.main:
+        note_unfinished(source, weights)
     wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
     check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
     data = ResidentStore(opened, fabric.device)

@@ -24,7 +24,7 @@ from orvpe.draws import seeded
 from orvpe.errors import InputError, unknown
 from orvpe.evaluate import FIVE, check_fits, check_occlusions, model_scorer, report
 from orvpe.features import extract
-from orvpe.model import Model, load
+from orvpe.model import Model, load, note_unfinished
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
@@ -178,6 +178,7 @@ def probe(
     else:
         source = load(weights)
         check_fits(source, opened, weights)
+        note_unfinished(source, weights)
     model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=task.classes)
     model.encoder = source.encoder
     model.to(where).eval().requires_grad_(False)
