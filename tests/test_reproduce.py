@@ -21,6 +21,7 @@ from test_formats_packed import write as write_packed
 
 from orvpe.cli import main, parse
 from orvpe.errors import InputError
+from orvpe.pretrained import shipped
 from orvpe.reproduce.report import write
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
@@ -118,6 +119,19 @@ def test_the_other_pretrainings_are_typed_as_ever() -> None:  # finished runs ar
     ]
     temporal = plan.steps[plan.pretrained("nucla", occlusion="none")].command()
     assert temporal == f"{pretrain}3d-joint-none {three} --view.occlusion none"
+
+
+def test_the_rows_of_all_corpora() -> None:
+    plan = Plan("strong")
+    assert plan.widest("nucla") == "strong/pretrain-3d-all"
+    step = plan.steps["strong/pretrain-3d-all"]
+    assert parse(step.job, list(step.words[1:]))["weights"] == "kinder-light-3d-joint"
+    assert [s.job for s in plan.in_order([step.folder])] == ["ingest", "pretrain"]
+    assert Plan("strong", from_shipped=True).widest("nucla") in shipped()
+    assert [Plan("strong").widest("penn"), Plan("paper").widest("nucla")] == [None, None]
+    for name, rows in (("table-1", 2), ("few-labels", 5)):
+        with_them, without = (len(TABLES[name](Plan(which), "nucla", [0]).rows) for which in ("strong", "paper"))
+        assert with_them == without + rows
 
 
 def test_what_decides_a_result() -> None:

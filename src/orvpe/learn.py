@@ -37,7 +37,7 @@ from orvpe.whole import write_atomic
 
 _FEW = 10  # recordings of a class below which a warning is due
 _UNEVEN = 5  # times as many recordings in the largest class as in the smallest
-_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "kinder-light-3d-joint"}
+_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "corpora-light-3d-joint"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ PRETRAIN = {
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
+_WIDEST = "corpora-light-3d-joint"
+_WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 _FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
 
@@ -183,11 +185,16 @@ class Plan:
         return [*(["--encoder.name", name] if name else []), *(_FRAMES if self.light else ())]
 
     def _recipe(self, job: str, data: str) -> tuple[str, ...]:
-        """--recipe, and where only a share of its epochs is run, how many those are."""
+        """The recipe of a job, with what this set replaces in it."""
         name = self._shipped_recipe(data) if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
-        words = ["--recipe", name]
+        words = self._scaled(name)
         if self.light and job == "pretrain":
             words += ["--contrast.negatives", "null"]  # Kinder-Gator has fewer recordings than the paper's K
+        return tuple(words)
+
+    def _scaled(self, name: str) -> list[str]:
+        """--recipe, and where only a share of its epochs is run, how many those are."""
+        words = ["--recipe", name]
         if self.share < 1:
             recipe = load_recipe(name)
             words += ["--epochs", str(max(1, round(self.share * recipe["epochs"])))]
@@ -196,7 +203,7 @@ class Plan:
                 words += ["--optim.milestones", *(str(max(1, round(self.share * m))) for m in optim["milestones"])]
             elif optim.get("warmup"):
                 words += ["--optim.warmup", f"{self.share * optim['warmup']:g}"]
-        return tuple(words)
+        return words
 
     def _shipped_recipe(self, data: str) -> str:
         return f"{'strong' if self.ours else 'paper'}-finetune-{data}"
@@ -229,6 +236,21 @@ class Plan:
         if occlusion:
             words += ["--view.occlusion", occlusion]
         return self._add(name, *words, needs=tuple(needs))
+
+    def widest(self, data: str) -> str | None:
+        """Our pre-training that goes on from Kinder-Gator's weights to all corpora, or the name of its shipped weights.
+
+        None where there is no such recipe.
+        """
+        if not self.ours or DIMS[data] != 3:
+            return None
+        if self.from_shipped:
+            return _WIDEST
+        files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
+        words = ("--window", "200", "--stride", "200", "--min-frames", "24")
+        store = self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
+        name, recipe = "strong/pretrain-3d-all", self._scaled("strong-pretrain-3d")
+        return self._add(name, "pretrain", store, "-r", name, *recipe, needs=(store,))
 
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""

@@ -81,6 +81,9 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
         Row("fine-tuned, spatio-temporal SubG-DA", paper["subgraph"], tuned("tuned", start)),
         Row("fine-tuned, supervised pre-training", paper["supervised"], tuned("supervised", supervised)),
     ]
+    if (widest := plan.widest(data)) is not None:
+        rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
+        rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
     return Table(f"Table I, {TITLES[data]}", rows, FIVE)
 
 
@@ -111,11 +114,13 @@ def table_3(plan: Plan, data: str, seeds: list[int]) -> Table:
 def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
     """What a pre-training is worth to somebody with few labels."""
     rows = []
-    start = plan.pretrained(data)
+    kinds: list[tuple[str, str, str | None]] = [("scratch", "from scratch", None)]
+    kinds.append(("tuned", "fine-tuned", plan.pretrained(data)))
+    if (widest := plan.widest(data)) is not None:
+        kinds.append(("all", "fine-tuned, all corpora", widest))
     for share in (0.01, 0.05, 0.1, 0.5, 1.0):
-        for what, weights in (("scratch", None), ("tuned", start)):
+        for what, name, weights in kinds:
             runs = [plan.finetuned(data, s, weights, what, labels=share) for s in seeds]
-            name = "from scratch" if weights is None else "fine-tuned"
             rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
     return Table(f"Few labels, {TITLES[data]}", rows, FIVE)
 
