@@ -359,10 +359,11 @@ def _in_our_words(text: str) -> str:
     found = re.search(
         r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict)'>\. Got value: (.+)""", text
     )
-    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"
-    found = found or re.search(
-        r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>.*?Given value: (.+)""", text
-    )
+    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5", of numbers or
+    # nothing: "... Expected a <class 'float'>. Got value: x - Expected a <class 'NoneType'> ... Given value: [1.0, 'x']"
+    union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>"""
+    found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
+    found = found or re.search(union + ".*?Given value: (.+)", text)
     if found is None:
         return text
     name, kind, value = found.groups()
