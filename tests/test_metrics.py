@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orvpe.errors import InputError
+from orvpe.evaluate import table
 from orvpe.metrics import accuracy
 
 
@@ -66,3 +67,14 @@ def test_equal_scores_are_no_success() -> None:
 def test_bad_input(scores: np.ndarray, target: np.ndarray, found: str) -> None:
     with pytest.raises(InputError, match=found):
         accuracy(scores, target)
+
+
+def test_a_long_occlusion_does_not_move_the_columns() -> None:
+    row = {"top1": 50.0, "top5": 100.0, "mean_class": 50.0, "retained": 100.0}
+    names = ("none", "none/upper/joints:0.3+jitter")
+    results = {"protocol": "all", "test_clips": 2, "metric": "top1", "generated_data": False}
+    lines = table({**results, "occlusions": dict.fromkeys(names, row)}).splitlines()[1:]
+    assert [line.index(word) + len(word) for line, word in zip(lines, ("top-1", "50.0", "50.0"), strict=True)] == [
+        len(names[1]) + 1 + 8
+    ] * 3
+    assert len({len(line) for line in lines}) == 1

@@ -186,14 +186,15 @@ def table(results: dict[str, Any]) -> str:
     """The occlusion table as text."""
     name = {"top1": "top-1", "mean_class": "mean per-class"}[results["metric"]]
     note = "  [generated data]" if results["generated_data"] else ""
+    wide = max(16, *(len(o) + 1 for o in results["occlusions"]))  # alternatives have long names
     lines = [
         f"{results['protocol']}: {results['test_clips']} test clips, counts {name}{note}",
-        f"{'occlusion':<16}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
+        f"{'occlusion':<{wide}}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
     ]
     for occlusion, row in results["occlusions"].items():
         retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
-            f"{'clean' if occlusion == 'none' else occlusion:<16}{row['top1']:>8.1f}{row['top5']:>8.1f}"
+            f"{'clean' if occlusion == 'none' else occlusion:<{wide}}{row['top1']:>8.1f}{row['top5']:>8.1f}"
             f"{row['mean_class']:>11.1f}{retained:>10}"
         )
     return "\n".join(lines)
