@@ -255,6 +255,14 @@ def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refus
     probing = ["probe", here / "s.orvpe", "-w", here / "pre", "-r", here / "new"]
     assert "unknown occlusion" in refused(*probing, "-p", "random:0.3", "--occlusions", "nope")
     assert "leaves no clip to test" in refused(*probing, "-p", "all")
+    alone = make_store(here / "alone.orvpe", count=1)
+    few = [*LIGHT, "--epochs", "1", "--batch-size", "2", "-r", here / "new"]
+    assert "there is 1 training clip, expected at least 2" in refused("pretrain", alone, *few)
+    (here / "kicks.yaml").write_text("kick: [kick]\n")
+    assert (
+        main(["select", str(here / "s.orvpe"), "-o", str(here / "k.orvpe"), "--classes", str(here / "kicks.yaml")]) == 0
+    )
+    assert "all of one class, expected at least 2" in refused("finetune", here / "k.orvpe", "-p", "random:0.4", *few)
     assert not (here / "new").exists()
 
 
