@@ -359,8 +359,8 @@ def _in_our_words(text: str) -> str:
     found = re.search(
         r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict)'>\. Got value: (.+)""", text
     )
-    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5", of numbers or
-    # nothing: "... Expected a <class 'float'>. Got value: x - Expected a <class 'NoneType'> ... Given value: [1.0, 'x']"
+    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"; of numbers or
+    # nothing: "... Expected a <class 'float'>. Got value: x - Expected ... Given value: [1.0, 'x']"
     union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>"""
     found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
     found = found or re.search(union + ".*?Given value: (.+)", text)

@@ -162,8 +162,8 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
                 one = min(differ)
                 having, lacking = (1, number) if one in a else (number, 1)
                 raise InputError(
-                    f"score files disagree: {what} {one!r} is not in all of them: in file {having}, not in file {lacking}"
-                    f" ({len(differ):,} differ)"
+                    f"score files disagree: {what} {one!r} is not in all of them: in file {having}, not in file "
+                    f"{lacking} ({len(differ):,} differ)"
                 )
         row = {n: i for i, n in enumerate(part.names)}
         column = {c: i for i, c in enumerate(part.classes)}
