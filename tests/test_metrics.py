@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orvpe.errors import InputError
-from orvpe.evaluate import table
+from orvpe.evaluate import per_class_table, table
 from orvpe.metrics import accuracy
 
 
@@ -78,3 +83,15 @@ def test_a_long_occlusion_does_not_move_the_columns() -> None:
         len(names[1]) + 1 + 8
     ] * 3
     assert len({len(line) for line in lines}) == 1
+
+
+def test_a_table_of_classes_with_any_names() -> None:
+    task: Any = SimpleNamespace(classes=["two\nlines", 'a, "b"', "\u00e9/x"])
+    found = {
+        "none": accuracy(np.eye(3)[[0, 1]], np.array([0, 1])),
+        "a+b": accuracy(np.eye(3)[[1, 1]], np.array([0, 1])),
+    }
+    rows = list(csv.DictReader(io.StringIO(per_class_table(task, found), newline="")))
+    assert [list(row.values()) for row in rows] == [
+        ["two\nlines", "1", "100.00", "0.00"], ['a, "b"', "1", "100.00", "100.00"], ["\u00e9/x", "0", "", ""],
+    ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -203,12 +205,12 @@ def table(results: dict[str, Any]) -> str:
 def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
     """CSV: a row a class, its clips, and per cent right under each occlusion."""
     count = next(iter(found.values())).confusion.sum(axis=1)
-    lines = [",".join(["class", "clips", *found])]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["class", "clips", *found])
     for i, c in enumerate(task.classes):
-        values = ["" if count[i] == 0 else f"{a.per_class[i]:.2f}" for a in found.values()]
-        quoted = '"' + c.replace('"', '""') + '"' if "," in c or '"' in c else c
-        lines.append(",".join([quoted, str(count[i]), *values]))
-    return "\n".join(lines) + "\n"
+        rows.writerow([c, count[i], *("" if count[i] == 0 else f"{a.per_class[i]:.2f}" for a in found.values())])
+    return text.getvalue()
 
 
 def check_fits(model: Model, store: Store, weights: str) -> None:
