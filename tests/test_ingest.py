@@ -156,6 +156,12 @@ def test_a_reader_of_ones_own_where_other_processes_do_not_know_it(folder: Path,
         assert ingest([str(folder)], str(tmp_path / "a.orvpe"), format="mine", workers=1).clips == 30
 
 
+def test_a_path_given_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="given twice"):
+        ingest([str(folder), str(folder / ".." / folder.name)], str(tmp_path / "a.orvpe"))
+    assert left(tmp_path) == []
+
+
 def test_parts_of_other_files_or_options_are_not_taken(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
