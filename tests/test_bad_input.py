@@ -243,6 +243,11 @@ def test_run_folders(here: Path, refused: Refused) -> None:
     assert "recipe.json is damaged" in refused(*training(here, "finetune", "fine"))
     (here / "file").write_text("x")
     assert "is a file" in refused(*training(here, run="file"))
+    unset = training(here)
+    unset[unset.index("-r") + 1] = ""  # -r $RUN where RUN is not set; would fill the folder one is in
+    assert "run folder '': expected the name of a folder" in refused(*unset)
+    (here / "empty.yaml").write_text("\n")
+    assert "empty.yaml: empty, expected" in refused(*training(here), "--recipe", here / "empty.yaml")
 
 
 def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refused: Refused) -> None:

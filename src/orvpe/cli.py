@@ -117,7 +117,10 @@ def _recipe_for(command: str, name: str) -> Path:
         InputError: no such recipe, or one for another command.
     """
     path = recipe_path(name)
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        raise InputError(f"recipe {name}: empty, expected 'argument: value' lines")
+    for line in text.splitlines():
         if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
             raise InputError(f"recipe {name} is for 'orvpe {meant}'")
     return path
