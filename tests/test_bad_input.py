@@ -243,6 +243,11 @@ def test_run_folders(here: Path, refused: Refused) -> None:
     assert "recipe.json is damaged" in refused(*training(here, "finetune", "fine"))
     (here / "file").write_text("x")
     assert "is a file" in refused(*training(here, run="file"))
+    unset = training(here)
+    unset[unset.index("-r") + 1] = ""  # -r $RUN where RUN is not set; would fill the folder one is in
+    assert "run folder '': expected the name of a folder" in refused(*unset)
+    (here / "empty.yaml").write_text("\n")
+    assert "empty.yaml: empty, expected" in refused(*training(here), "--recipe", here / "empty.yaml")
 
 
 def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refused: Refused) -> None:
@@ -255,6 +260,14 @@ def test_what_is_wrong_with_a_test_is_told_before_the_training(here: Path, refus
     probing = ["probe", here / "s.orvpe", "-w", here / "pre", "-r", here / "new"]
     assert "unknown occlusion" in refused(*probing, "-p", "random:0.3", "--occlusions", "nope")
     assert "leaves no clip to test" in refused(*probing, "-p", "all")
+    alone = make_store(here / "alone.orvpe", count=1)
+    few = [*LIGHT, "--epochs", "1", "--batch-size", "2", "-r", here / "new"]
+    assert "there is 1 training clip, expected at least 2" in refused("pretrain", alone, *few)
+    (here / "kicks.yaml").write_text("kick: [kick]\n")
+    assert (
+        main(["select", str(here / "s.orvpe"), "-o", str(here / "k.orvpe"), "--classes", str(here / "kicks.yaml")]) == 0
+    )
+    assert "all of one class, expected at least 2" in refused("finetune", here / "k.orvpe", "-p", "random:0.4", *few)
     assert not (here / "new").exists()
 
 

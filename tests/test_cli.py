@@ -249,6 +249,8 @@ def test_half_precision_says_nothing_of_itself() -> None:
             "--image-size is '640by480', expected width and height",
         ),
         (["ingest", "p", "-o", "s", "--up"], "--up needs a value"),
+        (["fuse", "a", "b", "--weights", "1", "nan"], "--weights is 'nan', expected a number\n"),
+        (["select", "s", "-o", "o", "--most", "1.5"], "--most is '1.5', expected a whole number\n"),
     ],
 )
 def test_messages_in_our_words(words: list[str], found: str, capsys: pytest.CaptureFixture[str]) -> None:

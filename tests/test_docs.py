@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_runs import surroundings
 
 from orvpe.batch import collate
 from orvpe.cli import COMMANDS, build_parser, parse, recipe_path
@@ -120,11 +123,31 @@ def test_table_examples_are_read(tmp_path: Path) -> None:
         assert clip.frames == 1 or not clip.visible[0, 1, wrist]
 
 
+def test_extending_from_outside(tmp_path: Path) -> None:
+    """The examples as mine.py, then the script and its commands as the page has them."""
+    script, *examples = blocks(TEXT["docs/extending.md"], "python")
+    (tmp_path / "mine.py").write_text("\n".join(examples), encoding="utf-8")
+    (tmp_path / "mine_cli.py").write_text(script, encoding="utf-8")
+    write_generated(str(tmp_path / "nucla.orvpe"), count=20)
+    (tmp_path / "poses").mkdir()
+    for i in range(130):  # more than one chunk, so that other processes read
+        np.savetxt(tmp_path / "poses" / f"{i}.h36m.txt", np.random.default_rng(i).normal(size=(3, 51)))
+    small = "--epochs 1 --batch-size 5 --view.tau 8 --view.crop resample --view.shortest 0.5 --threads 1 --device cpu"
+    commands = [line for block in blocks(TEXT["docs/extending.md"], "sh") for line in block.splitlines()]
+    assert [c.split()[2] for c in commands] == ["finetune", "evaluate"]
+    commands[0] += f" {small}"
+    for line in (*commands, "python mine_cli.py ingest poses -o poses.orvpe --workers 2"):
+        words = [sys.executable, *shlex.split(line)[1:]]
+        done = subprocess.run(words, cwd=tmp_path, env=surroundings(), capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert "poses.orvpe: 130 clips" in done.stdout
+
+
 def test_examples_of_extending_run(tmp_path: Path) -> None:
     tables = (ENCODERS, FORMATS, PROTOCOLS, PATTERNS)
     before = [dict(table) for table in tables]  # type: ignore[call-overload]
     try:
-        for code in blocks(TEXT["docs/extending.md"], "python"):
+        for code in blocks(TEXT["docs/extending.md"], "python")[1:]:  # the first one is the script that imports them
             assert len(code.splitlines()) <= 30
             exec(compile(code, "docs/extending.md", "exec"), {"__name__": "example"})
         encoder = build_encoder("frames", in_channels=3, layout=unified, feature_dim=8)

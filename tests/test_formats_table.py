@@ -287,3 +287,20 @@ def test_truncated_npz(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("joints.npy", b"\x93NUMPY\x01\x00nonsense")
     fails(path, "not a readable npz", module=arrays)
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ("left_wrist_x,left_wrist_y,left_elbow_x", "left_elbow_x but no left_elbow_y, expected x and y"),
+        ("left_wrist_x,left_wrist_y,left_elbow_y,left_elbow_z", "left_elbow_y but no left_elbow_x"),
+        ("left_wrist_x,left_wrist_y,screen_x", None),  # nobody's joint
+    ],
+)
+def test_half_a_joint_is_not_left_out_silently(columns: str, found: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"frame,{columns}\n0{',1' * len(columns.split(','))}\n")
+    if found is None:
+        assert read_all(file)[0].layout.joints == ("left_wrist",)
+    else:
+        fails(file, found)

@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
+from unittest.mock import patch
 
 import docstring_parser
 import numpy as np
@@ -17,6 +19,7 @@ from small_runs import surroundings
 from orvpe import ingest_chunks
 from orvpe.clip import Clip
 from orvpe.errors import InputError
+from orvpe.formats import FORMATS
 from orvpe.ingest import ingest
 from orvpe.select import select
 from orvpe.skeleton import LAYOUTS, to_unified, unified
@@ -143,6 +146,20 @@ def test_readers_end_with_a_killed_parent(tmp_path: Path) -> None:
     assert parent.stdout.readline() == "ready\n"
     parent.kill()
     assert parent.communicate(timeout=30)[0] == ""
+
+
+def test_a_reader_of_ones_own_where_other_processes_do_not_know_it(folder: Path, tmp_path: Path) -> None:
+    mine = replace(FORMATS["nucla"], name="mine")
+    with patch.dict(FORMATS, mine=mine):
+        with pytest.raises(InputError, match=r"format 'mine' is not known to the processes that read; .* --workers 1"):
+            ingest([str(folder)], str(tmp_path / "a.orvpe"), format="mine", workers=2)
+        assert ingest([str(folder)], str(tmp_path / "a.orvpe"), format="mine", workers=1).clips == 30
+
+
+def test_a_path_given_twice_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="given twice"):
+        ingest([str(folder), str(folder / ".." / folder.name)], str(tmp_path / "a.orvpe"))
+    assert left(tmp_path) == []
 
 
 def test_parts_of_other_files_or_options_are_not_taken(

@@ -24,6 +24,7 @@ from orvpe.evaluate import class_scores, evaluate, report
 from orvpe.features import batches, extract
 from orvpe.finetune import finetune
 from orvpe.fusion import fuse
+from orvpe.index import index
 from orvpe.model import Model, load
 from orvpe.pretrain import Contrast, pretrain
 from orvpe.probe import knn_scores, logistic_probe, probe, ridge_probe, sgd_probe
@@ -387,6 +388,9 @@ def test_weights_of_a_pretraining_that_is_not_finished(
 
     with pytest.raises(Interrupted):
         go_on(stop_after=7)  # steps, of six an epoch
-    assert f"note: weights {run} are of epoch 1 of 2; their pre-training is not finished" in told()
+    note = f"note: weights {run} are of epoch 1 of 2; their pre-training is not finished\n"
+    assert note in told()
+    index(store, str(tmp_path / "index"), weights=run, threads=1)
+    assert capsys.readouterr().err.count(note) == 1
     go_on()
     assert "note" not in told()

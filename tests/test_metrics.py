@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orvpe.errors import InputError
+from orvpe.evaluate import per_class_table, table
 from orvpe.metrics import accuracy
 
 
@@ -66,3 +72,26 @@ def test_equal_scores_are_no_success() -> None:
 def test_bad_input(scores: np.ndarray, target: np.ndarray, found: str) -> None:
     with pytest.raises(InputError, match=found):
         accuracy(scores, target)
+
+
+def test_a_long_occlusion_does_not_move_the_columns() -> None:
+    row = {"top1": 50.0, "top5": 100.0, "mean_class": 50.0, "retained": 100.0}
+    names = ("none", "none/upper/joints:0.3+jitter")
+    results = {"protocol": "all", "test_clips": 2, "metric": "top1", "generated_data": False}
+    lines = table({**results, "occlusions": dict.fromkeys(names, row)}).splitlines()[1:]
+    assert [line.index(word) + len(word) for line, word in zip(lines, ("top-1", "50.0", "50.0"), strict=True)] == [
+        len(names[1]) + 1 + 8
+    ] * 3
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_a_table_of_classes_with_any_names() -> None:
+    task: Any = SimpleNamespace(classes=["two\nlines", 'a, "b"', "\u00e9/x"])
+    found = {
+        "none": accuracy(np.eye(3)[[0, 1]], np.array([0, 1])),
+        "a+b": accuracy(np.eye(3)[[1, 1]], np.array([0, 1])),
+    }
+    rows = list(csv.DictReader(io.StringIO(per_class_table(task, found), newline="")))
+    assert [list(row.values()) for row in rows] == [
+        ["two\nlines", "1", "100.00", "0.00"], ['a, "b"', "1", "100.00", "100.00"], ["\u00e9/x", "0", "", ""],
+    ]  # fmt: skip

@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_runs import ENCODER
+from torch import nn
 
 from orvpe.augment import Augment
 from orvpe.batch import collate
 from orvpe.config import EncoderConfig
+from orvpe.encoders import ENCODERS
 from orvpe.errors import InputError
 from orvpe.generated import generate
 from orvpe.model import Model, load, transfer_encoder
@@ -34,6 +36,28 @@ def model(
         else:
             buffer.fill_(17)
     return made.eval()
+
+
+class Own(nn.Module):
+    """An encoder of somebody's own, who forgot a thing."""
+
+    def __init__(self, *, in_channels: int = 3, layout: Layout = unified, told: bool = True) -> None:
+        super().__init__()
+        if told:
+            self.feature_dim = in_channels * len(layout)
+
+    def forward(self, x: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
+        return x.permute(0, 2, 1, 3).flatten(2)  # (N, T, C V), no mean over time
+
+
+def test_what_an_encoder_of_ones_own_must_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENCODERS, "own", Own)
+    with pytest.raises(InputError, match="encoder 'own': feature_dim is None, expected the width"):
+        Model(EncoderConfig("own", {"told": False}), unified, 3, VIEW)
+    made = Model(EncoderConfig("own"), unified, 3, VIEW)
+    batch = collate(list(generate(2)))
+    with pytest.raises(InputError, match=r"features of shape \(2, 12, 51\), expected \(N, feature_dim\)"):
+        made.features(fixed_view(batch, ViewConfig(tau=12)))
 
 
 @pytest.mark.parametrize("encoder", [ENCODER, EncoderConfig("agcn", {})], ids=["light", "agcn"])

@@ -273,8 +273,10 @@ def test_order_in_the_text_does_not_matter_to_what_reads_coordinates() -> None:
     ("spec", "found"),
     [
         ("uper", "unknown occlusion 'uper'; did you mean 'upper'"),
-        ("upper+", "unknown occlusion ''"),
-        ("none/upper/", "unknown occlusion ''"),
+        ("upper+", r"occlusion 'upper\+': a name is missing"),
+        ("none/upper/", "occlusion 'none/upper/': a name is missing"),
+        ("joints:", "occlusion 'joints:': '' is not a number"),
+        ("upper:", "'upper' takes no value"),
         ("none/uper", "did you mean 'upper'"),
         ("", "unknown occlusion ''"),
         ("upper:0.3", "'upper' takes no value"),

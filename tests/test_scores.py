@@ -140,8 +140,10 @@ def test_bad_weights(weights: list[float], found: str) -> None:
 def test_files_that_do_not_go_together() -> None:
     with pytest.raises(InputError, match="at least 2 score files, got 1"):
         fuse_scores([scores()])
-    with pytest.raises(InputError, match="clip 'clip 6' is not in all"):
+    with pytest.raises(InputError, match=r"clip 'clip 6' is not in all of them: in file 1, not in file 2 \("):
         fuse_scores([scores(), scores(n=6)])
+    with pytest.raises(InputError, match="clip 'clip 6' is not in all of them: in file 3, not in file 1"):
+        fuse_scores([scores(n=6), scores(n=6), scores()])
     with pytest.raises(InputError, match="class 'c3' is not in all"):
         fuse_scores([scores(), scores(k=3)])
 

@@ -117,7 +117,10 @@ def _recipe_for(command: str, name: str) -> Path:
         InputError: no such recipe, or one for another command.
     """
     path = recipe_path(name)
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        raise InputError(f"recipe {name}: empty, expected 'argument: value' lines")
+    for line in text.splitlines():
         if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
             raise InputError(f"recipe {name} is for 'orvpe {meant}'")
     return path
@@ -359,10 +362,11 @@ def _in_our_words(text: str) -> str:
     found = re.search(
         r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict)'>\. Got value: (.+)""", text
     )
-    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"
-    found = found or re.search(
-        r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>.*?Given value: (.+)""", text
-    )
+    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"; of numbers or
+    # nothing: "... Expected a <class 'float'>. Got value: x - Expected ... Given value: [1.0, 'x']"
+    union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>"""
+    found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
+    found = found or re.search(union + ".*?Given value: (.+)", text)
     if found is None:
         return text
     name, kind, value = found.groups()

@@ -34,7 +34,7 @@ from orvpe.formats import FORMATS, choose_reader
 from orvpe.formats.base import Item, NoSkeleton, Options
 from orvpe.formats.source import Source
 from orvpe.lock import alone
-from orvpe.model import WEIGHTS, load, read_card
+from orvpe.model import WEIGHTS, load, note_unfinished, read_card
 from orvpe.progress import Progress
 from orvpe.skeleton import get_layout
 from orvpe.store import is_store
@@ -128,7 +128,7 @@ def embed_many(
     if format is not None and format not in FORMATS:
         raise InputError(unknown("format", format, FORMATS))
     _import_ray()
-    load(weights)  # says now, and once, what every worker would say
+    note_unfinished(load(weights), weights)  # says now, and once, what every worker would say
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size,
         dims=int(read_card(weights)["dims"]), min_confidence=min_confidence, max_people=max_people,

@@ -38,8 +38,11 @@ def steps_per_epoch(clips: int, batch_size: int) -> int:
     """Full batches an epoch; the few clips left over differ from epoch to epoch.
 
     Raises:
-        InputError: a batch larger than the data, or of fewer than two clips (batch-norm has nothing to normalise by).
+        InputError: a batch larger than the data, or data or a batch of fewer than two clips (batch-norm has nothing to
+            normalise by).
     """
+    if clips < 2:
+        raise InputError(f"there is {clips} training clip, expected at least 2")
     if batch_size < 2:
         raise InputError(f"batch_size is {batch_size}, expected at least 2")
     if batch_size > clips:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -186,14 +188,15 @@ def table(results: dict[str, Any]) -> str:
     """The occlusion table as text."""
     name = {"top1": "top-1", "mean_class": "mean per-class"}[results["metric"]]
     note = "  [generated data]" if results["generated_data"] else ""
+    wide = max(16, *(len(o) + 1 for o in results["occlusions"]))  # alternatives have long names
     lines = [
         f"{results['protocol']}: {results['test_clips']} test clips, counts {name}{note}",
-        f"{'occlusion':<16}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
+        f"{'occlusion':<{wide}}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
     ]
     for occlusion, row in results["occlusions"].items():
         retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
-            f"{'clean' if occlusion == 'none' else occlusion:<16}{row['top1']:>8.1f}{row['top5']:>8.1f}"
+            f"{'clean' if occlusion == 'none' else occlusion:<{wide}}{row['top1']:>8.1f}{row['top5']:>8.1f}"
             f"{row['mean_class']:>11.1f}{retained:>10}"
         )
     return "\n".join(lines)
@@ -202,12 +205,12 @@ def table(results: dict[str, Any]) -> str:
 def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
     """CSV: a row a class, its clips, and per cent right under each occlusion."""
     count = next(iter(found.values())).confusion.sum(axis=1)
-    lines = [",".join(["class", "clips", *found])]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["class", "clips", *found])
     for i, c in enumerate(task.classes):
-        values = ["" if count[i] == 0 else f"{a.per_class[i]:.2f}" for a in found.values()]
-        quoted = '"' + c.replace('"', '""') + '"' if "," in c or '"' in c else c
-        lines.append(",".join([quoted, str(count[i]), *values]))
-    return "\n".join(lines) + "\n"
+        rows.writerow([c, count[i], *("" if count[i] == 0 else f"{a.per_class[i]:.2f}" for a in found.values())])
+    return text.getvalue()
 
 
 def check_fits(model: Model, store: Store, weights: str) -> None:

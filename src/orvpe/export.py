@@ -24,7 +24,7 @@ from orvpe.batch import Batch, ResidentStore, hide
 from orvpe.errors import InputError, unknown
 from orvpe.evaluate import check_fits
 from orvpe.features import batches
-from orvpe.model import Model, load, read_card
+from orvpe.model import Model, load, note_unfinished, read_card
 from orvpe.store import Store
 from orvpe.views import fixed_view
 from orvpe.whole import whole_file
@@ -143,6 +143,7 @@ def export(
         if find_spec(package) is None:
             raise InputError(f"export needs the package {package}, which is not installed: pip install 'orvpe[onnx]'")
     model = load(weights)
+    note_unfinished(model, weights)
     typical: list[dict[str, np.ndarray]] = []
     if calibrate is not None:
         store = Store.open(calibrate)

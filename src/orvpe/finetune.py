@@ -120,6 +120,8 @@ def finetune(
     }  # fmt: skip
     task = make_task(opened, protocol)
     trained = few_labels(task, labels, seed)
+    if len(np.unique(task.target[trained])) < 2:  # any classifier would be right always
+        raise InputError("the training clips are all of one class, expected at least 2 classes")
     rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
     steps = steps_per_epoch(len(trained), batch_size)
 

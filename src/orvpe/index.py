@@ -25,7 +25,7 @@ from orvpe.formats import choose_reader
 from orvpe.formats.base import NoSkeleton, Options
 from orvpe.formats.reading import UP
 from orvpe.formats.source import Source
-from orvpe.model import WEIGHTS, Model, load
+from orvpe.model import WEIGHTS, Model, load, note_unfinished
 from orvpe.pretrained import locate
 from orvpe.progress import Progress
 from orvpe.skeleton import get_layout
@@ -183,6 +183,7 @@ def index(
 
 def _described(weights: str, device: Any) -> tuple[Model, dict[str, Any]]:
     model = load(weights, device).for_inference()
+    note_unfinished(model, weights)
     return model, describe(model, weights)
 
 

@@ -235,6 +235,11 @@ def _check(
 ) -> None:
     if not paths:
         raise InputError("paths: nothing to read, expected at least one folder, zip or file")
+    seen: set[Path] = set()
+    for path in paths:  # twice the same clips would be in training and test
+        if Path(path).resolve() in seen:
+            raise InputError(f"{path}: given twice, expected each path once")
+        seen.add(Path(path).resolve())
     if layout not in ("unified", "native"):
         options = ("unified", "native")
         raise InputError(unknown("layout option", layout, options) + " (--joints names the source's layout)")

@@ -58,7 +58,10 @@ class Model(nn.Module):
                 raise InputError(f"encoder.options has {given!r}, which comes from the data; leave it out")
         self.encoder_config, self.layout, self.dims, self.view = encoder, layout, dims, view
         self.encoder = build_encoder(encoder.name, layout=layout, in_channels=dims, **encoder.options)
-        self.feature_dim = int(self.encoder.feature_dim)  # type: ignore[arg-type]
+        width = getattr(self.encoder, "feature_dim", None)
+        if not isinstance(width, int) or width < 1:
+            raise InputError(f"encoder {encoder.name!r}: feature_dim is {width!r}, expected the width of its features")
+        self.feature_dim = width
         self.projection_config, self.classes = projection, classes
         self.card: dict[str, Any] = {}  # what is known of data, recipe and numbers, of a model that was loaded
         self.projection = (

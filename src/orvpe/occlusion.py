@@ -11,6 +11,7 @@ several are joined by ``+``, and of several with ``/`` between them each clip dr
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -172,7 +173,10 @@ def corruption(spec: str) -> Corruption:
     Raises:
         InputError: unknown name (nearest ones suggested), a value that is no number or out of range.
     """
-    alternatives = [_together(one) for one in str(spec).split("/")]
+    spec = str(spec)
+    if spec.strip() and not all(name.strip() for name in re.split("[/+]", spec)):
+        raise InputError(f"occlusion {spec!r}: a name is missing beside a '/' or '+', expected one on either side")
+    alternatives = [_together(one) for one in spec.split("/")]
     return alternatives[0] if len(alternatives) == 1 else partial(_one_of, alternatives)
 
 
@@ -206,18 +210,18 @@ def _turn(spec: str) -> int:
 
 
 def _one(spec: str) -> Corruption:
-    name, _, text = spec.partition(":")
+    name, colon, text = spec.partition(":")
     if name != "none" and name not in PARTS and name not in PATTERNS:
         raise InputError(unknown("occlusion", name, ("none", *PARTS, *PATTERNS)))
     if name == "none" or name in PARTS:
-        if text:
+        if colon:
             raise InputError(f"occlusion {spec!r}: {name!r} takes no value")
         if name == "none":
             return lambda batch, draws: batch
         return lambda batch, draws: keep(batch, part_mask((name,), batch.layout, batch.joints.device)[0])
     function, default, most = PATTERNS[name]
     try:
-        value = float(text) if text else default
+        value = float(text) if colon else default
     except ValueError:
         raise InputError(f"occlusion {spec!r}: {text!r} is not a number") from None
     if not 0 <= value <= most:

@@ -21,7 +21,7 @@ from orvpe.errors import InputError
 from orvpe.evaluate import check_fits, tell_trained_on
 from orvpe.features import batches, extract
 from orvpe.metrics import accuracy
-from orvpe.model import Model, load
+from orvpe.model import Model, load, note_unfinished
 from orvpe.occlusion import SUBGRAPHS, corruption
 from orvpe.progress import Progress
 from orvpe.run import check_folder, environment
@@ -143,6 +143,7 @@ def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tu
     """
     model = load(path, device)
     check_fits(model, store, path)
+    note_unfinished(model, path)
     task = make_task(store, protocol, model.classes)
     if not len(task.test):
         raise InputError(f"protocol {protocol!r} leaves no clip to test")

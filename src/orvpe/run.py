@@ -33,8 +33,10 @@ def check_folder(path: str | Path, what: str = "--out") -> None:
     """Before any work: whether ``path`` can be the folder that the work will write.
 
     Raises:
-        InputError: it, or a folder on the way to it, is a file.
+        InputError: it, or a folder on the way to it, is a file, or it has no name.
     """
+    if path == "":  # Path takes it for the folder one is in
+        raise InputError(f"{what} {path!r}: expected the name of a folder")
     for part in (Path(path), *Path(path).parents):
         if part.exists():
             if not part.is_dir():

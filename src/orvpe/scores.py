@@ -155,11 +155,16 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
         raise InputError(f"weights are {weights}, expected {len(parts)} numbers of at least 0 that are not all 0")
     first = parts[0]
     total = np.zeros_like(first.scores)
-    for part, weight in zip(parts, weights, strict=True):
+    for number, (part, weight) in enumerate(zip(parts, weights, strict=True), start=1):
         for what, a, b in (("clip", first.names, part.names), ("class", first.classes, part.classes)):
             differ = set(a.tolist()) ^ set(b.tolist())
             if differ:
-                raise InputError(f"score files disagree: {what} {sorted(differ)[0]!r} is not in all of them")
+                one = min(differ)
+                having, lacking = (1, number) if one in a else (number, 1)
+                raise InputError(
+                    f"score files disagree: {what} {one!r} is not in all of them: in file {having}, not in file "
+                    f"{lacking} ({len(differ):,} differ)"
+                )
         row = {n: i for i, n in enumerate(part.names)}
         column = {c: i for i, c in enumerate(part.classes)}
         order = probabilities(part.scores)[[row[n] for n in first.names]][:, [column[c] for c in first.classes]]

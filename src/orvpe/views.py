@@ -169,7 +169,13 @@ def _present(visible: Tensor) -> Tensor:
 
 
 def pool_people(features: Tensor, view: View) -> Tensor:
-    """(P, D) features of people -> (N, D) mean over the people of each clip."""
+    """(P, D) features of people -> (N, D) mean over the people of each clip.
+
+    Raises:
+        InputError: features of another shape, of an encoder of somebody's own.
+    """
+    if features.ndim != 2:
+        raise InputError(f"the encoder gives features of shape {tuple(features.shape)}, expected (N, feature_dim)")
     if view.present is not None:
         present = view.present.view(view.clips, -1, 1)  # (N, M, 1)
         total = torch.where(present, features.unflatten(0, (view.clips, -1)), 0.0).sum(dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ def beside(target: Path) -> Path:
 def whole_file(target: Path) -> Iterator[Path]:
     """Where to write what shall be at ``target``: it goes there at the end of the block, and by an error it is gone.
 
+    What the system says of the temporary file, or of a full disk without a name, it says of ``target``.
+
     >>> with whole_file(Path("table.csv")) as temporary:  # doctest: +SKIP
     ...     temporary.write_text("a,b")
     """
@@ -24,6 +27,11 @@ def whole_file(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        nameless = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno is None or not (nameless or str(temporary) in str(error)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

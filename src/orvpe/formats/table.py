@@ -170,6 +170,12 @@ def _wide(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
     columns = set(table.column_names)
     names = _wide_joints(table.column_names)
     layout, index = named_layout(names, wanted, where)
+    for column in table.column_names:  # of a joint whose other column is misspelt, say
+        name, axis = column[:-2], column[-2:]
+        ours = name in _OUR_JOINTS or (wanted is not None and name in wanted.joints)
+        if axis in ("_x", "_y", "_z") and name not in names and ours:
+            lacking = next(a for a in ("_x", "_y") if name + a not in columns)
+            raise InputError(f"{where}: {column} but no {name}{lacking}, expected x and y of each joint")
     with_z = [n for n in names if f"{n}_z" in columns]
     if with_z and len(with_z) < len(names):
         without = next(n for n in names if n not in with_z)

@@ -20,7 +20,7 @@ from orvpe.embed import embed_batch, fit_clip
 from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
 from orvpe.generated import ACTIONS, generate
-from orvpe.model import Model, load
+from orvpe.model import Model, load, note_unfinished
 from orvpe.skeleton import unified
 from orvpe.store import Store, write_store
 from orvpe.views import input_dims
@@ -195,6 +195,7 @@ def open_answers(weights: str, store: str | None, samples: str | None = None) ->
         InputError: a model or store that cannot be read, or that do not fit.
     """
     model = load(weights).for_inference()
+    note_unfinished(model, weights)
     answers = Answers(model, Path(weights).name)
     if model.head is not None and model.classes:
         answers = Answers(model, answers.name, head=(model.head, list(model.classes)))
