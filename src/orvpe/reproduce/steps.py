@@ -20,8 +20,6 @@ SETS = ("paper", "paper-light", "strong")
 PRETRAIN = {
     ("paper", 3): "paper-pretrain-corpora-3d",
     ("paper", 2): "paper-pretrain-corpora-2d",
-    ("paper-light", 3): "paper-pretrain-corpora-3d",
-    ("paper-light", 2): "paper-pretrain-corpora-2d",
     ("strong", 3): "quick-pretrain-kinder",
     ("strong", 2): "strong-pretrain-2d",
 }
@@ -132,6 +130,7 @@ class Plan:
             raise InputError(f"share is {share}, expected above 0, at most 1")
         self.recipes, self.share, self.from_shipped = recipes, share, from_shipped
         self.ours = recipes == "strong"
+        self._whose = "strong" if self.ours else "paper"  # the shipped recipes
         self.light = recipes == "paper-light"
         self.steps: dict[str, Step] = {}
 
@@ -186,7 +185,7 @@ class Plan:
 
     def _recipe(self, job: str, data: str) -> tuple[str, ...]:
         """The recipe of a job, with what this set replaces in it."""
-        name = self._shipped_recipe(data) if job == "finetune" else PRETRAIN[self.recipes, DIMS[data]]
+        name = self._shipped_recipe(data) if job == "finetune" else PRETRAIN[self._whose, DIMS[data]]
         words = self._scaled(name)
         if self.light and job == "pretrain":
             words += ["--contrast.negatives", "null"]  # Kinder-Gator has fewer recordings than the paper's K
@@ -206,7 +205,7 @@ class Plan:
         return words
 
     def _shipped_recipe(self, data: str) -> str:
-        return f"{'strong' if self.ours else 'paper'}-finetune-{data}"
+        return f"{self._whose}-finetune-{data}"
 
     def pretrained(self, data: str, stream: str = "joint", occlusion: str | None = None) -> str:
         """Pre-training for a data set's dimensions, without labels; seed 0.  Or the name of shipped weights.
