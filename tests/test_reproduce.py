@@ -136,7 +136,9 @@ def test_the_rows_of_all_corpora() -> None:
 
 def test_what_decides_a_result() -> None:
     words = shlex.split("finetune a -r b --threads 1 --device=cpu --restart --seed 3 --precision 32")
-    assert _deciding(words) == ["finetune", "a", "-r", "b", "--seed", "3"]
+    assert _deciding(words) == [["finetune", "a"], ["--seed", "3"], ["-r", "b"]]
+    assert _deciding(words) == _deciding(shlex.split("finetune a --seed 3 -r b"))
+    assert _deciding(words) != _deciding(shlex.split("finetune a --seed 4 -r b"))
 
 
 def finished(folder: Path, command: str, top1: float) -> None:

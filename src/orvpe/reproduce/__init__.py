@@ -77,9 +77,10 @@ def reproduce(
     check_folder(work, "--work")
     check_folder(out)
     steps = plan.in_order(list(dict.fromkeys(wanted)))
+    source = data or os.environ.get("ORVPE_DATA") or None
     if dry_run:
         for step in steps:
-            print(("done   " if step.done(folder) else "to run ") + step.command())
+            print(("done   " if step.done(folder) else "to run ") + _told(step, source))
         return
     if report and not any((folder / step.folder).exists() for step in steps if step.job != "ingest"):
         # or a mistyped folder would fill finished tables with "not run"
@@ -89,7 +90,6 @@ def reproduce(
             from orvpe.device import pick_device
 
             pick_device(device, threads)
-        source = data or os.environ.get("ORVPE_DATA") or None
         folder.mkdir(parents=True, exist_ok=True)
         how = [*(["--device", device] if device != "auto" else []), *(["--threads", str(threads)] if threads else [])]
         _run_all(steps, folder, source, how, lambda: _write(chosen, plan, folder, Path(out)))
@@ -112,9 +112,13 @@ def _run_all(steps: list[Step], work: Path, data: str | None, how: list[str], af
     print(f"{len(steps) - len(left)} of {len(steps)} steps are done", flush=True)
     began = time.perf_counter()
     for i, step in enumerate(left):
-        print(f"[{i + 1}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {step.command()}", flush=True)
+        print(f"[{i + 1}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {_told(step, data)}", flush=True)
         _run(step, work, data, how)
         after()  # so that the table shows what there is, whenever this is stopped
+
+
+def _told(step: Step, data: str | None) -> str:
+    return step.command().replace("{data}", data or "$ORVPE_DATA")
 
 
 def _words(step: Step, data: str | None, how: list[str]) -> list[str]:

@@ -98,19 +98,16 @@ def read_json(path: Path, part: str | None = None) -> dict[str, Any]:
 _HOW = ("--threads", "--device", "--precision", "--save-every", "--save_every", "--compile", "--restart")
 
 
-def _deciding(words: list[str]) -> list[str]:
-    """The words of a command without those that do not decide its result."""
-    kept: list[str] = []
-    skip = False
-    for i, word in enumerate(words):
-        if skip:
-            skip = False
-        elif word.split("=")[0] in _HOW:
-            follows = words[i + 1] if i + 1 < len(words) else "-"
-            skip = "=" not in word and not follows.startswith("-")
+def _deciding(words: list[str]) -> list[list[str]]:
+    """A command without what does not decide its result: how it runs, and the order of its options."""
+    options: list[list[str]] = [[]]  # first the words before any option, then each option with its values
+    for word in words:
+        if word.startswith("-"):
+            options.append([word])
         else:
-            kept.append(word)
-    return kept
+            options[-1].append(word)
+    kept = [option for option in options[1:] if option[0].split("=")[0] not in _HOW]
+    return [options[0], *sorted(kept, key=lambda option: option[0])]
 
 
 class Plan:
