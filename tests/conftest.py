@@ -12,6 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     import httpx
+    from refusals import Refused
 
     from orvpe.web.answers import Answers
 
@@ -58,3 +59,27 @@ def client(address: str) -> Iterator[httpx.Client]:
 
     with httpx.Client(base_url=address, timeout=120) as client:
         yield client
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Runs words that must be refused; returns the one line."""
+    from refusals import must_be_refused
+
+    return lambda *words: must_be_refused(words, tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, a pre-trained and a fine-tuned model; tests take ``here``."""
+    from refusals import make_runs
+
+    return make_runs(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """A copy of ``made`` that a test may spoil."""
+    from refusals import copied
+
+    return copied(made, tmp_path)

@@ -41,13 +41,17 @@ def model(
 class Own(nn.Module):
     """An encoder of somebody's own, who forgot a thing."""
 
-    def __init__(self, *, in_channels: int = 3, layout: Layout = unified, told: bool = True) -> None:
+    def __init__(
+        self, *, in_channels: int = 3, layout: Layout = unified, told: bool = True, mean: bool = False, spare: int = 0
+    ) -> None:
         super().__init__()
+        self.mean = mean
         if told:
-            self.feature_dim = in_channels * len(layout)
+            self.feature_dim = in_channels * len(layout) + spare
 
     def forward(self, x: torch.Tensor, visible: torch.Tensor | None = None) -> torch.Tensor:
-        return x.permute(0, 2, 1, 3).flatten(2)  # (N, T, C V), no mean over time
+        frames = x.permute(0, 2, 1, 3).flatten(2)  # (N, T, C V)
+        return frames.mean(dim=1) if self.mean else frames
 
 
 def test_what_an_encoder_of_ones_own_must_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +61,9 @@ def test_what_an_encoder_of_ones_own_must_have(monkeypatch: pytest.MonkeyPatch) 
     made = Model(EncoderConfig("own"), unified, 3, VIEW)
     batch = collate(list(generate(2)))
     with pytest.raises(InputError, match=r"features of shape \(2, 12, 51\), expected \(N, feature_dim\)"):
+        made.features(fixed_view(batch, ViewConfig(tau=12)))
+    made = Model(EncoderConfig("own", {"mean": True, "spare": 1}), unified, 3, VIEW)
+    with pytest.raises(InputError, match="encoder 'own' gives features of width 51, expected its feature_dim, 52"):
         made.features(fixed_view(batch, ViewConfig(tau=12)))
 
 

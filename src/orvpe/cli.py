@@ -110,11 +110,11 @@ def recipe_path(name: str) -> Path:
     return path
 
 
-def _recipe_for(command: str, name: str) -> Path:
+def _recipe_for(command: str, name: str, hints: dict[str, Any]) -> Path:
     """The recipe's file, which says in a comment what command it is for.
 
     Raises:
-        InputError: no such recipe, or one for another command.
+        InputError: no such recipe, one for another command, or a name in it that is no argument.
     """
     path = recipe_path(name)
     text = path.read_text(encoding="utf-8", errors="replace")
@@ -123,7 +123,31 @@ def _recipe_for(command: str, name: str) -> Path:
     for line in text.splitlines():
         if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
             raise InputError(f"recipe {name} is for 'orvpe {meant}'")
+    for given in _names_in(name, text, hints):
+        if given not in hints:
+            raise InputError(unknown("argument", given, hints, f"recipe {name}"))
     return path
+
+
+def _names_in(recipe: str, text: str, hints: dict[str, Any]) -> list[str]:
+    """The arguments a recipe fills in, those of a dataclass as ``view.tau``."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {recipe}: not YAML ({_one_line(str(error))})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"recipe {recipe}: expected 'argument: value' lines")
+    names: list[str] = []
+    todo = [(str(name), value) for name, value in found.items()]
+    while todo:
+        name, value = todo.pop(0)
+        if isinstance(value, dict) and is_dataclass(hints.get(name)):
+            todo += [(f"{name}.{inner}", below) for inner, below in value.items()]
+        else:
+            names.append(name)
+    return names
 
 
 def usage() -> str:
@@ -219,7 +243,7 @@ def canonical(command: str, argv: list[str]) -> list[str]:
         if not values:
             raise InputError(f"{flag} needs a value")
         if name == "recipe":
-            filled_in.append(f"--recipe={_recipe_for(command, values[0])}")
+            filled_in.append(f"--recipe={_recipe_for(command, values[0], hints)}")
         else:
             out.append(f"--{name}={_joined(values, hint)}")
     return filled_in + out + [f"--{p}={_joined(v, hints[p])}" for p, v in given.items()]

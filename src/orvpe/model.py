@@ -71,8 +71,16 @@ class Model(nn.Module):
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
-        """(N, 256) features of clips, the mean over their people."""
-        return pool_people(self.encoder(view.joints, view.visible), view)
+        """(N, feature_dim) features of clips, the mean over their people.
+
+        Raises:
+            InputError: an encoder of one's own gives something else.
+        """
+        pooled = pool_people(self.encoder(view.joints, view.visible), view)
+        if pooled.shape[1] != self.feature_dim:
+            given = f"encoder {self.encoder_config.name!r} gives features of width {pooled.shape[1]}"
+            raise InputError(f"{given}, expected its feature_dim, {self.feature_dim}")
+        return pooled
 
     def forward(self, view: View) -> Tensor:
         """(N, classes) scores.
