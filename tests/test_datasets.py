@@ -51,8 +51,9 @@ def test_every_protocol_is_whole() -> None:
         assert get_protocol(name) is protocol
     sizes = {name: len(p.classes or ()) for name, p in PROTOCOLS.items()}
     assert sizes == {
-        "nucla-cv": 10, "penn-official": 15, "smarthome-cs": 31, "smarthome-cv1": 19, "smarthome-cv2": 19,
-        "ntu60-xsub": 60, "ntu60-xview": 60, "ntu120-xsub": 120, "ntu120-xset": 120,
+        "nucla-cv": 10, "nucla-cv-unseen": 10, "penn-official": 15,
+        "smarthome-cs": 31, "smarthome-cv1": 19, "smarthome-cv2": 19, "ntu60-xsub": 60, "ntu60-xview": 60,
+        "ntu120-xsub": 120, "ntu120-xset": 120,
     }  # fmt: skip
     assert {n for n, p in PROTOCOLS.items() if p.metric == "mean_class"} == {n for n in sizes if "smarthome" in n}
 
@@ -64,6 +65,8 @@ def test_nucla_counts(data_dir: Path) -> None:
     parts = Counter(PROTOCOLS["nucla-cv"].split(info(*rows)).tolist())
     assert parts == {"train": 1020, "test": 464}
     assert {r[1] for r in rows} == set(PROTOCOLS["nucla-cv"].classes or ())
+    unseen = Counter(PROTOCOLS["nucla-cv-unseen"].split(info(*rows)).tolist())
+    assert unseen == {"train": 1020, "test": 369, "": 95}
 
 
 def test_penn_by_its_files(data_dir: Path) -> None:

@@ -21,10 +21,13 @@ from test_formats_packed import write as write_packed
 
 from orvpe.cli import main, parse
 from orvpe.errors import InputError
+from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped
-from orvpe.reproduce.report import write
+from orvpe.reproduce.report import copied, write
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
+from orvpe.scores import Scores
+from orvpe.store import write_store
 
 
 @pytest.mark.parametrize(("recipes", "from_shipped"), [(s, False) for s in SETS] + [("strong", True)])
@@ -156,10 +159,31 @@ def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
     for run, top1 in zip(runs, (80.0, 81.0, 85.0), strict=True):
         finished(tmp_path / run, plan.steps[run].command(), top1)
     table = Table("T", [Row("ours", "78.2", runs), Row("another", "", [other])], ("upper", "lower"))
-    text = write(table, plan, tmp_path, tmp_path / "out", "t").read_text()
+    text = write(table, plan, tmp_path, tmp_path / "out", "t", set()).read_text()
     assert "| ours | 78.2 | 82.0 (80.0 to 85.0) | 41.0 (40.0 to 42.5) | 3 | `orvpe finetune nucla.orvpe" in text
     assert "| another | - | not run | not run | - |" in text
     assert "lower" not in text
+    assert "copies" not in text
+
+
+def test_the_table_tells_what_is_right_without_copies(tmp_path: Path) -> None:
+    copy = generated_clip(0, seed=5).with_(label="a01", name="first", camera="v01")
+    clips = [copy, copy.with_(name="copy", camera="v03")]
+    clips += [c.with_(label="a02", name=f"c{i}", camera=f"v0{i + 1}") for i, c in enumerate(generate(3, seed=6))]
+    write_store(tmp_path / "nucla.orvpe", clips)
+    copies = copied(tmp_path, "nucla")
+    assert copies == {"copy"}
+    assert copied(tmp_path, "penn") == set()
+    plan = Plan()
+    run = plan.finetuned("nucla", 0)
+    finished(tmp_path / run, plan.steps[run].command(), 50.0)
+    scores = np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32)  # the copy is wrong, the other one right
+    names, classes = np.array(["copy", "c2"]), np.array(["a01", "a02"])
+    Scores(names, classes, scores, classes).save(tmp_path / run / "scores.npz")
+    text = write(Table("T", [Row("ours", "", [run])]), plan, tmp_path, tmp_path / "out", "t", copies).read_text()
+    assert "1 test clips are training clips under another name" in text
+    assert "|  | paper | ours | without copies | seeds |" in text
+    assert "| ours | - | 50.0 | 100.0 | 1 |" in text
 
 
 def test_a_folder_of_another_command_is_not_taken_for_done(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from orvpe.batch import ResidentStore
+from orvpe.copies import example, original
 from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.features import extract
@@ -148,14 +149,22 @@ def report(
 ) -> dict[str, Any]:
     """Evaluate, print the table, and write it into ``out``: results.json, scores.npz, per_class.csv, confusion.png.
 
-    The first occlusion, normally "none", is the one that shares retained and score files refer to.
+    The first occlusion, normally "none", is the one that shares retained and score files refer to.  Where test clips
+    are copies of training clips, what is right of the others is told too.
     """
     check_occlusions(occlusions)
     if not len(task.test):
         raise InputError(f"protocol {task.protocol!r} leaves no clip to test")
     first = scorer(occlusions[0])
     truth = task.target[task.test]
-    found = {o: accuracy(first if o == occlusions[0] else scorer(o), truth) for o in occlusions}
+    same = original(store, task.train, task.test)
+    new = same < 0
+    found, without_copies = {}, {}
+    for occlusion in occlusions:
+        scores = first if occlusion == occlusions[0] else scorer(occlusion)
+        found[occlusion] = accuracy(scores, truth)
+        if new.any() and not new.all():
+            without_copies[occlusion] = accuracy(scores[new], truth[new]).of(task.metric)
     clean = found[occlusions[0]]
     results: dict[str, Any] = {
         "protocol": task.protocol, "metric": task.metric, "test_clips": len(task.test),
@@ -169,6 +178,9 @@ def report(
             task.classes, clean.per_class.tolist(), clean.confusion.sum(axis=1), strict=True)},
         **more, "environment": environment(),
     }  # fmt: skip
+    if not new.all():
+        results["copies"] = {"clips": int((~new).sum()), "example": example(store, task.test, same),
+                             "without": without_copies}  # fmt: skip
     print(table(results))
     if out is not None:
         folder = Path(out)
@@ -193,11 +205,20 @@ def table(results: dict[str, Any]) -> str:
         f"{results['protocol']}: {results['test_clips']} test clips, counts {name}{note}",
         f"{'occlusion':<{wide}}{'top-1':>8}{'top-5':>8}{'per-class':>11}{'retained':>10}",
     ]
+    copies = results.get("copies", {"without": {}})
+    if copies["without"]:
+        lines[-1] += f"{'no copies':>11}"
     for occlusion, row in results["occlusions"].items():
         retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
             f"{'clean' if occlusion == 'none' else occlusion:<{wide}}{row['top1']:>8.1f}{row['top5']:>8.1f}"
             f"{row['mean_class']:>11.1f}{retained:>10}"
+            + (f"{copies['without'][occlusion]:>11.1f}" if copies["without"] else "")
+        )
+    if copies.get("clips"):
+        lines.append(
+            f"{copies['clips']} of the {results['test_clips']} test clips are training clips under another name "
+            f"({copies['example']})" + (f"; 'no copies' is {name} of the others" if copies["without"] else "")
         )
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from orvpe.clip import Clip
+from orvpe.copies import example, original
 from orvpe.errors import InputError
 from orvpe.figures import draw_skeletons, save_figure
 from orvpe.formats import choose_reader
@@ -211,6 +212,11 @@ def _inspect_store(store: Store) -> tuple[Inspection, list[Clip]]:
             f"checksums of all {count:,} clips agree",
         ],
     )
+    same = original(store, np.arange(count), np.arange(count))
+    if (same >= 0).any():
+        found.notes.append(
+            f"{(same >= 0).sum():,} clips hold the same poses as another ({example(store, np.arange(count), same)})"
+        )
     for source in store.meta.get("sources", []):
         found.notes.append(f"from {source['path']} ({source['format']}, {source['items']:,} items)")
     skipped = store.meta.get("skipped", {})

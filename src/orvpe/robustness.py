@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orvpe.batch import ResidentStore
+from orvpe.copies import example, original
 from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.evaluate import check_fits, tell_trained_on
@@ -98,6 +99,8 @@ def robustness(
     # all of them before the first is tested, which may take an hour
     models = [_fitting(path, opened, protocol, where) for path in weights]
     data = ResidentStore(opened, where)
+    _, task = models[0]
+    same = original(opened, task.train, task.test)
     clips = sum(len(task.test) for _, task in models)
     with Progress("robustness", (1 + len(occlusions)) * clips, "clips") as progress:
         for label, path, (model, task) in zip(labels, weights, models, strict=True):
@@ -123,6 +126,8 @@ def robustness(
         "protocol": protocol, "test_clips": len(task.test), "seed": seed, "models": found,
         "environment": environment(),
     }  # fmt: skip
+    if (same >= 0).any():
+        results["copies"] = {"clips": int((same >= 0).sum()), "example": example(opened, task.test, same)}
     folder = Path(out)
     text = markdown(results)
     write_atomic(folder / "robustness.md", text)
@@ -223,6 +228,8 @@ def markdown(results: dict[str, Any]) -> str:
         ]
         if groups:
             lines += ["", f"{name}, top-1 by the share of joints really visible: {'; '.join(groups)}."]
+    if copies := results.get("copies"):
+        lines += ["", f"{copies['clips']} test clips are training clips under another name ({copies['example']})."]
     if results["test_clips"] < _FEW:
         lines.append("")
         lines.append(f"Only {results['test_clips']} clips: recall among so few says little.")

@@ -13,7 +13,7 @@ __all__ = ["PROTOCOLS", "Info", "Protocol", "get_protocol"]
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
-        nucla.CV, penn.OFFICIAL, smarthome.CS, smarthome.CV1, smarthome.CV2,
+        nucla.CV, nucla.CV_UNSEEN, penn.OFFICIAL, smarthome.CS, smarthome.CV1, smarthome.CV2,
         ntu.XSUB60, ntu.XVIEW60, ntu.XSUB120, ntu.XSET120,
     )
 }  # fmt: skip

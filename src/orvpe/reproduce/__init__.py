@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from orvpe.errors import InputError, Interrupted, unknown
-from orvpe.reproduce.report import write
+from orvpe.reproduce.report import copied, write
 from orvpe.reproduce.steps import FILES, Plan, Step
 from orvpe.reproduce.tables import TABLES, Table
 from orvpe.run import check_folder
@@ -98,8 +98,9 @@ def reproduce(
 
 
 def _write(chosen: dict[str, dict[str, Table]], plan: Plan, work: Path, out: Path) -> list[Path]:
+    copies = {d: copied(work, d) for tables in chosen.values() for d in tables}
     return [
-        write(one, plan, work, out, f"{plan.recipes}-{name}-{d}")
+        write(one, plan, work, out, f"{plan.recipes}-{name}-{d}", copies[d])
         for name, tables in chosen.items()
         for d, one in tables.items()
     ]

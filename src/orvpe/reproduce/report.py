@@ -4,33 +4,68 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orvpe.charts import curve_chart
-from orvpe.reproduce.steps import Plan, read_json
+from orvpe.reproduce.steps import PROTOCOL, Plan, read_json
 from orvpe.reproduce.tables import Table
 from orvpe.whole import write_atomic
 
 NOT_RUN = "not run"
 
 
-def write(table: Table, plan: Plan, work: Path, out: Path, name: str) -> Path:
-    """Write ``name``.md, and the pictures it shows, into the folder ``out``, from what is done."""
+def copied(work: Path, data: str) -> set[str]:
+    """Names of a data set's test clips that are training clips under another name; none without its store."""
+    path = work / f"{data}.orvpe"
+    if not path.is_file():
+        return set()
+    from orvpe.copies import original
+    from orvpe.store import Store
+    from orvpe.task import make_task
+
+    store = Store.open(path)
+    task = make_task(store, PROTOCOL[data])
+    return set(store.names[task.test[original(store, task.train, task.test) >= 0]].tolist())
+
+
+def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: set[str]) -> Path:
+    """Write ``name``.md, and the pictures it shows, into the folder ``out``, from what is done.
+
+    Args:
+        table: what it shows.
+        plan: its steps.
+        work: folder of all runs.
+        out: folder for the table.
+        name: of its file.
+        copies: test clips that are copies of training clips; what is right of the others gets a column.
+    """
     out.mkdir(parents=True, exist_ok=True)
     shown = [
         o for o in table.occlusions if any(_number(work, run, o) is not None for r in table.rows for run in r.runs)
     ]
-    head = ["", "paper", "ours", *shown, "seeds", "command of the first seed", "commit", "device"]
-    lines = [f"# {table.title}", "", _note(plan), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    new = ["without copies"] if copies else []
+    head = ["", "paper", "ours", *new, *shown, "seeds", "command of the first seed", "commit", "device"]
+    about = (
+        f" {len(copies)} test clips are training clips under another name; without copies: top-1 of the others."
+        if copies
+        else ""
+    )
+    lines = [f"# {table.title}", "", _note(plan) + about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in table.rows:
         found = [run for run in row.runs if _number(work, run, "none") is not None]
-        cells = [row.name, row.paper or "-"]
-        for occlusion in ("none", *shown):
-            values = [v for run in found if (v := _number(work, run, occlusion)) is not None]
-            cells.append(_spread(values))
+        cells = [
+            row.name,
+            row.paper or "-",
+            _spread([v for run in found if (v := _number(work, run, "none")) is not None]),
+        ]
+        if copies:
+            cells.append(_spread([v for run in found if (v := _top1(work / run, copies)) is not None]))
+        for occlusion in shown:
+            cells.append(_spread([v for run in found if (v := _number(work, run, occlusion)) is not None]))
         step = plan.steps[row.runs[0]]
         where = _environment(work, found[0]) if found else {}
         device = where.get("gpu") or (f"CPU, {where['threads']} threads" if where.get("threads") else "-")
@@ -81,19 +116,27 @@ def _number(work: Path, run: str, occlusion: str) -> float | None:
     """Top-1 of a run's results, or of a fused score file; None where it is not done."""
     path = work / run
     if run.endswith(".npz"):
-        if occlusion != "none" or not path.exists():
-            return None
-        from orvpe.metrics import accuracy
-        from orvpe.scores import load_scores
-
-        scores = load_scores(path)
-        place = {c: i for i, c in enumerate(scores.classes.tolist())}
-        return accuracy(scores.scores, np.array([place[label] for label in scores.labels.tolist()])).top1
+        return _top1(path) if occlusion == "none" else None
     results = path / "results.json"
     if not results.exists():
         return None
     found = read_json(results, "occlusions").get(occlusion)
     return None if found is None else float(found["top1"])
+
+
+def _top1(run: Path, without: Collection[str] = ()) -> float | None:
+    """Top-1 of a run's stored scores, or of a score file, of the clips that are not in ``without``."""
+    path = run if run.suffix == ".npz" else run / "scores.npz"
+    if not path.exists():
+        return None
+    from orvpe.metrics import accuracy
+    from orvpe.scores import load_scores
+
+    scores = load_scores(path)
+    place = {c: i for i, c in enumerate(scores.classes.tolist())}
+    kept = np.array([name not in without for name in scores.names.tolist()])
+    truth = np.array([place[label] for label in scores.labels.tolist()])
+    return accuracy(scores.scores[kept], truth[kept]).top1 if kept.any() else None
 
 
 def _environment(work: Path, run: str) -> dict[str, Any]:

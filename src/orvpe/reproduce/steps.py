@@ -16,6 +16,7 @@ from orvpe.pretrained import shipped
 CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
 DIMS = {"nucla": 3, "penn": 2}
+PROTOCOL = {"nucla": "nucla-cv", "penn": "penn-official"}
 SETS = ("paper", "paper-light", "strong")
 PRETRAIN = {
     ("paper", 3): "paper-pretrain-corpora-3d",
@@ -316,8 +317,7 @@ class Plan:
         store = self.store(data)
         name = f"{self.recipes}/{data}-probe-{what}-{seed}"
         recipe = "quick-probe" if self.ours else f"paper-probe-{data}"
-        protocol = {"nucla": "nucla-cv", "penn": "penn-official"}[data]
-        words = ["probe", store, "-r", name, "--recipe", recipe, *self._variant(), "-p", protocol]
+        words = ["probe", store, "-r", name, "--recipe", recipe, *self._variant(), "-p", PROTOCOL[data]]
         if start:
             words += ["-w", start]
         elif DIMS[data] == 2 and self.ours:
@@ -335,8 +335,7 @@ class Plan:
         """The occlusion curve of finished runs by name."""
         store = self.store(data)
         name = f"{self.recipes}/{data}-robustness-{seed}"
-        protocol = {"nucla": "nucla-cv", "penn": "penn-official"}[data]
-        words = ["robustness", store, "-w", *runs.values(), "-p", protocol, "-o", name]
+        words = ["robustness", store, "-w", *runs.values(), "-p", PROTOCOL[data], "-o", name]
         words += ["--names", *(n.replace(" ", "_") for n in runs), "--seed", str(seed)]
         return self._add(name, *words, needs=(store, *runs.values()))
 
