@@ -132,9 +132,23 @@ def test_the_rows_of_all_corpora() -> None:
     assert [s.job for s in plan.in_order([step.folder])] == ["ingest", "pretrain"]
     assert Plan("strong", from_shipped=True).widest("nucla") in shipped()
     assert [Plan("strong").widest("penn"), Plan("paper").widest("nucla")] == [None, None]
-    for name, rows in (("table-1", 2), ("few-labels", 5)):
+    for name, rows in (("table-1", 3), ("few-labels", 5)):  # and a row of several occlusions in turn
         with_them, without = (len(TABLES[name](Plan(which), "nucla", [0]).rows) for which in ("strong", "paper"))
         assert with_them == without + rows
+
+
+def test_the_rows_of_several_occlusions_in_turn() -> None:
+    plan = Plan("strong", from_shipped=True)
+    assert [plan.robust("nucla"), plan.robust("penn"), Plan("paper").robust("nucla")] == [True, False, False]
+    made = plan.in_order(TABLES["table-2"](plan, "nucla", [0]).wanted())
+    commands = [s.command() for s in made if "robust" in s.folder]
+    tuned = "orvpe finetune nucla.orvpe -r strong/nucla-robust"
+    assert commands == [
+        f"{tuned}-0 --recipe robust-finetune-nucla -w kinder-light-3d-joint --seed 0",
+        f"{tuned}-bone-0 --recipe robust-finetune-nucla -w strong/pretrain-3d-bone --view.stream bone --seed 0",
+        "orvpe fuse strong/nucla-robust-0/scores.npz strong/nucla-robust-bone-0/scores.npz "
+        "-o strong/nucla-robust-two-stream-0.npz",
+    ]
 
 
 def test_what_decides_a_result() -> None:

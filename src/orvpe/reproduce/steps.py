@@ -26,6 +26,7 @@ PRETRAIN = {
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
+_ROBUST = {"nucla": "robust-finetune-nucla"}  # data sets with a recipe that hides more than parts of the body
 _WIDEST = "corpora-light-3d-joint"
 _WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
@@ -96,7 +97,10 @@ def read_json(path: Path, part: str | None = None) -> dict[str, Any]:
 
 
 # how a command runs, not what comes out
-_HOW = ("--threads", "--device", "--precision", "--save-every", "--save_every", "--compile", "--restart")
+_HOW = (
+    "--threads", "--device", "--precision", "--save-every", "--save_every", "--compile", "--restart",
+    "--eval-every", "--eval_every",
+)  # fmt: skip
 
 
 def _deciding(words: list[str]) -> list[list[str]]:
@@ -212,8 +216,8 @@ class Plan:
         """
         dims = DIMS[data]
         ready = f"kinder-light-{dims}d-{stream}"
-        if self.from_shipped and self.ours and not occlusion and ready in shipped():
-            return ready
+        if self.from_shipped and self.ours and stream == "joint" and not occlusion and ready in shipped():
+            return ready  # bones go on from the joints' weights in minutes
         store = self.corpora()
         name = f"{self.recipes}/pretrain-{dims}d-{stream}" + (f"-{occlusion}" if occlusion else "")
         words = ["pretrain", store, "-r", name, *self._recipe("pretrain", data), *self._variant()]
@@ -249,6 +253,10 @@ class Plan:
         name, recipe = "strong/pretrain-3d-all", self._scaled("strong-pretrain-3d")
         return self._add(name, "pretrain", store, "-r", name, *recipe, needs=(store,))
 
+    def robust(self, data: str) -> bool:
+        """Whether we have a recipe that hides more than parts of the body."""
+        return self.ours and data in _ROBUST
+
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""
         store = self.labelled()
@@ -270,6 +278,7 @@ class Plan:
         encoder: str | None = None,
         occlusion: str | None = None,
         curve: bool = False,
+        robust: bool = False,
     ) -> str:
         """Fine-tuning from the run ``start``, or from scratch.
 
@@ -283,12 +292,14 @@ class Plan:
             encoder: another encoder than the recipe's.
             occlusion: another training occlusion than the recipe's.
             curve: log test accuracy after every epoch.
+            robust: with the recipe that hides more than parts of the body; only where `robust` says there is one.
         """
         store = self.store(data)
         parts = [what, *([stream] if stream != "joint" else []), *([encoder] if encoder else [])]
         parts += [f"{100 * labels:g}pc"] if labels < 1 else []
         name = f"{self.recipes}/{data}-{'-'.join(parts)}-{seed}"
-        words = ["finetune", store, "-r", name, *self._recipe("finetune", data)]
+        recipe = self._scaled(_ROBUST[data]) if robust else self._recipe("finetune", data)
+        words = ["finetune", store, "-r", name, *recipe]
         if start:
             words += ["-w", start]
         if stream != "joint":

@@ -81,6 +81,9 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
         Row("fine-tuned, spatio-temporal SubG-DA", paper["subgraph"], tuned("tuned", start)),
         Row("fine-tuned, supervised pre-training", paper["supervised"], tuned("supervised", supervised)),
     ]
+    if plan.robust(data):
+        runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
+        rows.append(Row("fine-tuned longer, several occlusions in turn", "", runs))
     if (widest := plan.widest(data)) is not None:
         rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
         rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
@@ -90,16 +93,23 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
 def table_2(plan: Plan, data: str, seeds: list[int]) -> Table:
     """Table II: joint, bone and both."""
     rows = []
-    for what, name, weighted in (("scratch", "from scratch", False), ("tuned", "fine-tuned", True)):
+    kinds = [("scratch", "from scratch"), ("tuned", "fine-tuned")]
+    kinds += [("robust", "fine-tuned longer, several occlusions in turn")] if plan.robust(data) else []
+    paper = {
+        ("scratch", "joint"): _PAPER[data]["scratch"],
+        ("tuned", "joint"): _PAPER[data]["subgraph"],
+        ("tuned", "both"): _PAPER[data]["two"],
+    }
+    for what, name in kinds:
         streams = {}
         for stream in ("joint", "bone"):
-            start = plan.pretrained(data, stream) if weighted else None
-            streams[stream] = [plan.finetuned(data, s, start, what, stream) for s in seeds]
-            paper = _PAPER[data]["subgraph" if weighted else "scratch"] if stream == "joint" else ""
-            rows.append(Row(f"{name}, {stream}", paper, streams[stream]))
+            start = plan.pretrained(data, stream) if what != "scratch" else None
+            robust = what == "robust"
+            streams[stream] = [plan.finetuned(data, s, start, what, stream, robust=robust) for s in seeds]
+            rows.append(Row(f"{name}, {stream}", paper.get((what, stream), ""), streams[stream]))
         pairs = zip(seeds, streams["joint"], streams["bone"], strict=True)
         both = [plan.fused(data, s, joint, bone, what) for s, joint, bone in pairs]
-        rows.append(Row(f"{name}, two-stream", _PAPER[data]["two"] if weighted else "", both))
+        rows.append(Row(f"{name}, two-stream", paper.get((what, "both"), ""), both))
     return Table(f"Table II, {TITLES[data]}: two-stream", rows)
 
 
