@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,24 @@ def test_thin_data_is_told() -> None:
     assert few.startswith("thin data: fewer than 10 recordings of a (1);")
     assert alone == "one recording only of a: learned, but not tested"
     assert uneven.startswith("uneven: 20 recordings of b, 1 of a")
+
+
+def test_a_recording_that_is_there_twice_is_told(
+    examples: Path, weights: dict[int, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(examples, folder)
+    first, other = sorted(p.name for p in folder.iterdir())[:2]
+    (folder / other / "again.csv").write_text((folder / first / "r2.csv").read_text())  # in another class, even
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(weights[3], unfinished)
+    card = json.loads((unfinished / "card.json").read_text())
+    (unfinished / "card.json").write_text(json.dumps({**card, "epochs_done": 1, "trained": {"epochs": 2}}))
+    words = ["learn", str(folder), "-r", str(tmp_path / "m"), "-w", str(unfinished), "--fps", "30", "--threads", "1"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "warning: twice: 2 clips are in another recording too (" in told.out
+    assert told.err.count("their pre-training is not finished") == 1
 
 
 def test_errors_are_one_line(

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from orvpe.class_folders import FolderOptions, class_folders, folder_store, videos_of
+from orvpe.copies import example, original
 from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
@@ -28,7 +29,7 @@ from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
 from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
-from orvpe.model import Model, load
+from orvpe.model import Model, load, note_unfinished
 from orvpe.run import Run, environment, plain
 from orvpe.skeleton import unified
 from orvpe.store import Store
@@ -199,6 +200,8 @@ def learn(
         print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
+        if not finetune:  # which says it itself
+            note_unfinished(source, str(weights))
     elif not finetune:
         print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
     arguments = plain({
@@ -244,7 +247,7 @@ def _learned(
     count = [len(np.unique(groups[task.target == c])) for c in range(len(classes))]
     if len(classes) < 2:
         raise InputError(f"{arguments['folder']}: clips of {len(classes)} class, expected 2 or more")
-    warnings = thin(classes, count)
+    warnings = [*thin(classes, count), *twice(store, groups)]
     parts = min(folds, max(count)) if by == "recording" else min(folds, len(np.unique(store.subjects)))
     scores, tested = np.zeros((len(store), len(classes))), np.zeros(len(store), bool)
     for part in range(1, parts + 1) if parts > 1 else ():
@@ -305,6 +308,19 @@ def thin(classes: list[str], recordings: list[int]) -> list[str]:
             "the model leans towards the larger"
         )
     return found
+
+
+def twice(store: Store, groups: np.ndarray) -> list[str]:
+    """A warning where recordings (``groups`` (N,), one number each) hold the same poses under two names."""
+    everything = np.arange(len(store))
+    same = original(store, everything, everything)
+    apart = np.where((same >= 0) & (groups[same] != groups), same, -1)
+    if (apart < 0).all():
+        return []
+    return [
+        f"twice: {(apart >= 0).sum()} clips are in another recording too ({example(store, everything, apart)}); tested "
+        "by a model that has seen them, they make the numbers too good; keep one of each"
+    ]
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
