@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from orvpe.arguments import parse
 from orvpe.bench import PARTS, bench, literal_ntu, ntu_files, pose_files
 from orvpe.bench.candidates import Candidate, candidates, scrambled_agcn, training_step
 from orvpe.bench.encoders import differences
@@ -21,7 +22,7 @@ from orvpe.bench.profile import pieces, roof
 from orvpe.bench.results import JSON, MARKDOWN, Table, keep, markdown, number, read
 from orvpe.bench.settings import Settings
 from orvpe.bench.timing import interleave, median, ratios, speedup, spread
-from orvpe.cli import main, parse
+from orvpe.cli import main
 from orvpe.encoders import ENCODERS
 from orvpe.encoders.agcn import AGCN
 from orvpe.errors import InputError

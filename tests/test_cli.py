@@ -12,7 +12,9 @@ import pytest
 from small_runs import LIGHT, make_store, orvpe, surroundings
 
 import orvpe as package
-from orvpe.cli import COMMANDS, build_parser, canonical, main, parse, usage
+from orvpe.arguments import build_parser, canonical, parse
+from orvpe.cli import main, usage
+from orvpe.commands import COMMANDS
 from orvpe.errors import InputError
 
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from small_runs import surroundings
 
+from orvpe.arguments import build_parser, parse
 from orvpe.batch import collate
-from orvpe.cli import COMMANDS, build_parser, parse, recipe_path
+from orvpe.commands import COMMANDS
 from orvpe.config import EncoderConfig
 from orvpe.datasets import PROTOCOLS, get_protocol
 from orvpe.draws import Draws, seeded
@@ -25,6 +26,7 @@ from orvpe.formats.source import Source
 from orvpe.generated import generate, write_generated
 from orvpe.model import Model
 from orvpe.occlusion import PATTERNS, corruption
+from orvpe.recipe_files import recipe_path
 from orvpe.skeleton import unified
 from orvpe.views import ViewConfig
 

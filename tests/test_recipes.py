@@ -9,12 +9,14 @@ import pytest
 import torch
 import yaml
 
-from orvpe.cli import COMMANDS, RECIPES, parse
+from orvpe.arguments import parse
+from orvpe.commands import COMMANDS
 from orvpe.datasets import get_protocol
 from orvpe.device import PRECISIONS
 from orvpe.encoders import build_encoder
 from orvpe.occlusion import corruption
 from orvpe.optim import build_optimizer, learning_rate
+from orvpe.recipe_files import RECIPES
 from orvpe.skeleton import unified
 
 torch.set_num_threads(1)

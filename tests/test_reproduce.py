@@ -19,7 +19,8 @@ import pytest
 from small_runs import orvpe, surroundings
 from test_formats_packed import write as write_packed
 
-from orvpe.cli import main, parse
+from orvpe.arguments import parse
+from orvpe.cli import main
 from orvpe.errors import InputError
 from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped

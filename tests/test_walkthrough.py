@@ -50,7 +50,7 @@ def test_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_random_encoder_is_of_the_same_kind() -> None:
     """Both quick recipes build the same encoder on the same input, so that only the training differs."""
-    from orvpe.cli import parse
+    from orvpe.arguments import parse
 
     trained = parse("pretrain", ["s", "-r", "r", "--recipe", "quick-pretrain"])
     random = parse("probe", ["s", "-r", "r", "-p", "split", "--recipe", "quick-probe"])

@@ -31,3 +31,8 @@ def unknown(kind: str, value: str, known: Iterable[str], where: str = "") -> str
     near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
     return f"unknown {kind} {value!r}{' in ' + where if where else ''}; {hint}"
+
+
+def one_line(text: str) -> str:
+    """An explanation over several lines as one: what went wrong is what a person needs."""
+    return " ".join(text.split()).removeprefix("error: ")

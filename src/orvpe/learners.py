@@ -56,7 +56,7 @@ class Finetune:
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
         device: str, threads: int, restart: bool,
     ) -> None:  # fmt: skip
-        from orvpe.cli import parse
+        from orvpe.arguments import parse
 
         self.store, self.run = store, Path(run)
         words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]

@@ -219,7 +219,7 @@ def clips_a_minute() -> float:
     """Clips that one thread pre-trains on in a minute by its recipe, from a few seconds of doing it."""
     import torch
 
-    from orvpe.cli import parse
+    from orvpe.arguments import parse
     from orvpe.device import resolve_precision
     from orvpe.encoders import build_encoder
 

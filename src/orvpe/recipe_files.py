@@ -1,0 +1,84 @@
+"""Recipes: YAML files that fill in a command's arguments, shipped or of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+from orvpe.errors import InputError, one_line, unknown
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def recipes(name: str | None = None) -> None:
+    """List the shipped recipes, or print one of them.
+
+    Args:
+        name: the recipe to print.
+
+    Raises:
+        InputError: no recipe of that name.
+    """
+    if name is not None:
+        print(recipe_path(name).read_text(encoding="utf-8"), end="")
+        return
+    for path in sorted(RECIPES.glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        print(f"{path.stem:<30}{first}")
+
+
+def recipe_path(name: str) -> Path:
+    """A shipped recipe by name, or a YAML file of one's own.
+
+    Raises:
+        InputError: neither.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise InputError(f"recipe {name}: no such file")
+        return Path(name)
+    path = RECIPES / f"{name}.yaml"
+    if not path.exists():
+        raise InputError(unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml"))))
+    return path
+
+
+def recipe_for(command: str, name: str, hints: dict[str, Any]) -> Path:
+    """The recipe's file, which says in a comment what command it is for.
+
+    Raises:
+        InputError: no such recipe, one for another command, or a name in it that is no argument.
+    """
+    path = recipe_path(name)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.strip():
+        raise InputError(f"recipe {name}: empty, expected 'argument: value' lines")
+    for line in text.splitlines():
+        if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
+            raise InputError(f"recipe {name} is for 'orvpe {meant}'")
+    for given in _names_in(name, text, hints):
+        if given not in hints:
+            raise InputError(unknown("argument", given, hints, f"recipe {name}"))
+    return path
+
+
+def _names_in(recipe: str, text: str, hints: dict[str, Any]) -> list[str]:
+    """The arguments a recipe fills in, those of a dataclass as ``view.tau``."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"recipe {recipe}: not YAML ({one_line(str(error))})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"recipe {recipe}: expected 'argument: value' lines")
+    names: list[str] = []
+    todo = [(str(name), value) for name, value in found.items()]
+    while todo:
+        name, value = todo.pop(0)
+        if isinstance(value, dict) and is_dataclass(hints.get(name)):
+            todo += [(f"{name}.{inner}", below) for inner, below in value.items()]
+        else:
+            names.append(name)
+    return names
