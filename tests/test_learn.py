@@ -18,7 +18,8 @@ from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.errors import InputError
 from orvpe.generated import generate
-from orvpe.learn import best_temperature, learn, thin, wilson
+from orvpe.learn import learn
+from orvpe.learn_numbers import best_temperature, thin, wilson
 from orvpe.model import Model, load, read_card
 from orvpe.skeleton import unified
 from orvpe.store import Store

@@ -7,12 +7,9 @@ seconds; ``finetune`` trains the encoder too.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -21,90 +18,22 @@ import numpy as np
 import torch
 
 from orvpe.class_folders import FolderOptions, class_folders, folder_store, videos_of
-from orvpe.copies import example, original
 from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
+from orvpe.learn_numbers import best_temperature, thin, twice, wilson
+from orvpe.learn_report import LearnReport, write_report
 from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
 from orvpe.model import Model, load, note_unfinished
-from orvpe.run import Run, environment, plain
+from orvpe.run import Run, plain
 from orvpe.skeleton import unified
 from orvpe.store import Store
-from orvpe.task import clip_seconds, make_task
-from orvpe.whole import write_atomic
+from orvpe.task import make_task
 
-_FEW = 10  # recordings of a class below which a warning is due
-_UNEVEN = 5  # times as many recordings in the largest class as in the smallest
 _SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "corpora-light-3d-joint"}
-
-
-@dataclass(frozen=True)
-class LearnReport:
-    """What `learn` did; ``str()`` is for people.
-
-    Args:
-        run: the folder of the model.
-        how: what was trained.
-        classes: labels.
-        clips, recordings: of each class.
-        tested: clips that were tested.
-        accuracy: of the tested clips; None without cross-validation.
-        score: per cent right, every recording counting once, however many clips it was cut into.
-        interval: 95 % of the score (Wilson).
-        folds: parts of the cross-validation.
-        warnings: one line each.
-        seconds: of wall-clock time.
-    """
-
-    run: str
-    how: str
-    classes: list[str]
-    clips: list[int]
-    recordings: list[int]
-    tested: int = 0
-    accuracy: Accuracy | None = None
-    score: float = 0.0
-    interval: tuple[float, float] = (0.0, 100.0)
-    folds: int = 0
-    warnings: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        wide = max(5, *(len(c) for c in self.classes))
-        lines = [f"{'class':<{wide}}  {'recordings':>10}  {'clips':>6}  {'right':>7}  taken for"]
-        for i, c in enumerate(self.classes):
-            right, other = "-", ""
-            if self.accuracy is not None and (row := self.accuracy.confusion[i]).sum():
-                right = f"{self.accuracy.per_class[i]:.1f} %"
-                wrong = [(int(n), self.classes[j]) for j, n in enumerate(row) if j != i and n]
-                other = ", ".join(f"{name} {n}" for n, name in sorted(wrong, key=lambda w: (-w[0], w[1]))[:3])
-            lines.append(f"{c:<{wide}}  {self.recordings[i]:>10}  {self.clips[i]:>6}  {right:>7}  {other}".rstrip())
-        if self.accuracy is not None:
-            low, high = self.interval
-            lines += ["", *confusion_text(self.accuracy.confusion, self.classes), ""]
-            lines.append(
-                f"{self.score:.1f} % right, every recording counting once (95 %: {low:.0f} to {high:.0f}; guessing: "
-                f"{100 / len(self.classes):.0f}); {self.tested} clips, each tested by a model that has not seen its "
-                f"recording, {self.folds} parts"
-            )
-        lines += [f"warning: {text}" for text in self.warnings]
-        lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
-        return "\n".join(lines)
-
-
-def confusion_text(confusion: np.ndarray, classes: list[str]) -> list[str]:
-    """The confusion matrix as lines: rows are the truth, columns are numbered."""
-    if len(classes) > 24:
-        return ["confusion: see confusion.png"]
-    wide = max(len(c) for c in classes) + 4
-    cell = max(3, len(str(confusion.max())) + 1)
-    head = f"{'true, as counted for':<{max(wide, 20)}}" + "".join(f"{i + 1:>{cell}}" for i in range(len(classes)))
-    rows = [f"{f'{i + 1:>2} {c}':<{max(wide, 20)}}" + "".join(f"{n or '.':>{cell}}" for n in row)
-            for i, (c, row) in enumerate(zip(classes, confusion.tolist(), strict=True))]  # fmt: skip
-    return [head, *rows]
 
 
 def learn(
@@ -277,7 +206,7 @@ def _learned(
         run, how, classes, clips, count, int(tested.sum()), found, score, interval,
         parts if tested.any() else 0, warnings, time.monotonic() - begun,
     )  # fmt: skip
-    _write(report, model, store, arguments, temperature)
+    write_report(report, model, store, arguments, temperature)
     return report
 
 
@@ -286,88 +215,6 @@ def _info(store: Store) -> dict[str, np.ndarray]:
         "name": store.names, "label": store.labels, "subject": store.subjects, "camera": store.cameras,
         "split": store.splits,
     }  # fmt: skip
-
-
-def thin(classes: list[str], recordings: list[int]) -> list[str]:
-    """Warnings where there is too little to learn from, or to say how well it was learned."""
-    found = []
-    few = [f"{c} ({n})" for c, n in zip(classes, recordings, strict=True) if n < _FEW]
-    if few:
-        more = f" and {len(few) - 5} more classes" if len(few) > 5 else ""
-        found.append(
-            f"thin data: fewer than {_FEW} recordings of {', '.join(few[:5])}{more}; expect the numbers to change "
-            "with other clips, people and cameras"
-        )
-    alone = [c for c, n in zip(classes, recordings, strict=True) if n == 1]
-    if alone:
-        found.append(f"one recording only of {', '.join(alone)}: learned, but not tested")
-    if max(recordings) >= _UNEVEN * min(recordings):
-        most, least = int(np.argmax(recordings)), int(np.argmin(recordings))
-        found.append(
-            f"uneven: {recordings[most]} recordings of {classes[most]}, {recordings[least]} of {classes[least]}; "
-            "the model leans towards the larger"
-        )
-    return found
-
-
-def twice(store: Store, groups: np.ndarray) -> list[str]:
-    """A warning where recordings (``groups`` (N,), one number each) hold the same poses under two names."""
-    everything = np.arange(len(store))
-    same = original(store, everything, everything)
-    apart = np.where((same >= 0) & (groups[same] != groups), same, -1)
-    if (apart < 0).all():
-        return []
-    return [
-        f"twice: {(apart >= 0).sum()} clips are in another recording too ({example(store, everything, apart)}); tested "
-        "by a model that has seen them, they make the numbers too good; keep one of each"
-    ]
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval in per cent of a share seen in n trials (E. B. Wilson 1927)."""
-    z = 1.959964
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return 100 * max(0.0, middle - half), 100 * min(1.0, middle + half)
-
-
-def best_temperature(scores: np.ndarray, target: np.ndarray) -> float:
-    """What scores (N, K) must be divided by so that their softmax is likeliest (temperature scaling), 0.1 to 10."""
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
-    own = scores[np.arange(len(target)), target]
-
-    def loss(log_t: float) -> float:
-        t = math.exp(log_t)
-        return float(np.mean(logsumexp(scores / t, axis=1) - own / t))
-
-    return math.exp(minimize_scalar(loss, bounds=(math.log(0.1), math.log(10)), method="bounded").x)
-
-
-def _write(report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float) -> None:
-    folder = Path(report.run)
-    found = report.accuracy
-    results: dict[str, Any] = {
-        "classes": report.classes, "clips": report.clips, "recordings": report.recordings, "folds": report.folds,
-        "tested": report.tested, "score": report.score if found else None, "top1": found.top1 if found else None,
-        "mean_class": found.mean_class if found else None, "interval": report.interval if found else None,
-        "confusion": found.confusion.tolist() if found else None, "temperature": temperature,
-        "warnings": report.warnings, "seconds": report.seconds, "arguments": arguments, "environment": environment(),
-    }  # fmt: skip
-    everyone = np.arange(len(store))
-    model.save(
-        folder, trained={**arguments, "clips": len(store), "clip_seconds": clip_seconds(store, everyone),
-                         "data": store.meta.get("sources", [])},
-        cross_validation={k: results[k] for k in ("folds", "tested", "score", "interval", "top1", "mean_class")},
-        environment=environment(),
-    )  # fmt: skip
-    write_atomic(folder / "results.json", json.dumps(plain(results), indent=1) + "\n")
-    if found is not None:
-        from orvpe.charts import confusion_chart
-
-        title = f"cross-validation, {report.score:.1f} %"
-        confusion_chart(found.confusion, report.classes, folder / "confusion.png", title)
 
 
 def learn_by_finetuning(function: Callable[..., Any], given: dict[str, Any]) -> Path:
