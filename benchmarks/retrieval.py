@@ -13,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-OCCLUSIONS = ("upper", "lower", "right", "left", "centre")
+OCCLUSIONS = ("upper", "lower", "right", "left", "centre", "joints:0.3", "frames:0.3", "block:0.4", "jitter:0.05")
 
 
 def quality(path: str, weights: str) -> None:
-    """Feature against embedding: same label across cameras, and the whole clip by an occluded one."""
+    """Feature against embedding: same label across cameras, and the whole clip by an occluded one.
+
+    A clip with the poses of an earlier one is left out: it would be found for nothing.
+    """
     from orvpe.batch import ResidentStore
+    from orvpe.copies import original
     from orvpe.embed import embed_batch
     from orvpe.features import batches
     from orvpe.model import load
@@ -26,16 +30,21 @@ def quality(path: str, weights: str) -> None:
 
     store, model = Store.open(path), load(weights).for_inference()
     data = ResidentStore(store, "cpu")
+    everything = np.arange(len(store))
+    same_poses = original(store, everything, everything)
+    kept = everything[(same_poses < 0) | (same_poses > everything)]
+    print(f"{len(kept):,} of {len(store):,} clips; the others have the poses of one of these")
     vectors: dict[str, dict[str, np.ndarray]] = {"feature": {}, "embedding": {}}
     for occlusion in ("none", *OCCLUSIONS):
-        parts = [embed_batch(model, data.batch(i), occlusion, 0, int(i[0])) for i in batches(np.arange(len(store)), 64)]
+        parts = [embed_batch(model, data.batch(i), occlusion, 0, int(i[0])) for i in batches(kept, 64)]
         for kind, found in zip(vectors, zip(*parts, strict=True), strict=True):
             if found[0] is not None:
                 joined = np.concatenate(found)
                 vectors[kind][occlusion] = joined / np.linalg.norm(joined, axis=1, keepdims=True)
-    same = store.labels[:, None] == store.labels
-    other_camera = store.cameras[:, None] != store.cameras
-    other_person = other_camera & (store.subjects[:, None] != store.subjects)
+    labels, cameras, subjects = store.labels[kept], store.cameras[kept], store.subjects[kept]
+    same = labels[:, None] == labels
+    other_camera = cameras[:, None] != cameras
+    other_person = other_camera & (subjects[:, None] != subjects)
     for kind, of in vectors.items():
         if not of:
             continue

@@ -33,7 +33,7 @@ from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import make_task
 
-_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "corpora-light-3d-joint"}
+_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "robust-light-3d-joint"}
 
 
 def learn(

@@ -9,7 +9,7 @@ import webbrowser
 
 from orvpe.errors import InputError
 
-DEFAULT_WEIGHTS = "corpora-light-3d-joint"
+DEFAULT_WEIGHTS = "robust-light-3d-joint"
 
 
 def serve(
