@@ -194,8 +194,22 @@ def test_recipes_of_ones_own(here: Path, refused: Refused) -> None:
         "epoch: 3\n": "unknown argument 'epoch' in recipe .*bad.yaml; did you mean 'epochs'",
         "view:\n  tua: 3\n": "unknown argument 'view.tua' in recipe .*bad.yaml; did you mean 'view.tau'",
         "- 1\n": "bad.yaml: expected 'argument: value' lines",
-        "optim: fast\n": "optim",
+        "optim: fast\n": "optim is 'fast', expected 'argument: value' lines below it",
+        "view: 32\n": "view is 32, expected 'argument: value' lines below it",
+        "view:\n- tau: 32\n": "view is .*'tau': 32.*, expected 'argument: value' lines below it",
+        "contrast: false\n": "contrast is False, expected",
+        "view:\n": "bad.yaml: view is None, expected 'argument: value' lines below it",
+        "view:\n  augment: [yaw]\n": r"view.augment is \['yaw'\], expected",
+        "view:\n  tau:\n": "view.tau is empty, expected a value",
+        "encoder:\n  options:\n": "encoder.options is empty, expected a value",
+        "epochs:\n": "epochs is empty, expected a value",
     }
     for text, says in told.items():
         (here / "bad.yaml").write_text(text)
         assert re.search(says, refused(*training(here), "--recipe", here / "bad.yaml"))
+    (here / "bad.yaml").write_bytes(b"epochs: 1  # caf\xe9\n")
+    assert "bad.yaml: not UTF-8" in refused(*training(here), "--recipe", here / "bad.yaml")
+    # a comment that only looks like the line that names a command
+    (here / "good.yaml").write_text("# command: orvpe pretrain s.orvpe -r r\nview.tau: 8\nweights:\n")
+    line = refused(*training(here, run="pre"), "--epochs", "2", "--recipe", here / "good.yaml")
+    assert "another run" in line

@@ -16,12 +16,12 @@ from orvpe.ingest import ingest
 from orvpe.inspect import inspect
 from orvpe.scores import load_scores
 from orvpe.store import Store, write_store
-from orvpe.task import make_task
+from orvpe.task import few_labels, make_task
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Forty clips and, as 40 to 44, the first five again: as they are, elsewhere in the room, and three changed."""
+    """Forty clips and, as 40 to 44, the first five again: two as they are, and three changed."""
     clips = list(generate(40, seed=2))
     visible = clips[3].visible.copy()
     visible[0, 0, 0] = ~visible[0, 0, 0]
@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     joints[0, 1, 2] += 0.01
     changed = [
         clips[0],
-        clips[1].with_(joints=clips[1].joints + np.float32(2.0)),
+        clips[1],
         clips[2].with_(joints=clips[2].joints[:, :-1], visible=clips[2].visible[:, :-1]),
         clips[3].with_(visible=visible),
         clips[4].with_(joints=joints),
@@ -38,7 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_store(tmp_path_factory.mktemp("copies") / "c.orvpe", [*clips, *again])
 
 
-def test_the_same_poses_are_found_whatever_their_name_and_place(store: Store) -> None:
+def test_the_same_poses_are_found_whatever_their_name(store: Store) -> None:
     everything = np.arange(len(store))
     assert original(store, everything[:40], everything[40:]).tolist() == [0, 1, -1, -1, -1]
     assert original(store, everything[40:], everything[:3]).tolist() == [40, 41, -1]
@@ -58,7 +58,7 @@ def test_a_test_tells_what_is_right_of_the_others(
     truth, best = task.target[task.test], load_scores(run / "scores.npz").scores.argmax(axis=1)
     results = json.loads((run / "results.json").read_text())
     assert results["copies"]["clips"] == 2
-    assert results["copies"]["example"] == f"again0 is {store.names[0]}"
+    assert results["copies"]["pairs"] == [["again0", store.names[0]], ["again1", store.names[1]]]
     assert results["copies"]["without"]["none"] == pytest.approx(100 * np.mean(truth[2:] == best[2:]))
     assert list(results["copies"]["without"]) == list(results["occlusions"])
     told = capsys.readouterr().out
@@ -67,6 +67,36 @@ def test_a_test_tells_what_is_right_of_the_others(
     assert main(["robustness", str(store.path), "-w", str(run), "-p", "camera:v09", "-o", str(again),
                  "--occlusions", "upper"]) == 0  # fmt: skip
     assert "2 test clips are training clips under another name" in (again / "robustness.md").read_text()
+
+
+def test_only_what_was_learned_counts(store: Store, tmp_path: Path) -> None:
+    """Of few labels, and of a model that has learned by another protocol."""
+    few, all_, tested = tmp_path / "few", tmp_path / "all", tmp_path / "tested"
+    assert main(["probe", str(store.path), "-r", str(few), "-p", "camera:v09", "--labels", "0.3", *LIGHT]) == 0
+    task = make_task(store, "camera:v09")
+    learned = few_labels(task, 0.3, 0)
+    found = json.loads((few / "results.json").read_text()).get("copies", {"pairs": []})
+    assert [pair[0] for pair in found["pairs"]] == [f"again{i}" for i in (0, 1) if i in learned]
+    # a model of other clips: what it has not learned is no copy of what it has, whatever the protocol of the test
+    assert main(["probe", str(store.path), "-r", str(all_), "-p", "split", *LIGHT]) == 2
+    assert main(["probe", str(store.path), "-r", str(all_), "-p", "camera:v01", *LIGHT]) == 0
+    words = ["evaluate", str(store.path), "-w", str(all_), "-p", "camera:v09", "-o", str(tested)]
+    assert main(words) == 0
+    theirs = make_task(store, "camera:v01").train
+    found = json.loads((tested / "results.json").read_text()).get("copies", {"pairs": []})
+    assert [pair[0] for pair in found["pairs"]] == [f"again{i}" for i in (0, 1) if i in theirs]
+    assert not {0, 1} <= set(theirs.tolist())  # or this test would say nothing
+
+
+def test_retained_is_of_clean_clips_wherever_they_stand(store: Store, tmp_path: Path) -> None:
+    run, tested = tmp_path / "run", tmp_path / "tested"
+    assert main(["probe", str(store.path), "-r", str(run), "-p", "camera:v02", *LIGHT]) == 0
+    words = ["evaluate", str(store.path), "-w", str(run), "-p", "camera:v02", "-o", str(tested)]
+    assert main([*words, "--occlusions", "upper", "none"]) == 0
+    rows = json.loads((tested / "results.json").read_text())["occlusions"]
+    assert list(rows) == ["upper", "none"]
+    assert rows["none"]["retained"] == 100
+    assert rows["upper"]["retained"] == pytest.approx(100 * rows["upper"]["top1"] / rows["none"]["top1"])
 
 
 def test_nothing_is_told_where_there_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

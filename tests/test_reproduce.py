@@ -24,7 +24,7 @@ from orvpe.cli import main
 from orvpe.errors import InputError
 from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped
-from orvpe.reproduce.report import copied, write
+from orvpe.reproduce.report import Copies, write
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
 from orvpe.scores import Scores
@@ -174,7 +174,7 @@ def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
     for run, top1 in zip(runs, (80.0, 81.0, 85.0), strict=True):
         finished(tmp_path / run, plan.steps[run].command(), top1)
     table = Table("T", [Row("ours", "78.2", runs), Row("another", "", [other])], ("upper", "lower"))
-    text = write(table, plan, tmp_path, tmp_path / "out", "t", set()).read_text()
+    text = write(table, plan, tmp_path, tmp_path / "out", "t", Copies(tmp_path, "nucla")).read_text()
     assert "| ours | 78.2 | 82.0 (80.0 to 85.0) | 41.0 (40.0 to 42.5) | 3 | `orvpe finetune nucla.orvpe" in text
     assert "| another | - | not run | not run | - |" in text
     assert "lower" not in text
@@ -186,9 +186,9 @@ def test_the_table_tells_what_is_right_without_copies(tmp_path: Path) -> None:
     clips = [copy, copy.with_(name="copy", camera="v03")]
     clips += [c.with_(label="a02", name=f"c{i}", camera=f"v0{i + 1}") for i, c in enumerate(generate(3, seed=6))]
     write_store(tmp_path / "nucla.orvpe", clips)
-    copies = copied(tmp_path, "nucla")
-    assert copies == {"copy"}
-    assert copied(tmp_path, "penn") == set()
+    copies = Copies(tmp_path, "nucla")
+    assert copies.of() == {"copy"}
+    assert Copies(tmp_path, "penn").of() == set()
     plan = Plan()
     run = plan.finetuned("nucla", 0)
     finished(tmp_path / run, plan.steps[run].command(), 50.0)

@@ -38,12 +38,17 @@ def original(store: Store, among: np.ndarray, clips: np.ndarray) -> np.ndarray:
 
 
 def _poses(store: Store, index: int) -> bytes:
-    """Tells clips apart by their length, people and coordinates; not by where in the room the grid begins."""
+    """Tells clips apart by their length, people, and coordinates to a step of the store's grid."""
     values = store.quantised(index)
-    return hashlib.blake2b(repr(values.shape).encode() + values.tobytes(), digest_size=16).digest()
+    step = store.step[index]
+    return hashlib.blake2b(f"{values.shape} {step}".encode() + values.tobytes(), digest_size=16).digest()
+
+
+def pairs(store: Store, clips: np.ndarray, same: np.ndarray) -> list[tuple[str, str]]:
+    """Names of those of ``clips`` that have an original, and its name; ``same`` as `original` gives it."""
+    return [(str(store.names[clips[i]]), str(store.names[same[i]])) for i in np.flatnonzero(same >= 0).tolist()]
 
 
 def example(store: Store, clips: np.ndarray, same: np.ndarray) -> str:
-    """'a02_s01_e00_v03 is a02_s01_e00_v02': the first of ``clips`` that has an original, ``same`` of `original`."""
-    which = int(np.flatnonzero(same >= 0)[0])
-    return f"{store.names[clips[which]]} is {store.names[same[which]]}"
+    """'a02_s01_e00_v03 is a02_s01_e00_v02': the first of the `pairs`."""
+    return " is ".join(pairs(store, clips, same)[0])

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from orvpe.batch import ResidentStore
-from orvpe.copies import example, original
+from orvpe.copies import original, pairs
 from orvpe.device import pick_device
 from orvpe.errors import InputError
 from orvpe.features import extract
@@ -25,7 +26,7 @@ from orvpe.run import RECIPE, check_folder, environment
 from orvpe.scores import Scores
 from orvpe.skeleton import unified
 from orvpe.store import Store
-from orvpe.task import Task, make_task
+from orvpe.task import Task, few_labels, make_task
 from orvpe.views import input_dims
 from orvpe.whole import write_atomic
 
@@ -99,6 +100,7 @@ def evaluate(
         raise InputError(f"model {weights} has no classifier; fine-tune or probe it first")
     task = make_task(opened, protocol, model.classes)
     tell_trained_on(weights, model.card.get("trained"), opened, task)
+    task = learned_by(model.card.get("trained"), opened, task)
     data = ResidentStore(opened, where)
     return report(
         model_scorer(model.for_inference(), data, task, seed, batch_size), data.store, task, occlusions, out, seed
@@ -129,13 +131,25 @@ def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> Non
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:
     """How many of a task's test clips a model has learned the labels of, as far as its card tells."""
+    theirs = _training_clips(trained, store)
+    return 0 if theirs is None else len(np.intersect1d(theirs, task.test))
+
+
+def learned_by(trained: Any, store: Store, task: Task) -> Task:
+    """A task whose training clips are those that the model has learned, as far as its card tells."""
+    theirs = _training_clips(trained, store)
+    return task if theirs is None else replace(task, train=theirs)
+
+
+def _training_clips(trained: Any, store: Store) -> np.ndarray | None:
+    """Indices of the clips of this store that a model has learned; None where its card does not say."""
     if not isinstance(trained, dict) or trained.get("store_checksum") != store.checksum:
-        return 0
+        return None
     try:
-        theirs = make_task(store, str(trained.get("protocol")))
-    except InputError:  # a protocol of somebody's own, say
-        return 0
-    return len(np.intersect1d(theirs.train, task.test))
+        labels, seed = float(trained.get("labels", 1.0)), int(trained.get("seed", 0))
+        return few_labels(make_task(store, str(trained.get("protocol"))), labels, seed)
+    except (InputError, TypeError, ValueError):  # a protocol of somebody's own, say
+        return None
 
 
 def report(
@@ -149,29 +163,30 @@ def report(
 ) -> dict[str, Any]:
     """Evaluate, print the table, and write it into ``out``: results.json, scores.npz, per_class.csv, confusion.png.
 
-    The first occlusion, normally "none", is the one that shares retained and score files refer to.  Where test clips
-    are copies of training clips, what is right of the others is told too.
+    Shares retained and score files refer to clean clips, or to the first occlusion where "none" is not asked for.
+    Where test clips are copies of the task's training clips, what is right of the others is told too.
     """
     check_occlusions(occlusions)
     if not len(task.test):
         raise InputError(f"protocol {task.protocol!r} leaves no clip to test")
-    first = scorer(occlusions[0])
+    base = "none" if "none" in occlusions else occlusions[0]
+    first = scorer(base)
     truth = task.target[task.test]
     same = original(store, task.train, task.test)
     new = same < 0
     found, without_copies = {}, {}
     for occlusion in occlusions:
-        scores = first if occlusion == occlusions[0] else scorer(occlusion)
+        scores = first if occlusion == base else scorer(occlusion)
         found[occlusion] = accuracy(scores, truth)
         if new.any() and not new.all():
             without_copies[occlusion] = accuracy(scores[new], truth[new]).of(task.metric)
-    clean = found[occlusions[0]]
+    clean = found[base]
     results: dict[str, Any] = {
         "protocol": task.protocol, "metric": task.metric, "test_clips": len(task.test),
         "generated_data": bool(store.meta.get("generated", False)), "seed": seed,
         "occlusions": {
             name: {"top1": a.top1, "top5": a.top5, "mean_class": a.mean_class,
-                   "retained": 100 * a.of(task.metric) / base if (base := clean.of(task.metric)) else None}
+                   "retained": 100 * a.of(task.metric) / whole if (whole := clean.of(task.metric)) else None}
             for name, a in found.items()
         },
         "per_class": {c: v if n else None for c, v, n in zip(
@@ -179,7 +194,7 @@ def report(
         **more, "environment": environment(),
     }  # fmt: skip
     if not new.all():
-        results["copies"] = {"clips": int((~new).sum()), "example": example(store, task.test, same),
+        results["copies"] = {"clips": int((~new).sum()), "pairs": pairs(store, task.test, same),
                              "without": without_copies}  # fmt: skip
     print(table(results))
     if out is not None:
@@ -216,10 +231,9 @@ def table(results: dict[str, Any]) -> str:
             + (f"{copies['without'][occlusion]:>11.1f}" if copies["without"] else "")
         )
     if copies.get("clips"):
-        lines.append(
-            f"{copies['clips']} of the {results['test_clips']} test clips are training clips under another name "
-            f"({copies['example']})" + (f"; 'no copies' is {name} of the others" if copies["without"] else "")
-        )
+        of, first = f"{copies['clips']} of the {results['test_clips']} test clips", " is ".join(copies["pairs"][0])
+        rest = f"; 'no copies' is {name} of the others" if copies["without"] else ""
+        lines.append(f"{of} are training clips under another name ({first}){rest}")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ Run on a labelled corpus it is also the supervised pre-training of Table I: its 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,8 @@ def finetune(
         results = {}
         if len(task.test):
             results = report(
-                model_scorer(model.for_inference(), data, task, seed), opened, task, occlusions, run, seed,
+                model_scorer(model.for_inference(), data, task, seed), opened, replace(task, train=trained),
+                occlusions, run, seed,
                 arguments=plain(arguments), train_seconds=seconds, train_clips=len(trained),
             )["occlusions"]  # fmt: skip
         model.save(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ def probe(
     if not len(task.test):
         raise InputError(f"protocol {protocol!r} leaves no clip to test")
     trained = few_labels(task, labels, seed)
+    learned = replace(task, train=trained)
     if weights is None:
         torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
         source = Model(encoder, opened.layout, input_dims(view, opened.dims), view)
@@ -203,7 +205,7 @@ def probe(
             queries = extract(frozen, data, task.test, occlusion, seed, batch_size)
             return knn_scores(features, target, classes, queries, neighbours)
 
-        return report(nearest, opened, task, occlusions, run, seed, **more)
+        return report(nearest, opened, learned, occlusions, run, seed, **more)
     if method == "sgd":
         model.head = sgd_probe(features, target, classes, optim, epochs, seed)
     elif method == "logistic":
@@ -217,7 +219,7 @@ def probe(
     print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips")
     frozen.head = model.head
     scorer = model_scorer(frozen, data, task, seed, batch_size)
-    results = report(scorer, opened, task, occlusions, run, seed, **more)
+    results = report(scorer, opened, learned, occlusions, run, seed, **more)
     known = {**arguments, "clip_seconds": clip_seconds(opened, trained)}
     model.save(run, trained=known, results=results["occlusions"], environment=environment())
     return results

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from orvpe.commands import COMMANDS
 from orvpe.errors import InputError, one_line, unknown
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -51,20 +52,28 @@ def recipe_for(command: str, name: str, hints: dict[str, Any]) -> Path:
         InputError: no such recipe, one for another command, or a name in it that is no argument.
     """
     path = recipe_path(name)
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"recipe {name}: not UTF-8 ({error.reason} at byte {error.start})") from None
     if not text.strip():
         raise InputError(f"recipe {name}: empty, expected 'argument: value' lines")
     for line in text.splitlines():
-        if line.startswith("# command:") and (meant := line.removeprefix("# command:").strip()) != command:
+        meant = line.removeprefix("# command:").strip()
+        if line.startswith("# command:") and meant in COMMANDS and meant != command:
             raise InputError(f"recipe {name} is for 'orvpe {meant}'")
-    for given in _names_in(name, text, hints):
+    for given, value in _filled_in(name, text, hints):
         if given not in hints:
             raise InputError(unknown("argument", given, hints, f"recipe {name}"))
+        if is_dataclass(hints[given]):
+            raise InputError(f"recipe {name}: {given} is {value!r}, expected 'argument: value' lines below it")
+        if value is None and type(None) not in get_args(hints[given]):
+            raise InputError(f"recipe {name}: {given} is empty, expected a value")
     return path
 
 
-def _names_in(recipe: str, text: str, hints: dict[str, Any]) -> list[str]:
-    """The arguments a recipe fills in, those of a dataclass as ``view.tau``."""
+def _filled_in(recipe: str, text: str, hints: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The arguments a recipe fills in and their values, those of a dataclass as ``view.tau``."""
     import yaml
 
     try:
@@ -73,12 +82,12 @@ def _names_in(recipe: str, text: str, hints: dict[str, Any]) -> list[str]:
         raise InputError(f"recipe {recipe}: not YAML ({one_line(str(error))})") from None
     if not isinstance(found, dict):
         raise InputError(f"recipe {recipe}: expected 'argument: value' lines")
-    names: list[str] = []
+    filled_in: list[tuple[str, Any]] = []
     todo = [(str(name), value) for name, value in found.items()]
     while todo:
         name, value = todo.pop(0)
         if isinstance(value, dict) and is_dataclass(hints.get(name)):
             todo += [(f"{name}.{inner}", below) for inner, below in value.items()]
         else:
-            names.append(name)
-    return names
+            filled_in.append((name, value))
+    return filled_in

@@ -19,7 +19,7 @@ from orvpe.batch import ResidentStore
 from orvpe.copies import example, original
 from orvpe.device import pick_device
 from orvpe.errors import InputError
-from orvpe.evaluate import check_fits, tell_trained_on
+from orvpe.evaluate import check_fits, learned_by, tell_trained_on
 from orvpe.features import batches, extract
 from orvpe.metrics import accuracy
 from orvpe.model import Model, load, note_unfinished
@@ -99,8 +99,8 @@ def robustness(
     # all of them before the first is tested, which may take an hour
     models = [_fitting(path, opened, protocol, where) for path in weights]
     data = ResidentStore(opened, where)
-    _, task = models[0]
-    same = original(opened, task.train, task.test)
+    learned = np.unique(np.concatenate([task.train for _, task in models]))
+    same = original(opened, learned, models[0][1].test)
     clips = sum(len(task.test) for _, task in models)
     with Progress("robustness", (1 + len(occlusions)) * clips, "clips") as progress:
         for label, path, (model, task) in zip(labels, weights, models, strict=True):
@@ -154,7 +154,7 @@ def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tu
         raise InputError(f"protocol {protocol!r} leaves no clip to test")
     if model.classes is not None:
         tell_trained_on(path, model.card.get("trained"), store, task)
-    return model, task
+    return model, learned_by(model.card.get("trained"), store, task)
 
 
 def _measured(head: torch.nn.Module | None, whole: Tensor, hidden: Tensor, task: Task) -> dict[str, Any]:

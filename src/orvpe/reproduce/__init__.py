@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from orvpe.errors import InputError, Interrupted, unknown
-from orvpe.reproduce.report import copied, write
+from orvpe.reproduce.report import Copies, write
 from orvpe.reproduce.steps import FILES, Plan, Step
 from orvpe.reproduce.tables import TABLES, Table
 from orvpe.run import check_folder
@@ -70,6 +70,8 @@ def reproduce(
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         told = " ".join(map(str, seeds))
         raise InputError(f"seeds are {told}, expected different whole numbers of at least 0")  # one run is one seed
+    if from_shipped and recipes != "strong":
+        raise InputError(f"--from-shipped goes with --recipes strong: no weights of {recipes!r} come with orvpe")
     plan = Plan(recipes, share, from_shipped)
     chosen = {t: {d: TABLES[t](plan, d, seeds) for d in datasets} for t in ([table] if table else TABLES)}
     wanted = [run for tables in chosen.values() for one in tables.values() for run in one.wanted()]
@@ -98,11 +100,12 @@ def reproduce(
 
 
 def _write(chosen: dict[str, dict[str, Table]], plan: Plan, work: Path, out: Path) -> list[Path]:
-    copies = {d: copied(work, d) for tables in chosen.values() for d in tables}
+    copies = {d: Copies(work, d) for tables in chosen.values() for d in tables}
     return [
         write(one, plan, work, out, f"{plan.recipes}-{name}-{d}", copies[d])
         for name, tables in chosen.items()
         for d, one in tables.items()
+        if any((work / run).exists() for run in one.wanted())  # or a table of others' runs would be lost
     ]
 
 

@@ -13,26 +13,40 @@ import numpy as np
 from orvpe.charts import curve_chart
 from orvpe.reproduce.steps import PROTOCOL, Plan, read_json
 from orvpe.reproduce.tables import Table
+from orvpe.run import RECIPE
 from orvpe.whole import write_atomic
 
 NOT_RUN = "not run"
 
 
-def copied(work: Path, data: str) -> set[str]:
-    """Names of a data set's test clips that are training clips under another name; none without its store."""
-    path = work / f"{data}.orvpe"
-    if not path.is_file():
-        return set()
-    from orvpe.copies import original
-    from orvpe.store import Store
-    from orvpe.task import make_task
+class Copies:
+    """Test clips of a data set that are training clips under another name; without its store none are known."""
 
-    store = Store.open(path)
-    task = make_task(store, PROTOCOL[data])
-    return set(store.names[task.test[original(store, task.train, task.test) >= 0]].tolist())
+    def __init__(self, work: Path, data: str) -> None:
+        self._found: dict[tuple[float, int], set[str]] = {}
+        self._store, path = None, work / f"{data}.orvpe"
+        if path.is_file():
+            from orvpe.store import Store
+            from orvpe.task import make_task
+
+            self._store = Store.open(path)
+            self._task = make_task(self._store, PROTOCOL[data])
+
+    def of(self, labels: float = 1.0, seed: int = 0) -> set[str]:
+        """Their names, where a training sees that share of the labels, drawn from that seed."""
+        if self._store is None:
+            return set()
+        if (labels, seed) not in self._found:
+            from orvpe.copies import original
+            from orvpe.task import few_labels
+
+            test = self._task.test
+            same = original(self._store, few_labels(self._task, labels, seed), test)
+            self._found[labels, seed] = set(self._store.names[test[same >= 0]].tolist())
+        return self._found[labels, seed]
 
 
-def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: set[str]) -> Path:
+def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: Copies) -> Path:
     """Write ``name``.md, and the pictures it shows, into the folder ``out``, from what is done.
 
     Args:
@@ -41,19 +55,18 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: se
         work: folder of all runs.
         out: folder for the table.
         name: of its file.
-        copies: test clips that are copies of training clips; what is right of the others gets a column.
+        copies: of its data set; what is right of the other test clips gets a column.
     """
     out.mkdir(parents=True, exist_ok=True)
     shown = [
         o for o in table.occlusions if any(_number(work, run, o) is not None for r in table.rows for run in r.runs)
     ]
-    new = ["without copies"] if copies else []
+    new = ["without copies"] if copies.of() else []
     head = ["", "paper", "ours", *new, *shown, "seeds", "command of the first seed", "commit", "device"]
-    about = (
-        f" {len(copies)} test clips are training clips under another name; without copies: top-1 of the others."
-        if copies
-        else ""
-    )
+    about = ""
+    if new:
+        about = f" {len(copies.of())} test clips are training clips under another name (fewer, of few labels); "
+        about += "without copies: top-1 of the others."
     lines = [f"# {table.title}", "", _note(plan) + about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in table.rows:
         found = [run for run in row.runs if _number(work, run, "none") is not None]
@@ -62,8 +75,9 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: se
             row.paper or "-",
             _spread([v for run in found if (v := _number(work, run, "none")) is not None]),
         ]
-        if copies:
-            cells.append(_spread([v for run in found if (v := _top1(work / run, copies)) is not None]))
+        if new:
+            known = [(run, copies.of(*_learned(work, run))) for run in found]
+            cells.append(_spread([v for run, of in known if (v := _top1(work / run, of)) is not None]))
         for occlusion in shown:
             cells.append(_spread([v for run in found if (v := _number(work, run, occlusion)) is not None]))
         step = plan.steps[row.runs[0]]
@@ -137,6 +151,13 @@ def _top1(run: Path, without: Collection[str] = ()) -> float | None:
     kept = np.array([name not in without for name in scores.names.tolist()])
     truth = np.array([place[label] for label in scores.labels.tolist()])
     return accuracy(scores.scores[kept], truth[kept]).top1 if kept.any() else None
+
+
+def _learned(work: Path, run: str) -> tuple[float, int]:
+    """Share of the labels that a run has learned, and the seed that drew them."""
+    path = work / run / RECIPE
+    given = read_json(path, "arguments") if path.is_file() else {}
+    return float(given.get("labels", 1.0)), int(given.get("seed", 0))
 
 
 def _environment(work: Path, run: str) -> dict[str, Any]:
