@@ -75,8 +75,8 @@ def evaluate(
         protocol: which clips are the test split, e.g. nucla-cv, penn-official, subject:3,5 or random:0.2.
         out: folder for results.json, scores.npz, per-class table and confusion matrix; none writes nothing.
         occlusions: none (clean), a body part (upper, lower, right, left, centre, left_arm, hands, ...), or a pattern
-            with a value (joints:0.4, flicker:0.3, tubes:0.5, frames:0.3, block:0.4, jitter:0.02), joined by "+"; with "/"
-            between several each clip draws one.
+            with a value (joints:0.4, flicker:0.3, tubes:0.5, frames:0.3, block:0.4, jitter:0.02), joined by "+";
+            with "/" between several each clip draws one.
         seed: places random occlusions.
         batch_size: clips at a time.
         device: auto, cpu, cuda or mps.
