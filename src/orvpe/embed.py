@@ -134,10 +134,10 @@ def embed(
     import pyarrow.parquet as pq
 
     from orvpe.device import pick_device
-    from orvpe.occlusion import corruption
+    from orvpe.occlusion import check_occlusion
     from orvpe.progress import Progress
 
-    corruption(occlusion)
+    check_occlusion(occlusion, "occlusion")
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
     target = Path(out)

@@ -21,7 +21,7 @@ from orvpe.errors import InputError
 from orvpe.features import extract
 from orvpe.metrics import Accuracy, accuracy
 from orvpe.model import Model, load
-from orvpe.occlusion import SUBGRAPHS, corruption
+from orvpe.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.run import RECIPE, check_folder, environment
 from orvpe.scores import Scores
 from orvpe.skeleton import unified
@@ -117,7 +117,7 @@ def check_occlusions(occlusions: list[str]) -> None:
     if not occlusions:
         raise InputError("occlusions is empty, expected at least 'none'")
     for occlusion in occlusions:
-        corruption(occlusion)
+        check_occlusion(occlusion, "occlusions")
 
 
 def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> None:

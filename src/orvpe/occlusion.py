@@ -180,6 +180,18 @@ def corruption(spec: str) -> Corruption:
     return alternatives[0] if len(alternatives) == 1 else partial(_one_of, alternatives)
 
 
+def check_occlusion(spec: str, argument: str) -> None:
+    """Nothing, for a text that `corruption` understands.
+
+    Raises:
+        InputError: as `corruption`, with the ``argument`` that it was given to.
+    """
+    try:
+        corruption(spec)
+    except InputError as error:
+        raise InputError(f"{argument}: {error}") from None
+
+
 def _one_of(alternatives: list[Corruption], batch: Batch, draws: Draws) -> Batch:
     """Each clip after the alternative that it drew."""
     drawn = draws.integers(len(alternatives))  # (N,)

@@ -23,7 +23,7 @@ from orvpe.evaluate import check_fits, learned_by, tell_trained_on
 from orvpe.features import batches, extract
 from orvpe.metrics import accuracy
 from orvpe.model import Model, load, note_unfinished
-from orvpe.occlusion import SUBGRAPHS, corruption
+from orvpe.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.progress import Progress
 from orvpe.run import check_folder, environment
 from orvpe.store import Store
@@ -92,7 +92,7 @@ def robustness(
         raise InputError("a name is empty, expected what to call its model")
     check_folder(out)
     for occlusion in occlusions:
-        corruption(occlusion)
+        check_occlusion(occlusion, "occlusions")
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
     found: dict[str, Any] = {}

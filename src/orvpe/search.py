@@ -127,9 +127,9 @@ def search(
             fit it.
     """
     if occlusion != "none":
-        from orvpe.occlusion import corruption
+        from orvpe.occlusion import check_occlusion
 
-        corruption(occlusion)
+        check_occlusion(occlusion, "occlusion")
     if up not in UP:
         raise InputError(unknown("up", up, UP))
     index = Index.open(db)

@@ -14,7 +14,7 @@ from orvpe.camera import virtual_camera
 from orvpe.draws import Draws
 from orvpe.errors import InputError, unknown
 from orvpe.normalize import CENTRES, IMAGES, SCALES, STREAMS, normalize_2d, normalize_3d, stream
-from orvpe.occlusion import corruption
+from orvpe.occlusion import check_occlusion, corruption
 from orvpe.sampling import CROPS, sample_frames
 
 CAMERAS = ("none", "virtual")
@@ -63,7 +63,7 @@ class ViewConfig:
             raise InputError(f"view.tau is {self.tau}, expected at least 1 frame")
         if not 0 < self.shortest <= 1:
             raise InputError(f"view.shortest is {self.shortest}, expected a share in (0, 1]")
-        corruption(self.occlusion)
+        check_occlusion(self.occlusion, "view.occlusion")
 
 
 class View(NamedTuple):
