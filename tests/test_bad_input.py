@@ -190,7 +190,8 @@ def test_paths_that_cannot_be_written(here: Path, refused: Refused) -> None:
 def test_recipes_of_ones_own(here: Path, refused: Refused) -> None:
     told = {
         "epochs: [": "bad.yaml: not YAML",
-        "epochs: three\n": "--epochs is 'three', expected a whole number",
+        "epochs: three\n": "--epochs is 'three', expected a whole number in recipe .*bad.yaml",
+        "optim:\n  lr: fast\n": "--optim.lr is 'fast', expected a number in recipe .*bad.yaml",
         "epoch: 3\n": "unknown argument 'epoch' in recipe .*bad.yaml; did you mean 'epochs'",
         "view:\n  tua: 3\n": "unknown argument 'view.tua' in recipe .*bad.yaml; did you mean 'view.tau'",
         "- 1\n": "bad.yaml: expected 'argument: value' lines",

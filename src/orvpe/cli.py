@@ -6,6 +6,7 @@ Only the chosen command's module is imported, so that ``orvpe --help`` is quick.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import is_dataclass
 
@@ -86,11 +87,14 @@ def _run(command: str, argv: list[str]) -> int:
     from argparse import ArgumentError
 
     from orvpe.arguments import in_our_words, parse
+    from orvpe.recipe_files import where_from
 
     try:
         arguments = parse(command, argv)
     except ArgumentError as error:
-        raise InputError(in_our_words(one_line(str(error)))) from None
+        text = in_our_words(one_line(str(error)))
+        named = re.match(r"--([\w.-]+) is (.+), expected ", text)
+        raise InputError(text + (where_from(argv, named[1].replace("-", "_"), named[2]) if named else "")) from None
     except SystemExit as done:  # --help and --print_config have printed
         return int(done.code or 0)
     try:

@@ -72,6 +72,22 @@ def recipe_for(command: str, name: str, hints: dict[str, Any]) -> Path:
     return path
 
 
+def where_from(words: list[str], argument: str, told: str) -> str:
+    """' in recipe NAME' where a recipe among the words gives an argument (``view.tau``) that value; else ''."""
+    import yaml
+
+    for i, word in enumerate(words):
+        flag, equals, recipe = word.partition("=")
+        if flag == "--recipe":
+            recipe = recipe if equals else words[i + 1]
+            value: Any = yaml.safe_load(recipe_path(recipe).read_text(encoding="utf-8"))
+            for name in argument.split("."):
+                value = value.get(name) if isinstance(value, dict) else None
+            if repr(value) == told or repr(str(value)) == told:
+                return f" in recipe {recipe}"
+    return ""
+
+
 def _filled_in(recipe: str, text: str, hints: dict[str, Any]) -> list[tuple[str, Any]]:
     """The arguments a recipe fills in and their values, those of a dataclass as ``view.tau``."""
     import yaml
