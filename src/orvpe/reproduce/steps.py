@@ -26,7 +26,7 @@ PRETRAIN = {
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
-_ROBUST = {"nucla": "robust-finetune-nucla"}  # data sets with a recipe that hides more than parts of the body
+_ROBUST = {data: f"robust-finetune-{data}" for data in DIMS}  # which hide more than parts of the body
 _WIDEST = "corpora-light-3d-joint"
 _WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
@@ -253,10 +253,6 @@ class Plan:
         name, recipe = "strong/pretrain-3d-all", self._scaled("strong-pretrain-3d")
         return self._add(name, "pretrain", store, "-r", name, *recipe, needs=(store,))
 
-    def robust(self, data: str) -> bool:
-        """Whether we have a recipe that hides more than parts of the body."""
-        return self.ours and data in _ROBUST
-
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""
         store = self.labelled()
@@ -292,7 +288,7 @@ class Plan:
             encoder: another encoder than the recipe's.
             occlusion: another training occlusion than the recipe's.
             curve: log test accuracy after every epoch.
-            robust: with the recipe that hides more than parts of the body; only where `robust` says there is one.
+            robust: with our recipe that hides more than parts of the body.
         """
         store = self.store(data)
         parts = [what, *([stream] if stream != "joint" else []), *([encoder] if encoder else [])]

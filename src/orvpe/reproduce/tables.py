@@ -81,9 +81,9 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
         Row("fine-tuned, spatio-temporal SubG-DA", paper["subgraph"], tuned("tuned", start)),
         Row("fine-tuned, supervised pre-training", paper["supervised"], tuned("supervised", supervised)),
     ]
-    if plan.robust(data):
+    if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
-        rows.append(Row("fine-tuned longer, several occlusions in turn", "", runs))
+        rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
     if (widest := plan.widest(data)) is not None:
         rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
         rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
@@ -94,7 +94,7 @@ def table_2(plan: Plan, data: str, seeds: list[int]) -> Table:
     """Table II: joint, bone and both."""
     rows = []
     kinds = [("scratch", "from scratch"), ("tuned", "fine-tuned")]
-    kinds += [("robust", "fine-tuned longer, several occlusions in turn")] if plan.robust(data) else []
+    kinds += [("robust", "fine-tuned, several occlusions in turn")] if plan.ours else []
     paper = {
         ("scratch", "joint"): _PAPER[data]["scratch"],
         ("tuned", "joint"): _PAPER[data]["subgraph"],
