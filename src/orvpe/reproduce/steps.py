@@ -26,7 +26,6 @@ PRETRAIN = {
 }
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
-_ROBUST = {data: f"robust-finetune-{data}" for data in DIMS}  # which hide more than parts of the body
 _WIDEST = "corpora-light-3d-joint"
 _WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
@@ -294,7 +293,7 @@ class Plan:
         parts = [what, *([stream] if stream != "joint" else []), *([encoder] if encoder else [])]
         parts += [f"{100 * labels:g}pc"] if labels < 1 else []
         name = f"{self.recipes}/{data}-{'-'.join(parts)}-{seed}"
-        recipe = self._scaled(_ROBUST[data]) if robust else self._recipe("finetune", data)
+        recipe = self._scaled(f"robust-finetune-{data}") if robust else self._recipe("finetune", data)
         words = ["finetune", store, "-r", name, *recipe]
         if start:
             words += ["-w", start]
