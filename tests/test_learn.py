@@ -21,9 +21,12 @@ from orvpe.generated import generate
 from orvpe.learn import learn
 from orvpe.learn_numbers import best_temperature, thin, wilson
 from orvpe.model import Model, load, read_card
+from orvpe.occlusion import SUBGRAPHS
+from orvpe.probe import probe
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.timeline import class_probabilities
+from orvpe.versions import SEVERAL
 from orvpe.video import estimate
 
 
@@ -82,13 +85,34 @@ def test_a_probe_of_pose_files(
     assert card["classes"] == sorted(p.name for p in examples.iterdir())
     assert card["trained"]["clip_seconds"] > 0
     assert card["cross_validation"]["top1"] == results["top1"]
-    # the model that is kept knows all clips: no more than rounding keeps it from telling them apart
-    assert right_on(tmp_path / "m.orvpe", tmp_path / "m") > 0.9
+    hidden = ", ".join(f"{part} {results['right'][part]:.1f}" for part in SUBGRAPHS)
+    assert f"with a part of the body hidden: {hidden} % right" in out
+    assert card["cross_validation"]["right"] == results["right"]
     # what it says goes straight into classify
     some = next(examples.glob("*/r1.csv"))
     words = ["classify", str(some), "-w", str(tmp_path / "m"), "-o", str(tmp_path / "out"), "--fps", "30"]
     assert main([*words, "--threshold", "0"]) == 0
     assert some.parent.name in capsys.readouterr().out
+
+
+def test_the_model_that_is_kept_knows_all_clips(examples: Path, weights: dict[int, str], tmp_path: Path) -> None:
+    report = learn(str(examples), str(tmp_path / "m"), weights[3], versions=0, fps=30, threads=1)
+    assert "versions" not in str(report)
+    assert right_on(tmp_path / "m.orvpe", tmp_path / "m") > 0.9  # but for rounding
+
+
+def test_the_score_is_that_of_a_probe_of_each_part(examples: Path, weights: dict[int, str], tmp_path: Path) -> None:
+    """Cross-validation, whole and occluded, against `orvpe probe` with the parts as protocols."""
+    report = learn(str(examples), str(tmp_path / "m"), weights[3], folds=3, fps=30, threads=1)
+    right = dict.fromkeys(report.right, 0.0)
+    for part in (1, 2, 3):
+        found = probe(
+            str(tmp_path / "m.orvpe"), str(tmp_path / f"p{part}"), f"fold:{part}/3,seed=0,by=recording", weights[3],
+            versions=9, device="cpu", threads=1,
+        )  # fmt: skip
+        for occlusion in right:
+            right[occlusion] += found["occlusions"][occlusion]["top1"] / 3
+    assert report.right == pytest.approx(right)
 
 
 def right_on(store: Path, weights: Path) -> float:
@@ -120,6 +144,10 @@ def test_the_encoder_too(
     assert "encoder and classifier from " in str(report)
     results = json.loads((tmp_path / "m" / "results.json").read_text(encoding="utf-8"))
     assert results["tested"] == report.tested == 18
+    assert list(results["right"]) == ["none", *SUBGRAPHS]
+    card = read_card(tmp_path / "m" / "parts" / "all")
+    assert card["view"]["occlusion"] == SEVERAL  # it hides parts itself
+    assert card["view"]["augment"] == read_card(weights[3])["view"]["augment"]  # and else goes on as it was
     parts = sorted(p.name for p in (tmp_path / "m" / "parts").iterdir())
     assert parts == ["all", "fold-1-of-2", "fold-2-of-2"]
     kept, trained = load(run), load(tmp_path / "m" / "parts" / "all")
@@ -299,6 +327,9 @@ def test_errors_are_one_line(
         ([tmp_path / "empty"], "a"),
         ([examples, "--folds", "1"], "folds is 1, expected at least 2"),
         ([examples, "--epochs", "3"], "epochs is 3, expected --finetune with it"),
+        ([examples, "--versions", "-1"], "versions is -1, expected at least 0"),
+        ([examples, "--versions", "3", "--finetune"], "versions is 3, expected it without --finetune"),
+        ([examples, "-w", "scratch"], "weights is 'scratch', expected --finetune with it"),
         ([examples, "--max-people", "0"], "max_people is 0, expected at least 1"),
         ([examples, "--strength", "0"], "strength is 0, expected more than 0"),
         ([examples, "-w", weights[2]], "reads 2D joints, the store holds 3D"),

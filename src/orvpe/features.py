@@ -36,6 +36,7 @@ def extract(
     seed: int = 0,
     batch_size: int = 64,
     random_view: ViewConfig | None = None,
+    version: int = 0,
 ) -> Tensor:
     """(len(indices), 256) features on the model's device.
 
@@ -47,13 +48,14 @@ def extract(
         seed: of the corruption or of the random view.
         batch_size: clips at a time.
         random_view: a training view instead of the fixed one.
+        version: another draw of the corruption for each.
     """
     training = model.training
     model.eval()
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
         raw = data.batch(chosen)
-        draws = ClipDraws(data.device, chosen, seed, "view", occlusion)
+        draws = ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
         view: View = (
             fixed_view(raw, model.view, occlusion, draws)
             if random_view is None

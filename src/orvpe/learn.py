@@ -22,8 +22,8 @@ from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
 from orvpe.errors import InputError
-from orvpe.evaluate import check_fits
-from orvpe.learn_numbers import best_temperature, thin, twice, wilson
+from orvpe.evaluate import FIVE, check_fits
+from orvpe.learn_numbers import best_temperature, by_recording, thin, twice, wilson
 from orvpe.learn_report import LearnReport, write_report
 from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
@@ -33,6 +33,8 @@ from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import make_task
 
+SCRATCH = "scratch"  # instead of a model's name
+_VERSIONS = 9  # twice as many are no better (docs/experiments.md)
 _SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "robust-light-3d-joint"}
 
 
@@ -44,6 +46,7 @@ def learn(
     folds: int = 5,
     by: str = "recording",
     strength: float = 1.0,
+    versions: int | None = None,
     epochs: int | None = None,
     window: float = 2.0,
     joints: str | None = None,
@@ -69,11 +72,13 @@ def learn(
         folder: holds a folder for each class, of videos, folders of images, or pose files.
         run: folder for the model, results.json, per-class table and confusion matrix.
         weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
-            such joints, or from scratch (with ``finetune``, or where none comes with it).
+            such joints, or from scratch where none comes with it. "scratch" begins there anyway, with ``finetune``.
         finetune: train the encoder too, instead of a classifier on frozen features.
         folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
         by: what a part must not tear apart: recording, or subject, where the pose files name it.
         strength: C of the logistic regression on frozen features; larger fits closer.
+        versions: occluded versions of each clip that this regression learns from beside the whole one, 9 when not
+            given; 0 for whole clips alone.
         epochs: of the fine-tuning; its recipe's when not given.
         window: seconds; longer clips (from twice that on) are cut into windows of this length.
         joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
@@ -109,13 +114,18 @@ def learn(
     if epochs is not None and (epochs < 1 or not finetune):
         wanted = "at least 1" if finetune else "--finetune with it"
         raise InputError(f"epochs is {epochs}, expected {wanted}")
+    if versions is not None and (versions < 0 or finetune):
+        wanted = "it without --finetune, which hides parts itself" if finetune else "at least 0"
+        raise InputError(f"versions is {versions}, expected {wanted}")
+    if weights == SCRATCH and not finetune:
+        raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
     class_folders(folder)
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
         raise InputError(f"run folder {run} is a file, expected a folder or a new name")
     where = pick_device(device, threads)
-    source = load(weights, where) if weights is not None else None
+    source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
         _check_videos(source, folder, joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
@@ -124,23 +134,29 @@ def learn(
         weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
         threads=threads,
     ))  # fmt: skip
-    if source is None and not finetune and (name := _shipped_for(store)) is not None:
+    if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
         print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
         if not finetune:  # which says it itself
             note_unfinished(source, str(weights))
-    elif not finetune:
+    elif weights is None:
         print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+    if source is None:
+        weights = None
+    frozen = source is not None and not finetune
+    versions = (_VERSIONS if versions is None else versions) if frozen else 0
     arguments = plain({
         "job": "learn", "folder": Path(folder).resolve().name, "store_checksum": store.checksum, "weights": weights,
-        "finetune": finetune, "folds": folds, "by": by, "strength": strength, "epochs": epochs, "seed": seed,
+        "finetune": finetune, "folds": folds, "by": by, "strength": strength, "versions": versions, "epochs": epochs,
+        "seed": seed,
     })  # fmt: skip
     Run(run, arguments, restart=restart)
     fit: Fit
-    if source is not None and not finetune:
-        fit, how = Probe(source, store, strength), f"a classifier on the frozen features of {weights}"
+    if source is not None and frozen:
+        fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
+        how += f", of {1 + versions} versions of each clip," if versions else ""
     else:
         fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
@@ -178,23 +194,25 @@ def _learned(
         raise InputError(f"{arguments['folder']}: clips of {len(classes)} class, expected 2 or more")
     warnings = [*thin(classes, count), *twice(store, groups)]
     parts = min(folds, max(count)) if by == "recording" else min(folds, len(np.unique(store.subjects)))
-    scores, tested = np.zeros((len(store), len(classes))), np.zeros(len(store), bool)
+    scores = {occlusion: np.zeros((len(store), len(classes))) for occlusion in FIVE}
+    tested = np.zeros(len(store), bool)
     for part in range(1, parts + 1) if parts > 1 else ():
         protocol = f"fold:{part}/{parts},seed={seed},by={by}"
         chosen = np.flatnonzero(np.asarray(get_protocol(protocol).split(_info(store))) == "test")
         if not len(chosen):
             continue
-        scores[chosen] = fit(protocol)[1]
+        for occlusion, found in fit(protocol)[1].items():
+            scores[occlusion][chosen] = found
         tested[chosen] = True
-    found: Accuracy | None = None
-    score, interval, temperature = 0.0, (0.0, 100.0), 1.0
+    whole: Accuracy | None = None
+    right: dict[str, float] = {}
+    interval, temperature = (0.0, 100.0), 1.0
     if tested.any():
-        found = accuracy(scores[tested], task.target[tested])
-        right = (scores.argmax(axis=1) == task.target)[tested]
-        # clips of one recording are not independent: an interval over recordings
-        per = [right[groups[tested] == g].mean() for g in np.unique(groups[tested])]
-        score, interval = 100 * float(np.mean(per)), wilson(float(np.mean(per)), len(per))
-        temperature = best_temperature(scores[tested], task.target[tested])
+        whole = accuracy(scores["none"][tested], task.target[tested])
+        # clips of one recording are not independent: a number and an interval over recordings
+        right = {o: by_recording(s.argmax(axis=1) == task.target, groups, tested) for o, s in scores.items()}
+        interval = wilson(right["none"] / 100, len(np.unique(groups[tested])))
+        temperature = best_temperature(scores["none"][tested], task.target[tested])
     elif folds:
         warnings.append("no class has two recordings, so nothing can be tested")
     model, _ = fit("all")
@@ -203,7 +221,7 @@ def _learned(
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
     report = LearnReport(
-        run, how, classes, clips, count, int(tested.sum()), found, score, interval,
+        run, how, classes, clips, count, int(tested.sum()), whole, right, interval,
         parts if tested.any() else 0, warnings, time.monotonic() - begun,
     )  # fmt: skip
     write_report(report, model, store, arguments, temperature)

@@ -48,6 +48,11 @@ def twice(store: Store, groups: np.ndarray) -> list[str]:
     ]
 
 
+def by_recording(right: np.ndarray, groups: np.ndarray, tested: np.ndarray) -> float:
+    """Per cent ``right`` (N,) of those ``tested`` (N,), every recording counting once, however many clips it has."""
+    return 100 * float(np.mean([right[tested & (groups == g)].mean() for g in np.unique(groups[tested])]))
+
+
 def wilson(share: float, n: int) -> tuple[float, float]:
     """95 % interval in per cent of a share seen in n trials (E. B. Wilson 1927)."""
     z = 1.959964

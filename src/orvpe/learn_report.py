@@ -28,8 +28,9 @@ class LearnReport:
         clips, recordings: of each class.
         tested: clips that were tested.
         accuracy: of the tested clips; None without cross-validation.
-        score: per cent right, every recording counting once, however many clips it was cut into.
-        interval: 95 % of the score (Wilson).
+        right: per cent right by occlusion, "none" first, every recording counting once, however many clips it was cut
+            into; empty without cross-validation.
+        interval: 95 % of what is right of whole bodies (Wilson).
         folds: parts of the cross-validation.
         warnings: one line each.
         seconds: of wall-clock time.
@@ -42,11 +43,16 @@ class LearnReport:
     recordings: list[int]
     tested: int = 0
     accuracy: Accuracy | None = None
-    score: float = 0.0
+    right: dict[str, float] = field(default_factory=dict)
     interval: tuple[float, float] = (0.0, 100.0)
     folds: int = 0
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Per cent right of whole bodies, 0 without cross-validation."""
+        return self.right.get("none", 0.0)
 
     def __str__(self) -> str:
         wide = max(5, *(len(c) for c in self.classes))
@@ -66,6 +72,8 @@ class LearnReport:
                 f"{100 / len(self.classes):.0f}); {self.tested} clips, each tested by a model that has not seen its "
                 f"recording, {self.folds} parts"
             )
+            hidden = ", ".join(f"{part} {share:.1f}" for part, share in self.right.items() if part != "none")
+            lines.append(f"with a part of the body hidden: {hidden} % right")
         lines += [f"warning: {text}" for text in self.warnings]
         lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
         return "\n".join(lines)
@@ -83,6 +91,9 @@ def confusion_text(confusion: np.ndarray, classes: list[str]) -> list[str]:
     return [head, *rows]
 
 
+_KEPT = ("folds", "tested", "score", "interval", "right", "top1", "mean_class")  # of the results, in the model's card
+
+
 def write_report(
     report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float
 ) -> None:
@@ -93,6 +104,7 @@ def write_report(
         "classes": report.classes, "clips": report.clips, "recordings": report.recordings, "folds": report.folds,
         "tested": report.tested, "score": report.score if found else None, "top1": found.top1 if found else None,
         "mean_class": found.mean_class if found else None, "interval": report.interval if found else None,
+        "right": report.right,
         "confusion": found.confusion.tolist() if found else None, "temperature": temperature,
         "warnings": report.warnings, "seconds": report.seconds, "arguments": arguments, "environment": environment(),
     }  # fmt: skip
@@ -100,7 +112,7 @@ def write_report(
     model.save(
         folder, trained={**arguments, "clips": len(store), "clip_seconds": clip_seconds(store, everyone),
                          "data": store.meta.get("sources", [])},
-        cross_validation={k: results[k] for k in ("folds", "tested", "score", "interval", "top1", "mean_class")},
+        cross_validation={k: results[k] for k in _KEPT},
         environment=environment(),
     )  # fmt: skip
     write_atomic(folder / "results.json", json.dumps(plain(results), indent=1) + "\n")

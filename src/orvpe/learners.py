@@ -11,42 +11,50 @@ import torch
 
 from orvpe.batch import ResidentStore
 from orvpe.config import EncoderConfig
+from orvpe.device import pick_device
+from orvpe.evaluate import FIVE, model_scorer
 from orvpe.features import extract
 from orvpe.model import Model, load
-from orvpe.scores import load_scores
+from orvpe.occlusion import SUBGRAPHS
 from orvpe.store import Store
 from orvpe.task import make_task
+from orvpe.versions import with_versions
 from orvpe.views import ViewConfig
 
-_RECIPES = {2: "quick-finetune-penn", 3: "quick-finetune-nucla"}
+_RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
-# protocol -> a model with a head, and scores (N, classes) of the protocol's test clips, in the store's order
-Fit = Callable[[str], tuple[Model, np.ndarray]]
+Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order
+# protocol -> a model with a head, and the scores of the protocol's test clips
+Fit = Callable[[str], tuple[Model, Scores]]
 
 
 class Probe:
-    """Logistic regression on frozen features, which are computed once."""
+    """Logistic regression on frozen features, which are computed once: of whole clips and of occluded versions."""
 
-    def __init__(self, source: Model, store: Store, strength: float) -> None:
-        self.store, self.strength = store, strength
+    def __init__(self, source: Model, store: Store, strength: float, versions: int, seed: int) -> None:
+        self.store, self.strength = store, strength / (1 + versions)  # of a clip, however many versions it has
         classes = make_task(store, "all").classes
         self.model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=classes)
         self.model.encoder = source.encoder
         self.model.to(next(source.parameters()).device).eval().requires_grad_(False)
         data = ResidentStore(store, next(source.parameters()).device)
-        self.features = extract(self.model.for_inference(), data, np.arange(len(store)))
+        frozen, everything = self.model.for_inference(), np.arange(len(store))
+        self.features = with_versions(frozen, data, everything, versions, seed=seed)  # (1 + versions, N, D)
+        self.tested = {"none": self.features[0]}
+        self.tested |= {part: extract(frozen, data, everything, part) for part in SUBGRAPHS}
 
-    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
+    def __call__(self, protocol: str) -> tuple[Model, Scores]:
         from orvpe.probe import logistic_probe
 
         task = make_task(self.store, protocol, None)
         classes = self.model.classes or []
         column = np.array([classes.index(c) for c in task.classes])
-        target = torch.from_numpy(column[task.target[task.train]]).to(self.features.device)
-        head = logistic_probe(self.features[task.train], target, len(classes), self.strength)
+        features = self.features[:, task.train]
+        target = torch.from_numpy(column[task.target[task.train]]).to(features.device).repeat(len(features))
+        head = logistic_probe(features.flatten(0, 1), target, len(classes), self.strength)
         self.model.head = head
         with torch.no_grad():
-            return self.model, head(self.features[task.test]).double().cpu().numpy()
+            return self.model, {o: head(x[task.test]).double().cpu().numpy() for o, x in self.tested.items()}
 
 
 class Finetune:
@@ -58,13 +66,14 @@ class Finetune:
     ) -> None:  # fmt: skip
         from orvpe.arguments import parse
 
-        self.store, self.run = store, Path(run)
+        self.store, self.run, self.where = store, Path(run), pick_device(device, threads)
         words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
         given = parse("finetune", words)
         view: ViewConfig = given["view"]
         encoder: EncoderConfig = given["encoder"]
         if source is not None:  # an encoder goes on with the input that it knows
-            view, encoder = replace(source.view, shortest=view.shortest), source.encoder_config
+            view = replace(source.view, shortest=view.shortest, occlusion=view.occlusion)
+            encoder = source.encoder_config
         given |= {
             "weights": weights, "view": view, "encoder": encoder, "occlusions": ["none"], "seed": seed,
             "device": device, "threads": threads, "restart": restart,
@@ -75,15 +84,11 @@ class Finetune:
             given["optim"] = replace(given["optim"], warmup=min(given["optim"].warmup, epochs - 1))
         self.given = given
 
-    def __call__(self, protocol: str) -> tuple[Model, np.ndarray]:
+    def __call__(self, protocol: str) -> tuple[Model, Scores]:
         from orvpe.finetune import finetune
 
         folder = self.run / "parts" / protocol.split(",")[0].replace(":", "-").replace("/", "-of-")
         finetune(**{**self.given, "run": str(folder), "protocol": protocol})
-        model = load(folder)
-        if protocol == "all":
-            return model, np.zeros((0, len(model.classes or [])))
-        found = load_scores(folder / "scores.npz")
-        place = {name: i for i, name in enumerate(found.names.tolist())}
-        names = self.store.names[make_task(self.store, protocol).test]
-        return model, found.scores[[place[n] for n in names.tolist()]]
+        model, task = load(folder, self.where), make_task(self.store, protocol)
+        score = model_scorer(model.for_inference(), ResidentStore(self.store, self.where), task)
+        return model, {o: score(o) for o in FIVE} if len(task.test) else {}

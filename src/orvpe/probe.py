@@ -26,10 +26,12 @@ from orvpe.errors import InputError, unknown
 from orvpe.evaluate import FIVE, check_fits, check_occlusions, model_scorer, report
 from orvpe.features import extract
 from orvpe.model import Model, load, note_unfinished
+from orvpe.occlusion import check_occlusion
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
+from orvpe.versions import SEVERAL, with_versions
 from orvpe.views import ViewConfig, input_dims
 
 
@@ -124,6 +126,8 @@ def probe(
     strength: float = 1.0,
     neighbours: int = 5,
     labels: float = 1.0,
+    versions: int = 0,
+    occlusion: str = SEVERAL,
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     seed: int = 0,
     batch_size: int = 64,
@@ -146,6 +150,8 @@ def probe(
         strength: C of logistic, lambda of ridge.
         neighbours: of knn.
         labels: share of the training labels to use, of each class alike.
+        versions: occluded versions of each training clip that a linear classifier learns from beside the whole one.
+        occlusion: of these; each clip of each version draws for itself.
         occlusions: test corruptions, see `orvpe evaluate`.
         seed: of the random encoder, sgd, few labels and random occlusions.
         batch_size: clips at a time.
@@ -166,6 +172,11 @@ def probe(
     for name, value in (("strength", strength), ("epochs", epochs)):
         if not value > 0:
             raise InputError(f"{name} is {value}, expected above 0")
+    if versions < 0:
+        raise InputError(f"versions is {versions}, expected at least 0")
+    if versions and method == "knn":
+        raise InputError(f"versions is {versions}, expected 0 with method knn, whose neighbours are whole clips")
+    check_occlusion(occlusion, "occlusion")
     check_occlusions(occlusions)
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
@@ -192,10 +203,12 @@ def probe(
         "weights": weights, "method": method, "view": model.view, "encoder": model.encoder_config, "labels": labels,
         "strength": strength, "neighbours": neighbours, "epochs": epochs, "optim": optim, "seed": seed,
     })  # fmt: skip
+    if versions:
+        arguments |= {"versions": versions, "occlusion": occlusion}
     Run(run, arguments, restart=restart)  # refuses the folder of the weights, say
     began = time.perf_counter()
-    features = extract(frozen, data, trained, batch_size=batch_size)
-    target = torch.from_numpy(task.target[trained]).to(where)
+    features = with_versions(frozen, data, trained, versions, occlusion, seed, batch_size).flatten(0, 1)
+    target = torch.from_numpy(task.target[trained]).to(where).repeat(1 + versions)
     classes = len(task.classes)
     more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
     if method == "knn":
@@ -209,14 +222,15 @@ def probe(
     if method == "sgd":
         model.head = sgd_probe(features, target, classes, optim, epochs, seed)
     elif method == "logistic":
-        model.head = logistic_probe(features, target, classes, strength)
+        model.head = logistic_probe(features, target, classes, strength / (1 + versions))  # of a clip, as without
     else:
         model.head = ridge_probe(features, target, classes, strength)
     more |= {
         "probe_parameters": sum(p.numel() for p in model.head.parameters()),
         "train_seconds": time.perf_counter() - began,
     }
-    print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips")
+    also = f" and {versions} occluded versions of each" if versions else ""
+    print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips{also}")
     frozen.head = model.head
     scorer = model_scorer(frozen, data, task, seed, batch_size)
     results = report(scorer, opened, learned, occlusions, run, seed, **more)

@@ -1,0 +1,92 @@
+"""A classifier that learns from occluded versions of its clips too: `probe --versions`, `learn`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orvpe.batch import ResidentStore
+from orvpe.draws import ClipDraws
+from orvpe.errors import InputError
+from orvpe.features import extract
+from orvpe.generated import generate
+from orvpe.model import load
+from orvpe.occlusion import SUBGRAPHS
+from orvpe.probe import probe
+from orvpe.reproduce.steps import load_recipe
+from orvpe.store import write_store
+from orvpe.versions import SEVERAL, with_versions
+from orvpe.views import fixed_view
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_store(tmp_path_factory.mktemp("versions") / "made.orvpe", generate(120, seed=3)).path)
+
+
+def test_versions_are_the_occluded_clips_and_theirs_alone(store: str) -> None:
+    from orvpe.store import Store
+
+    model, data = load("robust-light-3d-joint").for_inference(), ResidentStore(Store.open(store))
+    found = with_versions(model, data, np.arange(20), 3, seed=5, batch_size=7)
+    assert found.shape == (4, 20, 256)
+    torch.testing.assert_close(found[0], extract(model, data, np.arange(20)), atol=1e-5, rtol=1e-4)
+    # a version by hand
+    draws = ClipDraws("cpu", np.arange(20), 5, "view", SEVERAL, 2)
+    by_hand = model.features(fixed_view(data.batch(np.arange(20)), model.view, SEVERAL, draws))
+    torch.testing.assert_close(found[2], by_hand, atol=1e-5, rtol=1e-4)
+    # what a clip is drawn depends on nothing but its place, the version and the seed
+    some = with_versions(model, data, np.array([3, 11]), 3, seed=5)
+    torch.testing.assert_close(some, found[:, [3, 11]], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(found[1], found[2])
+    assert not torch.allclose(with_versions(model, data, np.arange(20), 1, seed=6)[1], found[1])
+    assert with_versions(model, data, np.arange(20), 0).shape == (1, 20, 256)
+
+
+@pytest.mark.parametrize("method", ["logistic", "sgd"])
+def test_they_help_where_parts_are_hidden(method: str, store: str, tmp_path: Path) -> None:
+    hidden = {}
+    for versions in (0, 4):
+        results = probe(
+            store, str(tmp_path / str(versions)), "random:0.5", "robust-light-3d-joint", method, epochs=5,
+            versions=versions, device="cpu", threads=1,
+        )  # fmt: skip
+        hidden[versions] = np.mean([results["occlusions"][part]["top1"] for part in SUBGRAPHS])
+        assert results["train_clips"] == 60
+        told = results["arguments"]
+        assert (told.get("versions"), told.get("occlusion")) == ((4, SEVERAL) if versions else (None, None))
+    assert hidden[4] > hidden[0]
+
+
+def test_one_occlusion_that_is_none_changes_nothing(store: str, tmp_path: Path) -> None:
+    """Ten whole versions with a tenth of C each are one with C."""
+    for name, versions in (("a", 0), ("b", 9)):
+        probe(
+            store, str(tmp_path / name), "random:0.5", "robust-light-3d-joint", versions=versions, occlusion="none",
+            device="cpu", threads=1,
+        )  # fmt: skip
+    whole, ten = (load(tmp_path / name).head for name in "ab")
+    assert whole is not None
+    assert ten is not None
+    torch.testing.assert_close(ten.weight, whole.weight, atol=2e-3, rtol=1e-2)
+
+
+def test_what_does_not_fit(store: str, tmp_path: Path) -> None:
+    for more, line in (
+        ({"versions": -1}, "versions is -1, expected at least 0"),
+        ({"versions": 2, "method": "knn"}, "versions is 2, expected 0 with method knn"),
+        ({"versions": 2, "occlusion": "uper"}, "occlusion: unknown occlusion 'uper'"),
+    ):
+        with pytest.raises(InputError, match=line):
+            probe(store, str(tmp_path / "p"), "random:0.5", "robust-light-3d-joint", **more)  # type: ignore[arg-type]
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("data", ["nucla", "penn"])
+def test_the_recipes_hide_the_same(data: str) -> None:
+    assert load_recipe(f"robust-finetune-{data}")["view"]["occlusion"] == SEVERAL
+    assert json.dumps(load_recipe("robust-probe")) == json.dumps({**load_recipe("quick-probe"), "versions": 9})
