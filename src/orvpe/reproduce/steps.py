@@ -27,6 +27,7 @@ PRETRAIN = {
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _WIDEST = "corpora-light-3d-joint"
+_ROBUST = "robust-light-3d-joint"
 _WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 _FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
@@ -244,13 +245,20 @@ class Plan:
         """
         if not self.ours or DIMS[data] != 3:
             return None
-        if self.from_shipped:
-            return _WIDEST
+        return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d")
+
+    def robust(self, data: str) -> str:
+        """Our pre-training with several occlusions in turn, or its shipped weights; in 2D that with parts alone."""
+        if DIMS[data] != 3:
+            return self.pretrained(data)
+        return _ROBUST if self.from_shipped else self._of_all_corpora("mix", "robust-pretrain-3d")
+
+    def _of_all_corpora(self, what: str, recipe: str) -> str:
         files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
         words = ("--window", "200", "--stride", "200", "--min-frames", "24")
         store = self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
-        name, recipe = "strong/pretrain-3d-all", self._scaled("strong-pretrain-3d")
-        return self._add(name, "pretrain", store, "-r", name, *recipe, needs=(store,))
+        name = f"strong/pretrain-3d-{what}"
+        return self._add(name, "pretrain", store, "-r", name, *self._scaled(recipe), needs=(store,))
 
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""
@@ -303,27 +311,46 @@ class Plan:
         if occlusion:
             words += ["--view.occlusion", occlusion]
         if labels < 1:
-            words += ["--labels", f"{labels:g}", *self._for_few(data, labels)]
+            words += ["--labels", f"{labels:g}", *self._for_few(data, labels, robust)]
         if curve:
             words += ["--eval-every", "1"]
         words += ["--seed", str(seed)]
         return self._add(name, *words, needs=(store, *self._made(start)))
 
-    def _for_few(self, data: str, labels: float) -> list[str]:
+    def _for_few(self, data: str, labels: float, robust: bool) -> list[str]:
         """More epochs for very few labels, else there are hardly any steps; and batches that 1 % of them fill."""
         times = next((t for most, t in _EPOCHS_FOR_FEW if labels <= most), 1)
         if times == 1:
             return []
-        epochs = load_recipe(self._shipped_recipe(data))["epochs"]
+        epochs = load_recipe(f"robust-finetune-{data}" if robust else self._shipped_recipe(data))["epochs"]
         batch = ["--batch-size", "8"] if labels <= 0.01 else []
         return ["--epochs", str(max(1, round(self.share * times * epochs))), *batch]
 
-    def probed(self, data: str, seed: int, start: str | None = None, what: str = "random") -> str:
-        """A linear probe of the run ``start``, or of a random encoder: the paper's SGD, or logistic regression."""
+    def probed(
+        self,
+        data: str,
+        seed: int,
+        start: str | None = None,
+        what: str = "random",
+        labels: float = 1.0,
+        robust: bool = False,
+    ) -> str:
+        """A linear probe: the paper's SGD, or logistic regression.
+
+        Args:
+            data: the data set.
+            seed: of this probe.
+            start: the run whose encoder is probed; None for a random one.
+            what: names the run.
+            labels: share of the training labels.
+            robust: with our recipe whose classifier learns from occluded versions too.
+        """
         store = self.store(data)
-        name = f"{self.recipes}/{data}-probe-{what}-{seed}"
-        recipe = "quick-probe" if self.ours else f"paper-probe-{data}"
+        few = f"-{100 * labels:g}pc" if labels < 1 else ""
+        name = f"{self.recipes}/{data}-probe-{what}{few}-{seed}"
+        recipe = "robust-probe" if robust else "quick-probe" if self.ours else f"paper-probe-{data}"
         words = ["probe", store, "-r", name, "--recipe", recipe, *self._variant(), "-p", PROTOCOL[data]]
+        words += ["--labels", f"{labels:g}"] if labels < 1 else []
         if start:
             words += ["-w", start]
         elif DIMS[data] == 2 and self.ours:

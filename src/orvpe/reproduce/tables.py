@@ -84,6 +84,8 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
         rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
+        runs = [plan.probed(data, s, plan.robust(data), "versions", robust=True) for s in seeds]
+        rows.append(Row("linear probe, several occlusions in turn", "", runs))
     if (widest := plan.widest(data)) is not None:
         rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
         rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
@@ -132,6 +134,12 @@ def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
         for what, name, weights in kinds:
             runs = [plan.finetuned(data, s, weights, what, labels=share) for s in seeds]
             rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
+        if plan.ours:
+            start, few = plan.robust(data), f"{100 * share:g} % of the labels"
+            runs = [plan.finetuned(data, s, start, "several", labels=share, robust=True) for s in seeds]
+            rows.append(Row(f"{few}, fine-tuned, several occlusions in turn", "", runs))
+            runs = [plan.probed(data, s, start, "versions", share, robust=True) for s in seeds]
+            rows.append(Row(f"{few}, linear probe, several occlusions in turn", "", runs))
     return Table(f"Few labels, {TITLES[data]}", rows, FIVE)
 
 
