@@ -159,8 +159,8 @@ def test_the_rows_of_several_occlusions() -> None:
                 if labels == "1" or f"--labels {labels} " in step.command() + " "
             }
             assert steps == {("finetune", "1"), ("probe", "1"), ("finetune", "0.1"), ("probe", "0.1")}
-    assert plan.finetuned("nucla", 0, labels=0.05, robust=True) in plan.steps
-    words = plan.steps["strong/nucla-scratch-5pc-0"].words  # twice its recipe's epochs
+    plan = Plan("strong")
+    words = plan.steps[plan.finetuned("nucla", 0, labels=0.05, robust=True)].words  # twice its recipe's epochs
     assert words[words.index("--epochs") + 1] == "180"
 
 
