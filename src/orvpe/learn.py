@@ -32,9 +32,9 @@ from orvpe.run import Run, plain
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import make_task
+from orvpe.versions import VERSIONS
 
 SCRATCH = "scratch"  # instead of a model's name
-_VERSIONS = 9  # twice as many are no better (docs/experiments.md)
 _SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "robust-light-3d-joint"}
 
 
@@ -146,7 +146,7 @@ def learn(
     if source is None:
         weights = None
     frozen = source is not None and not finetune
-    versions = (_VERSIONS if versions is None else versions) if frozen else 0
+    versions = (VERSIONS if versions is None else versions) if frozen else 0
     arguments = plain({
         "job": "learn", "folder": Path(folder).resolve().name, "store_checksum": store.checksum, "weights": weights,
         "finetune": finetune, "folds": folds, "by": by, "strength": strength, "versions": versions, "epochs": epochs,

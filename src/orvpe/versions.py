@@ -15,6 +15,7 @@ from orvpe.features import batches, extract
 from orvpe.model import Model
 from orvpe.progress import Progress
 
+VERSIONS = 9  # twice as many are no better (docs/experiments.md)
 # one of: the whole body, SubG-DA (twice as often), joints, a gap in time, what is behind a plane, noise
 SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
 

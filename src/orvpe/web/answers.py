@@ -217,8 +217,8 @@ def open_answers(weights: str, store: str | None, samples: str | None = None) ->
 
 def _with_index(answers: Answers, store: Store, weights: str, chosen: np.ndarray, source: str) -> Answers:
     """Samples are strangers to index and classifier, so that what is said of them is not learned by heart."""
-    index, raw = build_index(answers.model, store, weights, leave_out=chosen, source=source)
-    head = (answers.head, answers.classes) if answers.head is not None else fit_classifier(raw, index.labels)
+    index = build_index(answers.model, store, weights, leave_out=chosen, source=source)
+    head = (answers.head, answers.classes) if answers.head is not None else fit_classifier(answers.model, store, index)
     found = Answers(answers.model, answers.name, index, head)
     for i in chosen:
         title = index.title(str(store.labels[i])) or str(store.names[i])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from orvpe.batch import ResidentStore
 from orvpe.datasets import titles_for
@@ -19,9 +19,11 @@ from orvpe.features import extract
 from orvpe.model import Model
 from orvpe.probe import logistic_probe
 from orvpe.store import Store
+from orvpe.versions import VERSIONS, with_versions
 
 MAX_INDEXED = 5000  # of a larger store, evenly spread
 MAX_SAMPLES = 6
+_MAX_VIEWS = 10_000  # that a classifier is fitted to: seconds, which the server takes to start
 _IN_A_CLASS = 4  # clips that a class needs for one of them to be a sample
 
 
@@ -126,8 +128,8 @@ def choose_samples(labels: np.ndarray, most: int = MAX_SAMPLES) -> np.ndarray:
     return np.array([large[i][len(large[i]) // 2] for i in spread(len(large), most)] if large else [], np.int64)
 
 
-def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray, source: str) -> tuple[Index, Tensor]:
-    """The index of a store, and its clips' raw features (N, D).
+def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray, source: str) -> Index:
+    """The index of a store.
 
     Args:
         model: for inference.
@@ -143,23 +145,31 @@ def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray,
     chosen = np.setdiff1d(spread(len(store), MAX_INDEXED), leave_out)
     if not len(chosen):
         chosen = np.arange(len(store))
-    raw = extract(model, ResidentStore(store, "cpu"), chosen).float().cpu()
-    centre = raw.numpy().mean(axis=0)
-    features = _unit(raw.numpy() - centre)
+    raw = extract(model, ResidentStore(store, "cpu"), chosen).float().cpu().numpy()
+    centre = raw.mean(axis=0)
+    features = _unit(raw - centre)
     text = {name: getattr(store, name)[chosen] for name in ("names", "labels", "subjects", "cameras")}
     mean, axes, scale = principal_axes(features)
-    index = Index(
+    return Index(
         chosen, centre, features, **text, mean=mean, axes=axes, scale=scale,
         titles=titles_for(store.labels.tolist()), source=source,
     )  # fmt: skip
-    return index, raw
 
 
-def fit_classifier(raw: Tensor, labels: np.ndarray) -> tuple[nn.Linear, list[str]] | None:
-    """Logistic regression on (N, D) features; None where there are not two classes to tell apart."""
-    labelled = np.flatnonzero(labels != "")
-    classes, target = np.unique(labels[labelled], return_inverse=True)
+def fit_classifier(model: Model, store: Store, index: Index) -> tuple[nn.Linear, list[str]] | None:
+    """Logistic regression on the index's clips, whole and occluded; None where there are not two classes to tell apart.
+
+    Args:
+        model: for inference.
+        store: that of the index.
+        index: of labelled clips, or of some.
+    """
+    labelled = np.flatnonzero(index.labels != "")
+    classes, target = np.unique(index.labels[labelled], return_inverse=True)
     if len(classes) < 2:
         return None
-    head = logistic_probe(raw[torch.from_numpy(labelled)], torch.from_numpy(target), len(classes))
+    versions = min(VERSIONS, _MAX_VIEWS // len(labelled))
+    features = with_versions(model, ResidentStore(store, "cpu"), index.where[labelled], versions).flatten(0, 1)
+    answers = torch.from_numpy(target).repeat(1 + versions)
+    head = logistic_probe(features, answers, len(classes), 1 / (1 + versions))
     return head.float().requires_grad_(False), [str(c) for c in classes]
