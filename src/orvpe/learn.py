@@ -156,7 +156,7 @@ def learn(
     fit: Fit
     if source is not None and frozen:
         fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
-        how += f", of {1 + versions} versions of each clip," if versions else ""
+        how += f" (whole and {versions} times occluded)" if versions else ""
     else:
         fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
