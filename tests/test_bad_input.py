@@ -190,8 +190,11 @@ def test_paths_that_cannot_be_written(here: Path, refused: Refused) -> None:
 def test_recipes_of_ones_own(here: Path, refused: Refused) -> None:
     told = {
         "epochs: [": "bad.yaml: not YAML",
-        "epochs: three\n": "--epochs is 'three', expected a whole number in recipe .*bad.yaml",
-        "optim:\n  lr: fast\n": "--optim.lr is 'fast', expected a number in recipe .*bad.yaml",
+        "epochs: three\n": "recipe .*bad.yaml: --epochs is 'three', expected a whole number",
+        "seed: [1, 2]\n": "recipe .*bad.yaml: --seed is '\\[1, 2\\]', expected a whole number",
+        "optim:\n  lr: fast\n": "recipe .*bad.yaml: --optim.lr is 'fast', expected a number",
+        "optim:\n  lr: -1\n": "recipe .*bad.yaml: optim.lr is -1.0, expected at least 0",
+        "view:\n  centre: clib\n": "recipe .*bad.yaml: unknown view.centre 'clib'; did you mean 'clip'",
         "epoch: 3\n": "unknown argument 'epoch' in recipe .*bad.yaml; did you mean 'epochs'",
         "view:\n  tua: 3\n": "unknown argument 'view.tua' in recipe .*bad.yaml; did you mean 'view.tau'",
         "- 1\n": "bad.yaml: expected 'argument: value' lines",

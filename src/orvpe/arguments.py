@@ -152,17 +152,18 @@ def parse(command: str, argv: list[str]) -> dict[str, Any]:
     return {k: getattr(filled, k) for k in signature(function_of(command)).parameters}
 
 
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "dict": "{name: value, ...}"}
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "dict": "{name: value, ...}",
+          "list": "[value, ...]"}  # fmt: skip
 
 
 def in_our_words(text: str) -> str:
     """'Parser key "batch_size": Expected a <class 'int'>. Got value: many' as people would say it."""
     found = re.search(
-        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict)'>\. Got value: (.+)""", text
+        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict|list)'>\. Got value: (.+)""", text
     )
     # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"; of numbers or
     # nothing: "... Expected a <class 'float'>. Got value: x - Expected ... Given value: [1.0, 'x']"
-    union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict)'>"""
+    union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict|list)'>"""
     found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
     found = found or re.search(union + ".*?Given value: (.+)", text)
     if found is None:

@@ -6,7 +6,6 @@ Only the chosen command's module is imported, so that ``orvpe --help`` is quick.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from dataclasses import is_dataclass
 
@@ -93,8 +92,9 @@ def _run(command: str, argv: list[str]) -> int:
         arguments = parse(command, argv)
     except ArgumentError as error:
         text = in_our_words(one_line(str(error)))
-        named = re.match(r"--([\w.-]+) is (.+), expected ", text)
-        raise InputError(text + (where_from(argv, named[1].replace("-", "_"), named[2]) if named else "")) from None
+        raise InputError(where_from(argv, text) + text) from None
+    except InputError as error:  # of a dataclass
+        raise InputError(where_from(argv, str(error)) + str(error)) from None
     except SystemExit as done:  # --help and --print_config have printed
         return int(done.code or 0)
     try:

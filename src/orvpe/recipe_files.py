@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -40,6 +41,8 @@ def recipe_path(name: str) -> Path:
             raise InputError(f"recipe {name}: no such file")
         return Path(name)
     path = RECIPES / f"{name}.yaml"
+    if not path.exists() and Path(name).is_file():
+        raise InputError(f"recipe {name}: expected a file whose name ends in .yaml, or the name of a shipped recipe")
     if not path.exists():
         raise InputError(unknown("recipe", name, sorted(p.stem for p in RECIPES.glob("*.yaml"))))
     return path
@@ -72,10 +75,16 @@ def recipe_for(command: str, name: str, hints: dict[str, Any]) -> Path:
     return path
 
 
-def where_from(words: list[str], argument: str, told: str) -> str:
-    """' in recipe NAME' where a recipe among the words gives an argument (``view.tau``) that value; else ''."""
+_TOLD = re.compile(r"(?:--([\w.-]+) is|([\w.]+) is|unknown ([\w.]+)) ('.*?'|[^',;]+)(?:, expected |;)")
+
+
+def where_from(words: list[str], error: str) -> str:
+    """'recipe NAME: ' where a recipe among the words gives the argument that an error is about its value; else ''."""
     import yaml
 
+    if (found := _TOLD.match(error)) is None or found[3] == "argument":
+        return ""
+    argument, told = (found[1] or found[2] or found[3]).replace("-", "_"), found[4]
     for i, word in enumerate(words):
         flag, equals, recipe = word.partition("=")
         if flag == "--recipe":
@@ -83,8 +92,8 @@ def where_from(words: list[str], argument: str, told: str) -> str:
             value: Any = yaml.safe_load(recipe_path(recipe).read_text(encoding="utf-8"))
             for name in argument.split("."):
                 value = value.get(name) if isinstance(value, dict) else None
-            if repr(value) == told or repr(str(value)) == told:
-                return f" in recipe {recipe}"
+            if told in (repr(value), repr(str(value))) or (isinstance(value, int) and told == repr(float(value))):
+                return f"recipe {recipe}: "
     return ""
 
 
