@@ -23,7 +23,7 @@ from orvpe.versions import VERSIONS, with_versions
 
 MAX_INDEXED = 5000  # of a larger store, evenly spread
 MAX_SAMPLES = 6
-_MAX_VIEWS = 10_000  # that a classifier is fitted to: seconds, which the server takes to start
+_VIEWS = 1500  # occluded clips that a classifier is fitted to, or one of each: seconds, which the server takes to start
 _IN_A_CLASS = 4  # clips that a class needs for one of them to be a sample
 
 
@@ -168,7 +168,7 @@ def fit_classifier(model: Model, store: Store, index: Index) -> tuple[nn.Linear,
     classes, target = np.unique(index.labels[labelled], return_inverse=True)
     if len(classes) < 2:
         return None
-    versions = min(VERSIONS, _MAX_VIEWS // len(labelled))
+    versions = max(1, min(VERSIONS, _VIEWS // len(labelled)))
     features = with_versions(model, ResidentStore(store, "cpu"), index.where[labelled], versions).flatten(0, 1)
     answers = torch.from_numpy(target).repeat(1 + versions)
     head = logistic_probe(features, answers, len(classes), 1 / (1 + versions))
