@@ -195,6 +195,8 @@ def test_a_recipe_fills_in_and_what_is_typed_wins(tmp_path: Path) -> None:
         (["pretrain", "s", "-r", "r", "--epochs", "three"], "epochs"),
         (["ingest", "a", "-o", "x", "--image-size", "640"], "image_size"),
         (["pretrain", "s", "-r", "r", "--recipe", __file__], "expected a file whose name ends in .yaml"),
+        (["probe", "s", "-r", "r", "-p", "all", "--versions", ""], "--versions is '', expected a whole number"),
+        (["learn", "s", "-r", "r", "--versions", ""], "--versions is '', expected a whole number"),
         (["recipes", "nothing"], "unknown recipe 'nothing'"),
         (["recipes", "--recipe", "x"], "unknown argument '--recipe'"),
     ],

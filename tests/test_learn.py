@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,12 @@ from orvpe.datasets.generic import recordings
 from orvpe.errors import InputError
 from orvpe.generated import generate
 from orvpe.learn import learn
-from orvpe.learn_numbers import best_temperature, thin, wilson
+from orvpe.learn_numbers import best_temperature, hideable, thin, wilson
 from orvpe.model import Model, load, read_card
 from orvpe.occlusion import SUBGRAPHS
 from orvpe.probe import probe
 from orvpe.skeleton import unified
-from orvpe.store import Store
+from orvpe.store import Store, write_store
 from orvpe.timeline import class_probabilities
 from orvpe.versions import SEVERAL
 from orvpe.video import estimate
@@ -156,6 +157,48 @@ def test_the_encoder_too(
     assert trained.head is not None
     torch.testing.assert_close(kept.head.weight * results["temperature"], trained.head.weight)
     assert not torch.equal(next(kept.encoder.parameters()), next(load(weights[3]).encoder.parameters()))
+
+
+def test_where_the_encoder_starts(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the shipped weights for such joints, or from nothing when asked."""
+    starts: dict[str | None, Model | None] = {}
+
+    def started(source: Model | None, weights: str | None, *_: object) -> object:
+        starts[weights] = source
+        raise InputError("enough")
+
+    monkeypatch.setattr("orvpe.learn.Finetune", started)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scratch").mkdir()
+    words = ["learn", str(examples), "-r", "m", "--finetune", "--fps", "30"]
+    assert main(words) == 2
+    assert "note: weights robust-light-3d-joint, which come with orvpe" in capsys.readouterr().err
+    assert main([*words, "-w", "scratch", "--restart"]) == 2
+    assert "note: from scratch; the folder scratch is ./scratch" in capsys.readouterr().err
+    assert list(starts) == ["robust-light-3d-joint", None]
+    assert starts["robust-light-3d-joint"] is not None
+    assert starts[None] is None
+
+
+def test_from_scratch(examples: Path, tmp_path: Path) -> None:
+    report = learn(str(examples), str(tmp_path / "m"), "scratch", finetune=True, folds=0, epochs=1, fps=30, threads=1)
+    assert "encoder and classifier from scratch" in str(report)
+
+
+def test_what_is_not_there_cannot_be_hidden(tmp_path: Path) -> None:
+    clips = []
+    for clip in generate(20, seed=2):
+        legs = np.array(["knee" in j or "ankle" in j or "foot" in j or "hip" in j for j in clip.layout.joints])
+        clips.append(replace(clip, visible=clip.visible & ~legs))
+    store = write_store(tmp_path / "s.orvpe", clips)
+    assert hideable(store) == [
+        "right",
+        "left",
+        "centre",
+    ]  # nothing is left without the upper, nothing lost without the lower
+    assert hideable(write_store(tmp_path / "t.orvpe", generate(20, seed=2))) == list(SUBGRAPHS)
 
 
 def test_finetune_of_a_folder_is_learn(
@@ -327,7 +370,7 @@ def test_errors_are_one_line(
         ([tmp_path / "empty"], "a"),
         ([examples, "--folds", "1"], "folds is 1, expected at least 2"),
         ([examples, "--epochs", "3"], "epochs is 3, expected --finetune with it"),
-        ([examples, "--versions", "-1"], "versions is -1, expected at least 0"),
+        ([examples, "--versions", "-1"], "versions is -1, expected 0 to 100"),
         ([examples, "--versions", "3", "--finetune"], "versions is 3, expected it without --finetune"),
         ([examples, "-w", "scratch"], "weights is 'scratch', expected --finetune with it"),
         ([examples, "--max-people", "0"], "max_people is 0, expected at least 1"),

@@ -16,11 +16,12 @@ from orvpe.features import extract
 from orvpe.generated import generate
 from orvpe.model import load
 from orvpe.occlusion import SUBGRAPHS
-from orvpe.probe import probe
+from orvpe.probe import logistic_probe, probe
 from orvpe.reproduce.steps import load_recipe
-from orvpe.store import write_store
+from orvpe.store import Store, write_store
 from orvpe.versions import SEVERAL, with_versions
 from orvpe.views import fixed_view
+from orvpe.web.index import build_index, fit_classifier
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_versions_are_the_occluded_clips_and_theirs_alone(store: str) -> None:
-    from orvpe.store import Store
-
     model, data = load("robust-light-3d-joint").for_inference(), ResidentStore(Store.open(store))
     found = with_versions(model, data, np.arange(20), 3, seed=5, batch_size=7)
     assert found.shape == (4, 20, 256)
@@ -64,11 +63,9 @@ def test_they_help_where_parts_are_hidden(method: str, store: str, tmp_path: Pat
 
 def test_one_occlusion_that_is_none_changes_nothing(store: str, tmp_path: Path) -> None:
     """Ten whole versions with a tenth of C each are one with C."""
-    for name, versions in (("a", 0), ("b", 9)):
-        probe(
-            store, str(tmp_path / name), "random:0.5", "robust-light-3d-joint", versions=versions, occlusion="none",
-            device="cpu", threads=1,
-        )  # fmt: skip
+    for name, more in (("a", {}), ("b", {"versions": 9, "occlusion": "none"})):
+        where = str(tmp_path / name)
+        probe(store, where, "random:0.5", "robust-light-3d-joint", device="cpu", threads=1, **more)  # type: ignore[arg-type]
     whole, ten = (load(tmp_path / name).head for name in "ab")
     assert whole is not None
     assert ten is not None
@@ -77,13 +74,35 @@ def test_one_occlusion_that_is_none_changes_nothing(store: str, tmp_path: Path) 
 
 def test_what_does_not_fit(store: str, tmp_path: Path) -> None:
     for more, line in (
-        ({"versions": -1}, "versions is -1, expected at least 0"),
+        ({"versions": -1}, "versions is -1, expected 0 to 100"),
+        ({"versions": 10**20}, "versions is 1000.*, expected 0 to 100"),
+        ({"occlusion": "upper"}, "occlusion is 'upper', expected versions with it"),
         ({"versions": 2, "method": "knn"}, "versions is 2, expected 0 with method knn"),
         ({"versions": 2, "occlusion": "uper"}, "occlusion: unknown occlusion 'uper'"),
     ):
         with pytest.raises(InputError, match=line):
             probe(store, str(tmp_path / "p"), "random:0.5", "robust-light-3d-joint", **more)  # type: ignore[arg-type]
     assert not (tmp_path / "p").exists()
+
+
+def test_another_number_of_versions_is_another_run(store: str, tmp_path: Path) -> None:
+    words = (store, str(tmp_path / "p"), "random:0.5", "robust-light-3d-joint", "ridge")
+    probe(*words, versions=2, occlusions=["none"], device="cpu", threads=1)
+    with pytest.raises(InputError, match=r"holds another run \(versions was 2, now None\)"):
+        probe(*words, occlusions=["none"], device="cpu", threads=1)
+
+
+def test_what_serve_fits_knows_occluded_clips(store: str) -> None:
+    model, opened = load("robust-light-3d-joint").for_inference(), Store.open(store)
+    index = build_index(model, opened, "m", np.arange(5), "made")
+    found = fit_classifier(model, opened, index)
+    assert found is not None
+    head, classes = found
+    hidden = extract(model, ResidentStore(opened), index.where, "upper")
+    right = [classes[i] == index.labels[k] for k, i in enumerate(head(hidden).argmax(dim=1).tolist())]
+    target = torch.from_numpy(np.unique(index.labels, return_inverse=True)[1])
+    whole = logistic_probe(extract(model, ResidentStore(opened), index.where), target, len(classes))
+    assert np.mean(right) > (whole(hidden).argmax(dim=1) == target).float().mean()
 
 
 @pytest.mark.parametrize("data", ["nucla", "penn"])

@@ -159,13 +159,13 @@ _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false",
 def in_our_words(text: str) -> str:
     """'Parser key "batch_size": Expected a <class 'int'>. Got value: many' as people would say it."""
     found = re.search(
-        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict|list)'>\. Got value: (.+)""", text
+        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict|list)'>\. Got value:\s*(.*)""", text
     )
     # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"; of numbers or
     # nothing: "... Expected a <class 'float'>. Got value: x - Expected ... Given value: [1.0, 'x']"
-    union = r"""Parser key "([^"]+)": .*?Union .*?Expected an? <class '(int|float|bool|dict|list)'>"""
+    union = r"""Parser key "([^"]+)": .*?Union .*?Expected (?:an? )?<class '(int|float|bool|dict|list)'>"""
     found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
-    found = found or re.search(union + ".*?Given value: (.+)", text)
+    found = found or re.search(union + r".*?Given value:\s*(.*)", text)
     if found is None:
         return text
     name, kind, value = found.groups()

@@ -65,7 +65,8 @@ def finetune(
         run: folder for recipe, metrics, checkpoint, weights and results; the same command resumes there.
         protocol: which clips train and test, e.g. nucla-cv, penn-official, subject:3,5, random:0.2 or fold:2/5; with
             all, every clip trains and there are no results.
-        weights: folder of a pre-trained model to start from; none is from scratch.
+        weights: folder of a pre-trained model to start from; none is from scratch, or, where ``store`` is a folder of
+            class folders, as `orvpe learn` says.
         view: how clips become input.
         encoder: which encoder; must be the one of ``weights``.
         optim: optimiser and schedule.

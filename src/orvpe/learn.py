@@ -22,8 +22,8 @@ from orvpe.datasets import get_protocol
 from orvpe.datasets.generic import recordings
 from orvpe.device import pick_device
 from orvpe.errors import InputError
-from orvpe.evaluate import FIVE, check_fits
-from orvpe.learn_numbers import best_temperature, by_recording, thin, twice, wilson
+from orvpe.evaluate import check_fits
+from orvpe.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.learn_report import LearnReport, write_report
 from orvpe.learners import Finetune, Fit, Probe
 from orvpe.metrics import Accuracy, accuracy
@@ -32,7 +32,7 @@ from orvpe.run import Run, plain
 from orvpe.skeleton import unified
 from orvpe.store import Store
 from orvpe.task import make_task
-from orvpe.versions import VERSIONS
+from orvpe.versions import VERSIONS, check_versions
 
 SCRATCH = "scratch"  # instead of a model's name
 _SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "robust-light-3d-joint"}
@@ -77,9 +77,9 @@ def learn(
         folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
         by: what a part must not tear apart: recording, or subject, where the pose files name it.
         strength: C of the logistic regression on frozen features; larger fits closer.
-        versions: occluded versions of each clip that this regression learns from beside the whole one, 9 when not
-            given; 0 for whole clips alone.
-        epochs: of the fine-tuning; its recipe's when not given.
+        versions: further versions of each clip that this regression learns from, four in five of them with something
+            hidden or noisy; 9 when not given, 0 for whole clips alone.
+        epochs: of the fine-tuning; 90 when not given.
         window: seconds; longer clips (from twice that on) are cut into windows of this length.
         joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
             say.
@@ -114,11 +114,14 @@ def learn(
     if epochs is not None and (epochs < 1 or not finetune):
         wanted = "at least 1" if finetune else "--finetune with it"
         raise InputError(f"epochs is {epochs}, expected {wanted}")
-    if versions is not None and (versions < 0 or finetune):
-        wanted = "it without --finetune, which hides parts itself" if finetune else "at least 0"
-        raise InputError(f"versions is {versions}, expected {wanted}")
+    if versions is not None:
+        check_versions(versions)
+        if finetune:
+            raise InputError(f"versions is {versions}, expected it without --finetune, which hides parts itself")
     if weights == SCRATCH and not finetune:
         raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
+    if weights == SCRATCH and Path(SCRATCH).exists():
+        print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
     class_folders(folder)
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
@@ -156,7 +159,7 @@ def learn(
     fit: Fit
     if source is not None and frozen:
         fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
-        how += f" (whole and {versions} times occluded)" if versions else ""
+        how += f" (whole clips and {versions} more versions of each)" if versions else ""
     else:
         fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
@@ -194,15 +197,16 @@ def _learned(
         raise InputError(f"{arguments['folder']}: clips of {len(classes)} class, expected 2 or more")
     warnings = [*thin(classes, count), *twice(store, groups)]
     parts = min(folds, max(count)) if by == "recording" else min(folds, len(np.unique(store.subjects)))
-    scores = {occlusion: np.zeros((len(store), len(classes))) for occlusion in FIVE}
+    scores = {occlusion: np.zeros((len(store), len(classes))) for occlusion in ("none", *hideable(store))}
     tested = np.zeros(len(store), bool)
     for part in range(1, parts + 1) if parts > 1 else ():
         protocol = f"fold:{part}/{parts},seed={seed},by={by}"
         chosen = np.flatnonzero(np.asarray(get_protocol(protocol).split(_info(store))) == "test")
         if not len(chosen):
             continue
-        for occlusion, found in fit(protocol)[1].items():
-            scores[occlusion][chosen] = found
+        found = fit(protocol)[1]
+        for occlusion, kept in scores.items():
+            kept[chosen] = found[occlusion]
         tested[chosen] = True
     whole: Accuracy | None = None
     right: dict[str, float] = {}

@@ -1,12 +1,14 @@
-"""How far the numbers of few clips can be trusted: warnings, an interval, a temperature."""
+"""How far the numbers of few clips can be trusted: warnings, what can be hidden, an interval, a temperature."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import torch
 
 from orvpe.copies import example, original
+from orvpe.occlusion import SUBGRAPHS, part_mask
 from orvpe.store import Store
 
 _FEW = 10  # recordings of a class below which a warning is due
@@ -51,6 +53,15 @@ def twice(store: Store, groups: np.ndarray) -> list[str]:
 def by_recording(right: np.ndarray, groups: np.ndarray, tested: np.ndarray) -> float:
     """Per cent ``right`` (N,) of those ``tested`` (N,), every recording counting once, however many clips it has."""
     return 100 * float(np.mean([right[tested & (groups == g)].mean() for g in np.unique(groups[tested])]))
+
+
+def hideable(store: Store) -> list[str]:
+    """The parts (`orvpe.occlusion.SUBGRAPHS`) of which something was ever seen, and something besides."""
+    seen = np.zeros(len(store.layout.joints), bool)
+    for clip in store:
+        seen |= clip.visible.any(axis=(0, 1))
+    kept = [part_mask((part,), store.layout, torch.device("cpu"))[0].numpy() for part in SUBGRAPHS]  # what stays (V,)
+    return [part for part, stays in zip(SUBGRAPHS, kept, strict=True) if (seen & stays).any() and (seen & ~stays).any()]
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

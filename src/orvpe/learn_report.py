@@ -73,7 +73,7 @@ class LearnReport:
                 f"recording, {self.folds} parts"
             )
             hidden = ", ".join(f"{part} {share:.1f}" for part, share in self.right.items() if part != "none")
-            lines.append(f"with a part of the body hidden: {hidden} % right")
+            lines += [f"with a part of the body hidden: {hidden} % right"] if hidden else []
         lines += [f"warning: {text}" for text in self.warnings]
         lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
         return "\n".join(lines)

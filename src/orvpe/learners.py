@@ -21,6 +21,7 @@ from orvpe.task import make_task
 from orvpe.versions import with_versions
 from orvpe.views import ViewConfig
 
+_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)
 _RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
 Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order
@@ -79,9 +80,8 @@ class Finetune:
             "device": device, "threads": threads, "restart": restart,
             "batch_size": min(given["batch_size"], max(2, len(store) // 4)),
         }  # fmt: skip
-        if epochs is not None:
-            given["epochs"] = epochs
-            given["optim"] = replace(given["optim"], warmup=min(given["optim"].warmup, epochs - 1))
+        given["epochs"] = _EPOCHS if epochs is None else epochs
+        given["optim"] = replace(given["optim"], warmup=min(given["optim"].warmup, given["epochs"] - 1))
         self.given = given
 
     def __call__(self, protocol: str) -> tuple[Model, Scores]:

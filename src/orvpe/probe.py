@@ -31,7 +31,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
-from orvpe.versions import SEVERAL, with_versions
+from orvpe.versions import SEVERAL, check_versions, with_versions
 from orvpe.views import ViewConfig, input_dims
 
 
@@ -150,8 +150,8 @@ def probe(
         strength: C of logistic, lambda of ridge.
         neighbours: of knn.
         labels: share of the training labels to use, of each class alike.
-        versions: occluded versions of each training clip that a linear classifier learns from beside the whole one.
-        occlusion: of these; each clip of each version draws for itself.
+        versions: further versions of each training clip that a linear classifier learns from, under ``occlusion``.
+        occlusion: of these; each clip of each version draws for itself.  The default occludes four in five of them.
         occlusions: test corruptions, see `orvpe evaluate`.
         seed: of the random encoder, sgd, few labels and random occlusions.
         batch_size: clips at a time.
@@ -172,11 +172,12 @@ def probe(
     for name, value in (("strength", strength), ("epochs", epochs)):
         if not value > 0:
             raise InputError(f"{name} is {value}, expected above 0")
-    if versions < 0:
-        raise InputError(f"versions is {versions}, expected at least 0")
+    check_versions(versions)
     if versions and method == "knn":
         raise InputError(f"versions is {versions}, expected 0 with method knn, whose neighbours are whole clips")
     check_occlusion(occlusion, "occlusion")
+    if not versions and occlusion != SEVERAL:
+        raise InputError(f"occlusion is {occlusion!r}, expected versions with it; those of the test are occlusions")
     check_occlusions(occlusions)
     where = pick_device(device, threads)
     opened = Store.open_whole(store)
@@ -229,7 +230,7 @@ def probe(
         "probe_parameters": sum(p.numel() for p in model.head.parameters()),
         "train_seconds": time.perf_counter() - began,
     }
-    also = f" and {versions} occluded versions of each" if versions else ""
+    also = f" and {versions} more versions of each ({occlusion})" if versions else ""
     print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips{also}")
     frozen.head = model.head
     scorer = model_scorer(frozen, data, task, seed, batch_size)

@@ -124,7 +124,7 @@ class Run:
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"run folder {self.folder}: {RECIPE} is damaged; {advice}") from None
             was, now = _leaves(before), _leaves(arguments)
-            differ = [k for k in sorted({*was, *now}, key=lambda k: (k != "job", k)) if was.get(k) != now.get(k)]
+            differ = [k for k in dict.fromkeys(("job", *was, *now)) if was.get(k) != now.get(k)]
             if differ:
                 k = differ[0]
                 change = f"{k} was {was.get(k)!r}, now {now.get(k)!r}"

@@ -11,13 +11,25 @@ import torch
 from torch import Tensor
 
 from orvpe.batch import ResidentStore
+from orvpe.errors import InputError
 from orvpe.features import batches, extract
 from orvpe.model import Model
 from orvpe.progress import Progress
 
+_MOST = 100
 VERSIONS = 9  # twice as many are no better (docs/experiments.md)
 # one of: the whole body, SubG-DA (twice as often), joints, a gap in time, what is behind a plane, noise
 SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
+
+
+def check_versions(versions: int) -> None:
+    """Nothing, for a number of versions that can be kept.
+
+    Raises:
+        InputError: another.
+    """
+    if not 0 <= versions <= _MOST:
+        raise InputError(f"versions is {versions}, expected 0 to {_MOST}")
 
 
 def with_versions(
@@ -41,7 +53,7 @@ def with_versions(
         batch_size: clips at a time.
     """
     found = [extract(model, data, indices, batch_size=batch_size)]
-    with Progress("occluded versions", versions * len(indices), "clips") as progress:
+    with Progress("versions", versions * len(indices), "clips") as progress:
         for version in range(1, versions + 1):
             parts = []
             for chosen in batches(indices, batch_size):

@@ -253,6 +253,10 @@ class Plan:
             return self.pretrained(data)
         return _ROBUST if self.from_shipped else self._of_all_corpora("mix", "robust-pretrain-3d")
 
+    def several(self, data: str) -> str:
+        """What `robust` and a training from it have in common, for people."""
+        return "several occlusions in turn" + (", also in pre-training" if DIMS[data] == 3 else "")
+
     def _of_all_corpora(self, what: str, recipe: str) -> str:
         files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
         words = ("--window", "200", "--stride", "200", "--min-frames", "24")

@@ -85,7 +85,7 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
         rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
         runs = [plan.probed(data, s, plan.robust(data), "versions", robust=True) for s in seeds]
-        rows.append(Row("linear probe, several occlusions in turn", "", runs))
+        rows.append(Row(f"linear probe, {plan.several(data)}", "", runs))
     if (widest := plan.widest(data)) is not None:
         rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
         rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
@@ -136,10 +136,11 @@ def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
             rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
         if plan.ours:
             start, few = plan.robust(data), f"{100 * share:g} % of the labels"
-            runs = [plan.finetuned(data, s, start, "several", labels=share, robust=True) for s in seeds]
-            rows.append(Row(f"{few}, fine-tuned, several occlusions in turn", "", runs))
+            what = "robust" if start == plan.pretrained(data) else "several"  # else table 1's run
+            runs = [plan.finetuned(data, s, start, what, labels=share, robust=True) for s in seeds]
+            rows.append(Row(f"{few}, fine-tuned, {plan.several(data)}", "", runs))
             runs = [plan.probed(data, s, start, "versions", share, robust=True) for s in seeds]
-            rows.append(Row(f"{few}, linear probe, several occlusions in turn", "", runs))
+            rows.append(Row(f"{few}, linear probe, {plan.several(data)}", "", runs))
     return Table(f"Few labels, {TITLES[data]}", rows, FIVE)
 
 
