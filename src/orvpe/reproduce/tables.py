@@ -136,6 +136,8 @@ def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
             rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
         if plan.ours:
             start, few = plan.robust(data), f"{100 * share:g} % of the labels"
+            runs = [plan.finetuned(data, s, None, "scratch-several", labels=share, robust=True) for s in seeds]
+            rows.append(Row(f"{few}, from scratch, several occlusions in turn", "", runs))
             what = "robust" if start == plan.pretrained(data) else "several"  # else table 1's run
             runs = [plan.finetuned(data, s, start, what, labels=share, robust=True) for s in seeds]
             rows.append(Row(f"{few}, fine-tuned, {plan.several(data)}", "", runs))
