@@ -33,7 +33,7 @@ class Probe:
     """Logistic regression on frozen features, which are computed once: of whole clips and of occluded versions."""
 
     def __init__(self, source: Model, store: Store, strength: float, versions: int, seed: int) -> None:
-        self.store, self.strength = store, strength / (1 + versions)  # of a clip, however many versions it has
+        self.store, self.strength = store, strength
         classes = make_task(store, "all").classes
         self.model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=classes)
         self.model.encoder = source.encoder
@@ -45,14 +45,13 @@ class Probe:
         self.tested |= {part: extract(frozen, data, everything, part) for part in SUBGRAPHS}
 
     def __call__(self, protocol: str) -> tuple[Model, Scores]:
-        from orvpe.probe import logistic_probe
+        from orvpe.probe import logistic_of_versions
 
         task = make_task(self.store, protocol, None)
         classes = self.model.classes or []
         column = np.array([classes.index(c) for c in task.classes])
-        features = self.features[:, task.train]
-        target = torch.from_numpy(column[task.target[task.train]]).to(features.device).repeat(len(features))
-        head = logistic_probe(features.flatten(0, 1), target, len(classes), self.strength)
+        target = torch.from_numpy(column[task.target[task.train]]).to(self.features.device)
+        head = logistic_of_versions(self.features[:, task.train], target, len(classes), self.strength)
         self.model.head = head
         with torch.no_grad():
             return self.model, {o: head(x[task.test]).double().cpu().numpy() for o, x in self.tested.items()}

@@ -89,6 +89,12 @@ def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: flo
     return _standardised(fit, features)
 
 
+def logistic_of_versions(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
+    """`logistic_probe` of (versions, N, 256) features, (N,) targets; a clip weighs the same, however many it has."""
+    versions = len(features)
+    return logistic_probe(features.flatten(0, 1), target.repeat(versions), classes, strength / versions)
+
+
 def ridge_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
     """Least squares on one-hot targets in closed form; ``strength`` is lambda per clip / 1000."""
     one_hot = np.eye(classes)[target.cpu().numpy()]
@@ -208,8 +214,9 @@ def probe(
         arguments |= {"versions": versions, "occlusion": occlusion}
     Run(run, arguments, restart=restart)  # refuses the folder of the weights, say
     began = time.perf_counter()
-    features = with_versions(frozen, data, trained, versions, occlusion, seed, batch_size).flatten(0, 1)
-    target = torch.from_numpy(task.target[trained]).to(where).repeat(1 + versions)
+    seen = with_versions(frozen, data, trained, versions, occlusion, seed, batch_size)  # (1 + versions, N, D)
+    once = torch.from_numpy(task.target[trained]).to(where)
+    features, target = seen.flatten(0, 1), once.repeat(1 + versions)
     classes = len(task.classes)
     more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
     if method == "knn":
@@ -223,7 +230,7 @@ def probe(
     if method == "sgd":
         model.head = sgd_probe(features, target, classes, optim, epochs, seed)
     elif method == "logistic":
-        model.head = logistic_probe(features, target, classes, strength / (1 + versions))  # of a clip, as without
+        model.head = logistic_of_versions(seen, once, classes, strength)
     else:
         model.head = ridge_probe(features, target, classes, strength)
     more |= {

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from orvpe.batch import ResidentStore
 from orvpe.errors import InputError
-from orvpe.features import batches, extract
+from orvpe.features import extract
 from orvpe.model import Model
 from orvpe.progress import Progress
 
@@ -55,9 +55,6 @@ def with_versions(
     found = [extract(model, data, indices, batch_size=batch_size)]
     with Progress("versions", versions * len(indices), "clips") as progress:
         for version in range(1, versions + 1):
-            parts = []
-            for chosen in batches(indices, batch_size):
-                parts.append(extract(model, data, chosen, occlusion, seed, batch_size, version=version))
-                progress.advance(len(chosen))
-            found.append(torch.cat(parts))
+            found.append(extract(model, data, indices, occlusion, seed, batch_size, version=version))
+            progress.advance(len(indices))
     return torch.stack(found)

@@ -17,7 +17,7 @@ from orvpe.datasets import titles_for
 from orvpe.evaluate import check_fits
 from orvpe.features import extract
 from orvpe.model import Model
-from orvpe.probe import logistic_probe
+from orvpe.probe import logistic_of_versions
 from orvpe.store import Store
 from orvpe.versions import VERSIONS, with_versions
 
@@ -169,7 +169,6 @@ def fit_classifier(model: Model, store: Store, index: Index) -> tuple[nn.Linear,
     if len(classes) < 2:
         return None
     versions = max(1, min(VERSIONS, _VIEWS // len(labelled)))
-    features = with_versions(model, ResidentStore(store, "cpu"), index.where[labelled], versions).flatten(0, 1)
-    answers = torch.from_numpy(target).repeat(1 + versions)
-    head = logistic_probe(features, answers, len(classes), 1 / (1 + versions))
+    features = with_versions(model, ResidentStore(store, "cpu"), index.where[labelled], versions)
+    head = logistic_of_versions(features, torch.from_numpy(target), len(classes))
     return head.float().requires_grad_(False), [str(c) for c in classes]
