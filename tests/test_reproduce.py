@@ -143,13 +143,12 @@ def test_the_rows_of_all_corpora() -> None:
 
 def test_the_rows_of_several_occlusions() -> None:
     for plan in (Plan("strong"), Plan("strong", from_shipped=True)):
-        several = plan.robust("nucla")
-        if plan.from_shipped:
-            assert several in shipped()
-        else:
-            assert [s.job for s in plan.in_order([several])] == ["ingest", "pretrain"]
-        assert plan.robust("penn") == plan.pretrained("penn")
         for data in ("nucla", "penn"):
+            several = plan.robust(data)
+            if plan.from_shipped:
+                assert several in shipped()
+            else:
+                assert [s.job for s in plan.in_order([several])] == ["ingest", "pretrain"]
             steps = {
                 (step.job, labels)
                 for name, labels in (("table-1", "1"), ("few-labels", "0.1"))
@@ -160,6 +159,15 @@ def test_the_rows_of_several_occlusions() -> None:
             }
             assert steps == {("finetune", "1"), ("probe", "1"), ("finetune", "0.1"), ("probe", "0.1")}
     plan = Plan("strong")
+    starts = {
+        data: {row.name: plan.steps[row.runs[0]].command() for row in TABLES["table-1"](plan, data, [0]).rows}
+        for data in ("nucla", "penn")
+    }
+    of = "linear probe, several occlusions in turn"
+    assert of not in starts["nucla"]
+    assert "-w strong/pretrain-3d-mix " in starts["nucla"][f"{of}, also in pre-training"]
+    assert "-w strong/pretrain-2d-joint " in starts["penn"][of]
+    assert "-w strong/pretrain-2d-mix " in starts["penn"][f"{of}, also in pre-training"]
     words = plan.steps[plan.finetuned("nucla", 0, labels=0.05, robust=True)].words  # twice its recipe's epochs
     assert words[words.index("--epochs") + 1] == "180"
 

@@ -35,7 +35,7 @@ from orvpe.task import make_task
 from orvpe.versions import VERSIONS, check_versions
 
 SCRATCH = "scratch"  # instead of a model's name
-_SHIPPED_2D_3D = {2: "kinder-light-2d-joint", 3: "robust-light-3d-joint"}
+_SHIPPED_2D_3D = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}
 
 
 def learn(

@@ -27,7 +27,6 @@ PRETRAIN = {
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _WIDEST = "corpora-light-3d-joint"
-_ROBUST = "robust-light-3d-joint"
 _WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 _FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
@@ -248,20 +247,16 @@ class Plan:
         return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d")
 
     def robust(self, data: str) -> str:
-        """Our pre-training with several occlusions in turn, or its shipped weights; in 2D that with parts alone."""
-        if DIMS[data] != 3:
-            return self.pretrained(data)
-        return _ROBUST if self.from_shipped else self._of_all_corpora("mix", "robust-pretrain-3d")
-
-    def several(self, data: str) -> str:
-        """What `robust` and a training from it have in common, for people."""
-        return "several occlusions in turn" + (", also in pre-training" if DIMS[data] == 3 else "")
+        """Our pre-training with several occlusions in turn, or its shipped weights."""
+        if self.from_shipped:
+            return f"robust-light-{DIMS[data]}d-joint"
+        return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d")
 
     def _of_all_corpora(self, what: str, recipe: str) -> str:
         files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
         words = ("--window", "200", "--stride", "200", "--min-frames", "24")
         store = self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
-        name = f"strong/pretrain-3d-{what}"
+        name = f"strong/pretrain-{recipe[-2:]}-{what}"
         return self._add(name, "pretrain", store, "-r", name, *self._scaled(recipe), needs=(store,))
 
     def supervised(self, data: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from orvpe.reproduce.steps import Plan
+from orvpe.reproduce.steps import DIMS, Plan
 
 TITLES = {"nucla": "N-UCLA, cross-view", "penn": "Penn Action"}
 
@@ -65,6 +66,25 @@ FIVE = ("upper", "lower", "right", "left", "centre")
 ENCODERS = ("lstm", "stgcn", "agcn", "msaagcn", "msg3d", "unik", "ctrgcn", "light")
 
 
+class _Several(NamedTuple):
+    """A start of the trainings with several occlusions in turn, and how their runs are named."""
+
+    start: str
+    tuned: str
+    probed: str
+    name: str
+
+
+def _several(plan: Plan, data: str) -> list[_Several]:
+    """In pre-training too; in 2D, where it came later, from parts alone before it."""
+    name = "several occlusions in turn"
+    robust, also = plan.robust(data), f"{name}, also in pre-training"
+    if DIMS[data] == 3:
+        return [_Several(robust, "several", "versions", also)]
+    parts = _Several(plan.pretrained(data), "robust", "versions", name)  # fine-tuned it is a row of table I
+    return [parts, _Several(robust, "several", "versions-mix", also)]
+
+
 def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     """Table I: what pre-training gives, joint stream."""
     paper, start = _PAPER[data], plan.pretrained(data)
@@ -84,8 +104,9 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
         rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
-        runs = [plan.probed(data, s, plan.robust(data), "versions", robust=True) for s in seeds]
-        rows.append(Row(f"linear probe, {plan.several(data)}", "", runs))
+        for kind in _several(plan, data):
+            runs = [plan.probed(data, s, kind.start, kind.probed, robust=True) for s in seeds]
+            rows.append(Row(f"linear probe, {kind.name}", "", runs))
     if (widest := plan.widest(data)) is not None:
         rows.append(Row("linear probe, all corpora", "", [plan.probed(data, s, widest, "all") for s in seeds[:1]]))
         rows.append(Row("fine-tuned, all corpora", "", tuned("all", widest)))
@@ -135,14 +156,14 @@ def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
             runs = [plan.finetuned(data, s, weights, what, labels=share) for s in seeds]
             rows.append(Row(f"{100 * share:g} % of the labels, {name}", "", runs))
         if plan.ours:
-            start, few = plan.robust(data), f"{100 * share:g} % of the labels"
+            few = f"{100 * share:g} % of the labels"
             runs = [plan.finetuned(data, s, None, "scratch-several", labels=share, robust=True) for s in seeds]
             rows.append(Row(f"{few}, from scratch, several occlusions in turn", "", runs))
-            what = "robust" if start == plan.pretrained(data) else "several"  # else table 1's run
-            runs = [plan.finetuned(data, s, start, what, labels=share, robust=True) for s in seeds]
-            rows.append(Row(f"{few}, fine-tuned, {plan.several(data)}", "", runs))
-            runs = [plan.probed(data, s, start, "versions", share, robust=True) for s in seeds]
-            rows.append(Row(f"{few}, linear probe, {plan.several(data)}", "", runs))
+            for kind in _several(plan, data):
+                runs = [plan.finetuned(data, s, kind.start, kind.tuned, labels=share, robust=True) for s in seeds]
+                rows.append(Row(f"{few}, fine-tuned, {kind.name}", "", runs))
+                runs = [plan.probed(data, s, kind.start, kind.probed, share, robust=True) for s in seeds]
+                rows.append(Row(f"{few}, linear probe, {kind.name}", "", runs))
     return Table(f"Few labels, {TITLES[data]}", rows, FIVE)
 
 
