@@ -104,6 +104,11 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
         rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
+        robust = plan.robust(data)
+        runs = [plan.finetuned(data, s, robust, "several", robust=True) for s in seeds]
+        rows.append(Row("fine-tuned, several occlusions in turn, also in pre-training", "", runs))
+        runs = [plan.probed(data, s, robust, "mix") for s in seeds[:1]]
+        rows.append(Row("linear probe, several occlusions in turn in pre-training", "", runs))
         for kind in _several(plan, data):
             runs = [plan.probed(data, s, kind.start, kind.probed, robust=True) for s in seeds]
             rows.append(Row(f"linear probe, {kind.name}", "", runs))
