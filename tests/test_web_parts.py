@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from orvpe.web.answers import Answers
+from orvpe.generated import generate
+from orvpe.store import write_store
+from orvpe.web.answers import Answers, open_answers
 from orvpe.web.index import choose_samples, principal_axes
 from orvpe.web.shelf import Shelf
 from orvpe.web.uploads import safe_name
@@ -58,3 +62,13 @@ def test_the_shelf_forgets_what_nobody_asks_for(answers: Answers) -> None:
 )
 def test_file_names(given: str | None, safe: str) -> None:
     assert safe_name(given) == safe
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("given", ["store", "samples"])
+def test_the_encoder_is_of_the_clips_dimensions(dims: int, given: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "clips.orvpe")
+    write_store(path, generate(24, dims=dims))
+    stores = {"store": None, given: path}
+    opened = open_answers(None, **stores)
+    assert (opened.name, opened.model.dims) == (f"robust-light-{dims}d-joint", dims)

@@ -35,7 +35,6 @@ from orvpe.task import make_task
 from orvpe.versions import VERSIONS, check_versions
 
 SCRATCH = "scratch"  # instead of a model's name
-_SHIPPED_2D_3D = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}
 
 
 def learn(
@@ -177,9 +176,9 @@ def _check_videos(model: Model, folder: str, joints: str | None) -> None:
 
 def _shipped_for(store: Store) -> str | None:
     """The encoder that comes with orvpe for such clips."""
-    from orvpe.pretrained import shipped
+    from orvpe.pretrained import BY_DIMS, shipped
 
-    name = _SHIPPED_2D_3D[store.dims]
+    name = BY_DIMS[store.dims]
     return name if name in shipped() and store.layout.joints == unified.joints else None
 
 

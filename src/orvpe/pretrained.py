@@ -13,6 +13,7 @@ from typing import Any
 from orvpe.errors import InputError
 
 SHIPPED = Path(__file__).parent / "weights"
+BY_DIMS = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}  # what is taken where none is named
 
 
 def shipped() -> list[str]:

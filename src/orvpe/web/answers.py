@@ -21,6 +21,7 @@ from orvpe.errors import InputError
 from orvpe.evaluate import check_fits
 from orvpe.generated import ACTIONS, generate
 from orvpe.model import Model, load, note_unfinished
+from orvpe.pretrained import BY_DIMS
 from orvpe.skeleton import unified
 from orvpe.store import Store, write_store
 from orvpe.views import input_dims
@@ -183,17 +184,23 @@ def fit(model: Model, clip: Clip) -> Clip:
     return fit_clip(model, clip)
 
 
-def open_answers(weights: str, store: str | None, samples: str | None = None) -> Answers:
+def _dims_of(store: str | None) -> int:
+    return 3 if store is None else Store.open_whole(store).dims
+
+
+def open_answers(weights: str | None, store: str | None, samples: str | None = None) -> Answers:
     """A model, and a store's clips as index, samples and, for a model without one, to fit a classifier.
 
     Args:
-        weights: the model.
+        weights: the model; the shipped encoder for the clips' dimensions when None.
         store: clips, labelled or not; None takes generated ones.
         samples: store of clips to begin with, at most `MAX_SAMPLES` of them; some of ``store`` when None.
 
     Raises:
         InputError: a model or store that cannot be read, or that do not fit.
     """
+    if weights is None:
+        weights = BY_DIMS[_dims_of(samples if store is None else store)]
     model = load(weights).for_inference()
     note_unfinished(model, weights)
     answers = Answers(model, Path(weights).name)

@@ -9,11 +9,9 @@ import webbrowser
 
 from orvpe.errors import InputError
 
-DEFAULT_WEIGHTS = "robust-light-3d-joint"
-
 
 def serve(
-    weights: str = DEFAULT_WEIGHTS,
+    weights: str | None = None,
     store: str | None = None,
     samples: str | None = None,
     host: str = "127.0.0.1",
@@ -29,7 +27,8 @@ def serve(
     """Serve a model: a page that shows what hiding joints does to its answers, and an HTTP interface.
 
     Args:
-        weights: a model's name or folder; one with a classifier brings its own classes.
+        weights: a model's name or folder; one with a classifier brings its own classes. When None, the shipped encoder
+            for the clips' dimensions.
         store: clips to search, to map and, where labelled, to fit a classifier on; generated ones when None.
         samples: store of clips to begin with; some of ``store`` when None.
         host: address to listen on; anything but 127.0.0.1 lets others in, who need no password.
