@@ -168,6 +168,10 @@ def test_the_rows_of_several_occlusions() -> None:
     assert "-w strong/pretrain-3d-mix " in starts["nucla"][f"{of}, also in pre-training"]
     assert "-w strong/pretrain-2d-joint " in starts["penn"][of]
     assert "-w strong/pretrain-2d-mix " in starts["penn"][f"{of}, also in pre-training"]
+    for data, dims in (("nucla", 3), ("penn", 2)):
+        tuned = starts[data]["fine-tuned, several occlusions in turn, also in pre-training"]
+        assert f"-r strong/{data}-several-0 " in tuned
+        assert f"-w strong/pretrain-{dims}d-mix " in tuned
     words = plan.steps[plan.finetuned("nucla", 0, labels=0.05, robust=True)].words  # twice its recipe's epochs
     assert words[words.index("--epochs") + 1] == "180"
 

@@ -105,7 +105,16 @@ def test_what_serve_fits_knows_occluded_clips(store: str) -> None:
     assert np.mean(right) > (whole(hidden).argmax(dim=1) == target).float().mean()
 
 
-@pytest.mark.parametrize("data", ["nucla", "penn"])
-def test_the_recipes_hide_the_same(data: str) -> None:
-    assert load_recipe(f"robust-finetune-{data}")["view"]["occlusion"] == SEVERAL
+@pytest.mark.parametrize(
+    "name",
+    [
+        "robust-finetune-nucla",
+        "robust-finetune-penn",
+        "robust-pretrain-3d",
+        "robust-pretrain-2d",
+        "everyday-finetune-2d",
+    ],
+)
+def test_the_recipes_hide_the_same(name: str) -> None:
+    assert load_recipe(name)["view"]["occlusion"] == SEVERAL
     assert json.dumps(load_recipe("robust-probe")) == json.dumps({**load_recipe("quick-probe"), "versions": 9})

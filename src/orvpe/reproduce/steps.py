@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
-from orvpe.pretrained import shipped
+from orvpe.pretrained import BY_DIMS, shipped
 
 CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
@@ -244,19 +244,19 @@ class Plan:
         """
         if not self.ours or DIMS[data] != 3:
             return None
-        return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d")
+        return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d", 3)
 
     def robust(self, data: str) -> str:
         """Our pre-training with several occlusions in turn, or its shipped weights."""
         if self.from_shipped:
-            return f"robust-light-{DIMS[data]}d-joint"
-        return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d")
+            return BY_DIMS[DIMS[data]]
+        return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])
 
-    def _of_all_corpora(self, what: str, recipe: str) -> str:
+    def _of_all_corpora(self, what: str, recipe: str, dims: int) -> str:
         files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
         words = ("--window", "200", "--stride", "200", "--min-frames", "24")
         store = self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
-        name = f"strong/pretrain-{recipe[-2:]}-{what}"
+        name = f"strong/pretrain-{dims}d-{what}"
         return self._add(name, "pretrain", store, "-r", name, *self._scaled(recipe), needs=(store,))
 
     def supervised(self, data: str) -> str:

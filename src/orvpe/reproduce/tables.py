@@ -76,7 +76,7 @@ class _Several(NamedTuple):
 
 
 def _several(plan: Plan, data: str) -> list[_Several]:
-    """In pre-training too; in 2D, where it came later, from parts alone before it."""
+    """The last of them in pre-training too; in 2D, where that came later, before it from parts alone."""
     name = "several occlusions in turn"
     robust, also = plan.robust(data), f"{name}, also in pre-training"
     if DIMS[data] == 3:
@@ -104,12 +104,12 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
         rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
-        robust = plan.robust(data)
-        runs = [plan.finetuned(data, s, robust, "several", robust=True) for s in seeds]
-        rows.append(Row("fine-tuned, several occlusions in turn, also in pre-training", "", runs))
-        runs = [plan.probed(data, s, robust, "mix") for s in seeds[:1]]
+        *_, also = kinds = _several(plan, data)
+        runs = [plan.finetuned(data, s, also.start, also.tuned, robust=True) for s in seeds]
+        rows.append(Row(f"fine-tuned, {also.name}", "", runs))
+        runs = [plan.probed(data, s, also.start, "mix") for s in seeds[:1]]
         rows.append(Row("linear probe, several occlusions in turn in pre-training", "", runs))
-        for kind in _several(plan, data):
+        for kind in kinds:
             runs = [plan.probed(data, s, kind.start, kind.probed, robust=True) for s in seeds]
             rows.append(Row(f"linear probe, {kind.name}", "", runs))
     if (widest := plan.widest(data)) is not None:

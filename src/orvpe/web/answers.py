@@ -184,10 +184,6 @@ def fit(model: Model, clip: Clip) -> Clip:
     return fit_clip(model, clip)
 
 
-def _dims_of(store: str | None) -> int:
-    return 3 if store is None else Store.open_whole(store).dims
-
-
 def open_answers(weights: str | None, store: str | None, samples: str | None = None) -> Answers:
     """A model, and a store's clips as index, samples and, for a model without one, to fit a classifier.
 
@@ -199,23 +195,22 @@ def open_answers(weights: str | None, store: str | None, samples: str | None = N
     Raises:
         InputError: a model or store that cannot be read, or that do not fit.
     """
+    opened, given = (None if path is None else Store.open_whole(path) for path in (store, samples))
     if weights is None:
-        weights = BY_DIMS[_dims_of(samples if store is None else store)]
+        weights = BY_DIMS[next((clips.dims for clips in (opened, given) if clips is not None), 3)]
     model = load(weights).for_inference()
     note_unfinished(model, weights)
     answers = Answers(model, Path(weights).name)
     if model.head is not None and model.classes:
         answers = Answers(model, answers.name, head=(model.head, list(model.classes)))
-    if store is not None:
-        opened = Store.open_whole(store)
+    if store is not None and opened is not None:
         answers = _with_index(answers, opened, weights, choose_samples(opened.labels), Path(store).stem)
     elif model.layout.joints == unified.joints:  # generated clips are on that one only
         with TemporaryDirectory(prefix="orvpe-serve-") as folder:
             made = write_store(Path(folder) / "generated.orvpe", generate(_GENERATED_CLIPS, dims=model.dims))
             where = np.array([_GENERATED_CLIPS // 2 + list(ACTIONS).index(name) for name in GENERATED])
             answers = _with_index(answers, made, weights, where, "generated clips")
-    if samples is not None:
-        given = Store.open_whole(samples)
+    if given is not None:
         check_fits(model, given, weights)
         chosen = [given.clip(int(i)) for i in spread(len(given), MAX_SAMPLES)]
         answers.samples = [answers.show(clip, clip.label or clip.name) for clip in chosen]
