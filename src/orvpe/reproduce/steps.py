@@ -13,7 +13,7 @@ from typing import Any
 from orvpe.errors import InputError
 from orvpe.pretrained import BY_DIMS, shipped
 
-CORPORA = ("msrc12.npz", "bandai_namco.npz", "kinder_gator.npz", "precog16.npz")
+CORPORA = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped runs
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
 DIMS = {"nucla": 3, "penn": 2}
 PROTOCOL = {"nucla": "nucla-cv", "penn": "penn-official"}
@@ -27,7 +27,6 @@ PRETRAIN = {
 _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, times the recipe's epochs)
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _WIDEST = "corpora-light-3d-joint"
-_WIDEST_OF = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped run
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
 _FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
 
@@ -168,9 +167,12 @@ class Plan:
         """What is pre-trained on: windows of all corpora, or on a CPU Kinder-Gator's recordings."""
         if self.recipes != "paper":
             return self._add("kinder.orvpe", "ingest", "{data}/corpora/kinder_gator.npz", "-o", "kinder.orvpe")
+        return self._all_corpora()
+
+    def _all_corpora(self) -> str:
         files = [f"{{data}}/corpora/{c}" for c in CORPORA]
-        words = ("--window", "200", "--stride", "100", "--min-frames", "24")
-        return self._add("corpora.orvpe", "ingest", *files, "-o", "corpora.orvpe", *words)
+        words = ("--window", "200", "--stride", "200", "--min-frames", "24")
+        return self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
 
     def labelled(self) -> str:
         """The store of whole recordings of the corpora whose recordings have a label."""
@@ -253,9 +255,7 @@ class Plan:
         return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])
 
     def _of_all_corpora(self, what: str, recipe: str, dims: int) -> str:
-        files = [f"{{data}}/corpora/{c}" for c in _WIDEST_OF]
-        words = ("--window", "200", "--stride", "200", "--min-frames", "24")
-        store = self._add("corpora-200.orvpe", "ingest", *files, "-o", "corpora-200.orvpe", *words)
+        store = self._all_corpora()
         name = f"strong/pretrain-{dims}d-{what}"
         return self._add(name, "pretrain", store, "-r", name, *self._scaled(recipe), needs=(store,))
 
