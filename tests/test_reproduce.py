@@ -196,9 +196,9 @@ def test_what_decides_a_result() -> None:
     assert _deciding(words) != _deciding(shlex.split("finetune a --seed 4 -r b"))
 
 
-def finished(folder: Path, command: str, top1: float) -> None:
+def finished(folder: Path, command: str, top1: float, commit: str = "abc", gpu: str | None = None) -> None:
     folder.mkdir(parents=True)
-    environment = {"command": command, "commit": "abc", "threads": 1, "gpu": None}
+    environment = {"command": command, "commit": commit, "threads": 1, "gpu": gpu}
     (folder / "recipe.json").write_text(json.dumps({"arguments": {"epochs": 1}, "environment": environment}))
     occlusions = {"none": {"top1": top1}, "upper": {"top1": top1 / 2}}
     (folder / "results.json").write_text(json.dumps({"occlusions": occlusions, "environment": environment}))
@@ -208,11 +208,13 @@ def test_the_table_says_what_the_runs_say(tmp_path: Path) -> None:
     plan = Plan()
     runs = [plan.finetuned("nucla", s) for s in range(3)]
     other = plan.finetuned("nucla", 0, encoder=ENCODERS[0])
-    for run, top1 in zip(runs, (80.0, 81.0, 85.0), strict=True):
-        finished(tmp_path / run, plan.steps[run].command(), top1)
+    where = (("abc", None), ("def", "H200"), ("abc", None))  # each said once
+    for run, top1, (commit, gpu) in zip(runs, (80.0, 81.0, 85.0), where, strict=True):
+        finished(tmp_path / run, plan.steps[run].command(), top1, commit, gpu)
     table = Table("T", [Row("ours", "78.2", runs), Row("another", "", [other])], ("upper", "lower"))
     text = write(table, plan, tmp_path, tmp_path / "out", "t", Copies(tmp_path, "nucla")).read_text()
     assert "| ours | 78.2 | 82.0 (80.0 to 85.0) | 41.0 (40.0 to 42.5) | 3 | `orvpe finetune nucla.orvpe" in text
+    assert "| abc; def | CPU, 1 threads; H200 |" in text
     assert "| another | - | not run | not run | - |" in text
     assert "lower" not in text
     assert "copies" not in text

@@ -102,9 +102,9 @@ class ResidentStore:
         indices = np.asarray(indices, dtype=np.int64)
         # the padded size comes from the host's copy, so nothing waits for the device
         frames, people = int(self._frames[indices].max()), int(self._people[indices].max())
-        n = _moved(torch.from_numpy(indices), self.device)
+        n = moved(torch.from_numpy(indices), self.device)
         if self.values is None:
-            quantised = _moved(self._cut(indices, people, frames), self.device)
+            quantised = moved(self._cut(indices, people, frames), self.device)
         else:
             quantised = self._gather(self.values, n, people, frames)  # (N, M, T, V, C)
         visible = quantised[..., 0] != MISSING
@@ -137,8 +137,8 @@ def _fits(device: torch.device, size: int) -> bool:
     return size <= _SHARE_OF_GPU * torch.cuda.mem_get_info(device)[0]
 
 
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device; to a GPU by way of pinned memory, so that the host need not wait."""
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on the device; to a GPU by way of pinned memory, so that the host need not wait."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from orvpe.batch import ResidentStore
+from orvpe.batch import ResidentStore, moved
 from orvpe.config import EncoderConfig, Optim
 from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
@@ -161,7 +161,8 @@ def finetune(
         truth = target[batch.index]
         share, partner = 1.0, torch.arange(len(truth), device=fabric.device)
         if mixup:
-            share, partner = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
+            share, other = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
+            partner = moved(other, fabric.device)
             inputs = mix_views(inputs, share, partner)
         scores = wrapped(inputs).float()
         loss = share * F.cross_entropy(scores, truth, label_smoothing=label_smoothing)
@@ -229,10 +230,11 @@ def mix_views(view: View, share: float, other: Tensor) -> View:
 
     A clip with fewer people than its partner keeps only its own; a joint hidden in either is hidden in the blend.
     """
-    people = torch.bincount(view.owner, minlength=view.clips)  # (N,)
+    ones = torch.ones_like(view.owner)
+    people = ones.new_zeros(view.clips).index_add_(0, view.owner, ones)  # (N,); bincount would wait for a GPU
     first = people.cumsum(0) - people
     rank = torch.arange(len(view.owner), device=view.owner.device) - first[view.owner]
-    partner = other.to(view.owner.device)[view.owner]
+    partner = other[view.owner]
     match = first[partner] + torch.minimum(rank, people[partner] - 1)  # (P,)
     visible = view.visible & view.visible[match]
     joints = share * view.joints + (1 - share) * view.joints[match]

@@ -183,5 +183,6 @@ def pool_people(features: Tensor, view: View) -> Tensor:
     if features.shape[0] == view.clips:
         return features
     total = features.new_zeros(view.clips, features.shape[1]).index_add_(0, view.owner, features)
-    count = torch.bincount(view.owner, minlength=view.clips)
+    ones = torch.ones_like(view.owner)
+    count = ones.new_zeros(view.clips).index_add_(0, view.owner, ones)  # bincount would wait for a GPU
     return total / count[:, None]

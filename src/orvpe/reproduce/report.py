@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +81,9 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: Co
         for occlusion in shown:
             cells.append(_spread([v for run in found if (v := _number(work, run, occlusion)) is not None]))
         step = plan.steps[row.runs[0]]
-        where = _environment(work, found[0]) if found else {}
-        device = where.get("gpu") or (f"CPU, {where['threads']} threads" if where.get("threads") else "-")
-        cells += [str(len(found)) if found else "-", f"`{step.command()}`", str(where.get("commit") or "-"), device]
+        where = [_environment(work, run) for run in found]
+        commits = _each(str(e.get("commit") or "-") for e in where)
+        cells += [str(len(found)) if found else "-", f"`{step.command()}`", commits, _each(map(_device, where))]
         lines.append("| " + " | ".join(cells) + " |")
     for folder in table.robustness:
         text = work / folder / "robustness.md"
@@ -163,6 +163,17 @@ def _learned(work: Path, run: str) -> tuple[float, int]:
 def _environment(work: Path, run: str) -> dict[str, Any]:
     path = work / run / "results.json"
     return read_json(path, "environment") if path.exists() else {}
+
+
+def _device(environment: dict[str, Any]) -> str:
+    """The GPU that a run of this environment saw, else its CPU's threads; "-" for one that says nothing."""
+    threads = environment.get("threads")
+    return str(environment.get("gpu") or (f"CPU, {threads} threads" if threads else "-"))
+
+
+def _each(values: Iterable[str]) -> str:
+    """What the seeds of a row say, each thing once, in their order."""
+    return "; ".join(dict.fromkeys(values)) or "-"
 
 
 def _curve(run: Path) -> tuple[list[float], list[float]]:
