@@ -19,7 +19,8 @@ from orvpe.views import ViewConfig
 
 # each gives the host a number, or a tensor whose size the device decides
 WAITING = {
-    "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::equal", "aten::bincount",
+    "aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique2",
+    "aten::equal", "aten::bincount",
 }  # fmt: skip
 
 
