@@ -25,6 +25,7 @@ from orvpe.errors import InputError
 from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped
 from orvpe.reproduce.report import Copies, write
+from orvpe.reproduce.side_by_side import run_steps
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
 from orvpe.reproduce.tables import ENCODERS, TABLES, Row, Table
 from orvpe.scores import Scores
@@ -271,10 +272,12 @@ def data_folder(folder: Path) -> Path:
     return folder
 
 
-def test_a_table_from_nothing_and_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_table_from_nothing_and_again(jobs: str, tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data")
     words = [
         *("reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--share", "0.04", "--threads", "1"),
+        *("--jobs", jobs),
         *("--work", str(tmp_path / "w"), "--out", str(tmp_path / "out"), "--data", str(data)),
     ]
     done = orvpe(*words)
@@ -326,6 +329,7 @@ def test_what_cannot_work_is_told_before_the_first_step(
     assert "seeds are -1, expected different" in told("figures", "--seeds", "-1")
     assert "--seeds is '0-2', expected numbers" in told("figures", "--seeds", "0-2")
     assert "unknown device 'gpu'" in told("figures", "--datasets", "nucla", "--device", "gpu")
+    assert "jobs is 0, expected at least 1" in told("figures", "--datasets", "nucla", "--jobs", "0")
     assert "threads is -1" in told("figures", "--datasets", "nucla", "--threads", "-1")
     for file in (tmp_path / "file", tmp_path / "file" / "more"):
         assert "file is a file, expected a folder" in told("figures", "--datasets", "nucla", work=file)
@@ -378,20 +382,44 @@ def test_a_curve_of_other_models_is_not_taken_for_done(tmp_path: Path) -> None:
         step.done(tmp_path)
 
 
+def test_a_step_that_fails_ends_those_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def step(folder: str, *words: str, needs: tuple[str, ...] = ()) -> Step:
+        return Step(folder, words, needs)
+
+    long = ("generate", "-o", "long.orvpe", "--count", "100000000")
+    steps = [step("bad", "inspect", "nosuch"), step("long", *long), step("next", "models", needs=("bad",))]
+    begun: list[str] = []
+    with pytest.raises(InputError, match=r"'orvpe inspect nosuch' failed with exit code 2"):
+        run_steps(steps, tmp_path, lambda s: list(s.words), 2, lambda s: begun.append(s.folder), lambda: None)
+    assert begun == ["bad", "long"]  # nothing after what failed
+    assert "nosuch: no such" in capfd.readouterr().err
+    assert not (tmp_path / "long.orvpe").exists()
+
+
+def test_steps_wait_for_what_they_need(tmp_path: Path) -> None:
+    steps = [Step("a", ("models",)), Step("b", ("recipes",), ("a",)), Step("c", ("models",), ("a", "elsewhere"))]
+    order: list[str] = []
+    run_steps(
+        steps, tmp_path, lambda s: list(s.words), 3, lambda s: order.append(s.folder), lambda: order.append("end")
+    )
+    assert order == ["a", "end", "b", "c", "end", "end"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
-def test_stopped_it_saves_the_running_step_and_goes_on(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("how", "jobs"), [("Ctrl-C", "1"), ("SIGTERM", "1"), ("Ctrl-C", "2")])
+def test_stopped_it_saves_the_running_steps_and_goes_on(how: str, jobs: str, tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data")
     words = ["reproduce", "figures", "--datasets", "nucla", "--seeds", "0", "--threads", "1", "--share", "0.5"]
-    words += ["--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--data", str(data)]
+    words += ["--jobs", jobs, "--work", str(tmp_path / "w"), "--out", str(tmp_path / "o"), "--data", str(data)]
     process = subprocess.Popen(
         [sys.executable, "-m", "orvpe", *words], env=surroundings(), text=True, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in the background of a script
     )  # fmt: skip
     metrics = tmp_path / "w" / "strong" / "nucla-scratch-curve-0" / "metrics.jsonl"
+    beside = [metrics.parents[1] / "pretrain-3d-joint" / "metrics.jsonl"] if jobs == "2" else []
     until = time.monotonic() + 120
-    while not metrics.exists() and time.monotonic() < until:
+    while not all(m.exists() for m in (metrics, *beside)) and time.monotonic() < until:
         time.sleep(0.02)
     if how == "Ctrl-C":
         os.killpg(process.pid, signal.SIGINT)  # all that the terminal runs in the foreground
@@ -399,7 +427,8 @@ def test_stopped_it_saves_the_running_step_and_goes_on(how: str, tmp_path: Path)
         process.terminate()
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + (signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM), told
-    assert "saved in strong/nucla-scratch-curve-0" in told
+    for run in (metrics, *beside):
+        assert f"saved in strong/{run.parent.name}" in told
     assert told.rstrip().endswith("orvpe reproduce: stopped; the same command goes on from here")
     assert "Traceback" not in told
     import fcntl

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
-from orvpe.errors import InputError, Interrupted, unknown
+from orvpe.errors import InputError, unknown
 from orvpe.reproduce.report import Copies, write
+from orvpe.reproduce.side_by_side import run_steps
 from orvpe.reproduce.steps import FILES, Plan, Step
 from orvpe.reproduce.tables import TABLES, Table
 from orvpe.run import check_folder
@@ -32,6 +28,7 @@ def reproduce(
     from_shipped: bool = False,
     device: str = "auto",
     threads: int = 0,
+    jobs: int = 1,
     dry_run: bool = False,
     report: bool = False,
 ) -> None:
@@ -52,13 +49,15 @@ def reproduce(
         share: of every recipe's epochs, for a rehearsal; the table says so.
         from_shipped: start from the weights that come with orvpe, where there are, instead of pre-training anew.
         device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        threads: CPU threads of a step, 0 for all, shared among those that run at once.
+        jobs: steps that run at once, where one does not need another. A GPU has room for several: a step of so small
+            a network mostly waits for its host.
         dry_run: only print the commands that would run.
         report: run nothing, write the table from what is done.
 
     Raises:
         InputError: unknown table, recipes or data set; no data; a step that failed.
-        Interrupted: stopped by a signal; the running step is saved.
+        Interrupted: stopped by a signal; the running steps are saved.
     """
     if table is not None and table not in TABLES:
         raise InputError(unknown("table", table, TABLES))
@@ -70,6 +69,8 @@ def reproduce(
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         told = " ".join(map(str, seeds))
         raise InputError(f"seeds are {told}, expected different whole numbers of at least 0")  # one run is one seed
+    if jobs < 1:
+        raise InputError(f"jobs is {jobs}, expected at least 1")
     if from_shipped and recipes != "strong":
         raise InputError(f"--from-shipped goes with --recipes strong: no weights of {recipes!r} come with orvpe")
     plan = Plan(recipes, share, from_shipped)
@@ -93,8 +94,10 @@ def reproduce(
 
             pick_device(device, threads)
         folder.mkdir(parents=True, exist_ok=True)
+        if jobs > 1 and not threads:
+            threads = max(1, (os.cpu_count() or 1) // jobs)
         how = [*(["--device", device] if device != "auto" else []), *(["--threads", str(threads)] if threads else [])]
-        _run_all(steps, folder, source, how, lambda: _write(chosen, plan, folder, Path(out)))
+        _run_all(steps, folder, source, how, jobs, lambda: _write(chosen, plan, folder, Path(out)))
     for path in _write(chosen, plan, folder, Path(out)):
         print(path)
 
@@ -109,16 +112,21 @@ def _write(chosen: dict[str, dict[str, Table]], plan: Plan, work: Path, out: Pat
     ]
 
 
-def _run_all(steps: list[Step], work: Path, data: str | None, how: list[str], after: Callable[[], object]) -> None:
+def _run_all(
+    steps: list[Step], work: Path, data: str | None, how: list[str], jobs: int, after: Callable[[], object]
+) -> None:
     left = [s for s in steps if not s.done(work)]
     for step in left:
         _words(step, data, how)  # what is not there is told now, not after the trainings before it
     print(f"{len(steps) - len(left)} of {len(steps)} steps are done", flush=True)
-    began = time.perf_counter()
-    for i, step in enumerate(left):
-        print(f"[{i + 1}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {_told(step, data)}", flush=True)
-        _run(step, work, data, how)
-        after()  # so that the table shows what there is, whenever this is stopped
+    began, count = time.perf_counter(), itertools.count(1)
+
+    def say(step: Step) -> None:
+        print(
+            f"[{next(count)}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {_told(step, data)}", flush=True
+        )
+
+    run_steps(left, work, lambda step: _words(step, data, how), jobs, say, after)
 
 
 def _told(step: Step, data: str | None) -> str:
@@ -140,53 +148,3 @@ def _words(step: Step, data: str | None, how: list[str]) -> list[str]:
         if not Path(word).exists():
             raise InputError(f"{word}: no such file; --data is {data}, expected {', '.join(FILES.values())}, corpora/")
     return words
-
-
-def _run(step: Step, work: Path, data: str | None, how: list[str]) -> None:
-    words = _words(step, data, how)
-    process: subprocess.Popen[bytes] | None = None
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        if process is not None:
-            _pass_on(process, number)
-
-    with _asking(ask):
-        # A session of its own, so that Ctrl-C reaches the step once, through us: told twice it would not save itself.
-        process = subprocess.Popen([sys.executable, "-m", "orvpe", *words], cwd=work, start_new_session=True)
-        if asked:
-            _pass_on(process, asked[0])
-        code = process.wait()
-    if not asked and code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-        asked.append(code - 128)
-    if asked:
-        raise Interrupted(asked[0], "stopped; the same command goes on from here")
-    if code:
-        raise InputError(f"{step.command()!r} failed with exit code {code}; what it said stands above")
-
-
-@contextmanager
-def _asking(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let ``ask`` hear Ctrl-C, SIGTERM and a closed terminal, unless they are ignored (nohup)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {n: signal.signal(n, ask) for n in known if signal.getsignal(n) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _pass_on(process: subprocess.Popen[bytes], number: int) -> None:
-    """To the step and the processes it started, as a terminal would."""
-    if number not in (signal.SIGINT, signal.SIGTERM):
-        number = signal.SIGTERM  # what a training saves itself on
-    with suppress(ProcessLookupError):
-        if sys.platform == "win32":
-            process.terminate()
-        else:
-            os.killpg(process.pid, number)

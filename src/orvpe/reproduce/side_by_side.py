@@ -1,0 +1,144 @@
+"""Runs steps as processes, some at once, each after what it needs; passes on a request to stop, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from orvpe.errors import InputError, Interrupted
+from orvpe.reproduce.steps import Step
+
+_LOOK = 0.1  # seconds between looks at what runs
+
+
+def run_steps(
+    steps: list[Step],
+    work: Path,
+    words: Callable[[Step], list[str]],
+    jobs: int,
+    begins: Callable[[Step], object],
+    ends: Callable[[], object],
+) -> None:
+    """Run steps, at most ``jobs`` at once.
+
+    What one says goes to this terminal as it is; of several, line by line to stderr.
+
+    Args:
+        steps: in an order in which each comes after what it needs; what else it needs is there.
+        work: folder of all runs.
+        words: what to type for a step.
+        jobs: how many at once, at least 1.
+        begins: called with each step before it is started.
+        ends: called after each.
+
+    Raises:
+        InputError: a step failed; others that ran were asked to save themselves.
+        Interrupted: stopped by a signal; the running steps are saved.
+    """
+    waiting, running, asked = list(steps), list[_Running](), list[int]()
+    failed: tuple[Step, int] | None = None
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        for one in running:
+            one.stop(number)
+
+    with _asking(ask):
+        while running or (waiting and not asked and failed is None):
+            if not asked and failed is None and len(running) < jobs:
+                left = {s.folder for s in (*waiting, *(one.step for one in running))}
+                if (step := next((s for s in waiting if not left.intersection(s.needs)), None)) is not None:
+                    waiting.remove(step)
+                    begins(step)
+                    running.append(_Running(step, words(step), work, jobs > 1))
+                    if asked:  # while it was started
+                        running[-1].stop(asked[0])
+                    continue
+            for one in running.copy():
+                if (code := one.process.poll()) is None:
+                    continue
+                one.end()
+                running.remove(one)
+                if code in (128 + signal.SIGINT, 128 + signal.SIGTERM) and not one.told:  # somebody else's kill
+                    asked.append(code - 128)
+                elif code and not one.told:
+                    failed = failed or (one.step, code)
+                else:
+                    ends()
+                if asked or failed:
+                    for other in running:
+                        other.stop(asked[0] if asked else signal.SIGTERM)
+            time.sleep(_LOOK)
+    if failed is not None:
+        step, code = failed
+        raise InputError(f"{step.command()!r} failed with exit code {code}; what it said stands above")
+    if asked:
+        raise Interrupted(asked[0], "stopped; the same command goes on from here")
+
+
+class _Running:
+    """A step's process.
+
+    Args:
+        step: it.
+        words: its command.
+        work: where it runs.
+        lines: read what it says and print it line by line, as others print too.
+    """
+
+    def __init__(self, step: Step, words: list[str], work: Path, lines: bool) -> None:
+        self.step, self.told = step, False
+        # A session of its own, so that Ctrl-C reaches the step once, through us: told twice it would not save itself.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "orvpe", *words], cwd=work, start_new_session=True,
+            stdout=subprocess.PIPE if lines else None, stderr=subprocess.STDOUT if lines else None,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True) if lines else None
+        if self._reader is not None:
+            self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            print(line.decode("utf-8", "replace").rstrip(), file=sys.stderr, flush=True)
+
+    def stop(self, number: int) -> None:
+        """Ask it, and the processes it started, to save themselves, as a terminal would; once."""
+        if self.told:
+            return
+        self.told = True
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            number = signal.SIGTERM  # what a training saves itself on
+        with suppress(ProcessLookupError):
+            if sys.platform == "win32":
+                self.process.terminate()
+            else:
+                os.killpg(self.process.pid, number)
+
+    def end(self) -> None:
+        """Print the last of what it said."""
+        if self._reader is not None:
+            self._reader.join(timeout=5)  # a process that outlives it may hold the pipe
+
+
+@contextmanager
+def _asking(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let ``ask`` hear Ctrl-C, SIGTERM and a closed terminal, unless they are ignored (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.signal(n, ask) for n in known if signal.getsignal(n) is not signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
