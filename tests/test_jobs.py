@@ -394,3 +394,26 @@ def test_weights_of_a_pretraining_that_is_not_finished(
     assert capsys.readouterr().err.count(note) == 1
     go_on()
     assert "note" not in told()
+
+
+@pytest.mark.parametrize(("name", "value", "least"), [("epochs", 0, 1), ("save_every", -1, 0), ("seed", -1, 0)])
+def test_a_count_that_no_training_has_leaves_no_folder(
+    name: str, value: int, least: int, store: str, tmp_path: Path
+) -> None:
+    given = {**SMALL, name: value}
+    for job in (
+        lambda run: pretrain(store, run, contrast=Contrast(negatives=None), **given),
+        lambda run: finetune(store, run, "random:0.4", **given),
+    ):
+        with pytest.raises(InputError, match=f"{name} is {value}, expected at least {least}"):
+            job(str(tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
+
+
+def test_clips_in_2d_have_no_virtual_camera(tmp_path: Path) -> None:
+    flat = make_store(tmp_path / "flat.orvpe", count=20, dims=2)
+    view = replace(VIEW, camera="virtual", image="body")
+    run = pretrain(
+        flat, str(tmp_path / "run"), contrast=Contrast(negatives=None), **{**SMALL, "view": view, "epochs": 1}
+    )
+    assert load(run).view == replace(view, camera="none")

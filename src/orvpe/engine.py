@@ -34,6 +34,13 @@ def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return indices[order]
 
 
+def check_counts(epochs: int, save_every: int, seed: int) -> None:
+    """InputError for a number that no training can have; to be asked before a run's folder is made."""
+    for name, number, least in (("epochs", epochs, 1), ("save_every", save_every, 0), ("seed", seed, 0)):
+        if number < least:
+            raise InputError(f"{name} is {number}, expected at least {least}")
+
+
 def steps_per_epoch(clips: int, batch_size: int) -> int:
     """Full batches an epoch; the few clips left over differ from epoch to epoch.
 
@@ -104,9 +111,6 @@ def train(
         Interrupted: asked to stop; the state is saved.
         InputError: the loss is no longer finite.
     """
-    for name, number, least in (("epochs", epochs, 1), ("save_every", save_every, 0)):
-        if number < least:
-            raise InputError(f"{name} is {number}, expected at least {least}")
     wide = torch.float32 if fabric.device.type == "mps" else torch.float64  # Apple's GPUs know no float64
     begin, first, seconds = 0, 0, 0.0
     sums: dict[str, Tensor] = {}

@@ -20,7 +20,7 @@ from orvpe.config import EncoderConfig, Optim
 from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
-from orvpe.engine import descend, epoch_order, steps_per_epoch, train
+from orvpe.engine import check_counts, descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
 from orvpe.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.metrics import accuracy
@@ -29,7 +29,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
-from orvpe.views import View, ViewConfig, input_dims, other_input, training_view
+from orvpe.views import View, ViewConfig, input_dims, other_input, training_view, without_camera
 
 
 def finetune(
@@ -110,9 +110,11 @@ def finetune(
     check_occlusions(occlusions)
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
+    check_counts(epochs, save_every, seed)
     precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
     opened = Store.open_whole(store)
+    view = without_camera(view, opened.dims)
     arguments: dict[str, Any] = {
         "job": "finetune", "store": Path(store).name, "store_checksum": opened.checksum,
         "protocol": protocol, "weights": weights, "view": view,

@@ -19,14 +19,23 @@ from orvpe.contrast import ContrastiveModule
 from orvpe.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.draws import Draws, seeded
 from orvpe.encoders.sync_norm import convert_sync_batchnorm
-from orvpe.engine import descend, epoch_order, steps_per_epoch, train
+from orvpe.engine import check_counts, descend, epoch_order, steps_per_epoch, train
 from orvpe.errors import InputError
 from orvpe.model import Model, adapt_encoder, load, note_unfinished, transfer_encoder
 from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.teacher import Teacher
-from orvpe.views import View, ViewConfig, input_dims, join, other_input, pool_people, training_view
+from orvpe.views import (
+    View,
+    ViewConfig,
+    input_dims,
+    join,
+    other_input,
+    pool_people,
+    training_view,
+    without_camera,
+)
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,11 @@ def pretrain(
         InputError: a store, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
+    check_counts(epochs, save_every, seed)
     precision = resolve_precision(precision, device)
     fabric = open_fabric(device, precision, threads)
     opened = Store.open_whole(store)
+    view = without_camera(view, opened.dims)
     arguments: dict[str, Any] = {
         "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
         "weights": weights, "view": view, "encoder": encoder, "contrast": contrast,

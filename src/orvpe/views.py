@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -116,6 +116,11 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
     if batch.dims == 3:
         return normalize_3d(batch, config.centre, config.align, config.scale, config.upright)
     return normalize_2d(batch, config.image, config.centre)
+
+
+def without_camera(config: ViewConfig, dims: int) -> ViewConfig:
+    """The same for clips of ``dims``: 2D ones have been seen by a camera, so there is no virtual one."""
+    return replace(config, camera="none") if dims == 2 else config
 
 
 def input_dims(config: ViewConfig, dims: int) -> int:
