@@ -24,6 +24,7 @@ from orvpe.cli import main
 from orvpe.errors import InputError
 from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped
+from orvpe.reproduce import _How
 from orvpe.reproduce.report import Copies, write
 from orvpe.reproduce.side_by_side import run_steps
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
@@ -330,6 +331,7 @@ def test_what_cannot_work_is_told_before_the_first_step(
     assert "--seeds is '0-2', expected numbers" in told("figures", "--seeds", "0-2")
     assert "unknown device 'gpu'" in told("figures", "--datasets", "nucla", "--device", "gpu")
     assert "jobs is 0, expected at least 1" in told("figures", "--datasets", "nucla", "--jobs", "0")
+    assert "unknown precision 'half'" in told("figures", "--datasets", "nucla", "--precision", "half")
     assert "threads is -1" in told("figures", "--datasets", "nucla", "--threads", "-1")
     for file in (tmp_path / "file", tmp_path / "file" / "more"):
         assert "file is a file, expected a folder" in told("figures", "--datasets", "nucla", work=file)
@@ -394,6 +396,16 @@ def test_a_step_that_fails_ends_those_beside_it(tmp_path: Path, capfd: pytest.Ca
     assert begun == ["bad", "long"]  # nothing after what failed
     assert "nosuch: no such" in capfd.readouterr().err
     assert not (tmp_path / "long.orvpe").exists()
+
+
+def test_how_the_steps_run() -> None:
+    how = _How("cpu", 2, "bf16", True)
+    assert how.words("pretrain") == shlex.split("--device cpu --threads 2 --precision bf16 --compile true")
+    assert how.words("finetune") == shlex.split("--device cpu --threads 2 --precision bf16")
+    assert how.words("probe") == how.words("robustness") == shlex.split("--device cpu --threads 2")
+    assert how.words("fuse") == _How("auto", 0, None, False).words("pretrain") == []
+    for job in ("pretrain", "finetune"):  # a run made so is the one the plan means
+        assert _deciding(shlex.split(f"{job} a") + how.words(job)) == [[job, "a"]]
 
 
 def test_steps_wait_for_what_they_need(tmp_path: Path) -> None:

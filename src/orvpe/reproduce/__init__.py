@@ -6,6 +6,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from orvpe.errors import InputError, unknown
@@ -28,6 +29,8 @@ def reproduce(
     from_shipped: bool = False,
     device: str = "auto",
     threads: int = 0,
+    precision: str | None = None,
+    compile: bool = False,
     jobs: int = 1,
     dry_run: bool = False,
     report: bool = False,
@@ -50,6 +53,8 @@ def reproduce(
         from_shipped: start from the weights that come with orvpe, where there are, instead of pre-training anew.
         device: auto, cpu, cuda or mps.
         threads: CPU threads of a step, 0 for all, shared among those that run at once.
+        precision: of the trainings, 32, bf16, 16 or auto, instead of the recipes'.
+        compile: let torch.compile make one program of the encoder in pre-trainings.
         jobs: steps that run at once, where one does not need another. A GPU has room for several: a step of so small
             a network mostly waits for its host.
         dry_run: only print the commands that would run.
@@ -89,14 +94,15 @@ def reproduce(
         # or a mistyped folder would fill finished tables with "not run"
         raise InputError(f"--work {work}: holds none of these runs, so there is nothing to report")
     if not report:
-        if device != "auto" or threads:
-            from orvpe.device import pick_device
+        if device != "auto" or threads or precision:
+            from orvpe.device import pick_device, resolve_precision
 
             pick_device(device, threads)
+            resolve_precision(precision or "32", device)
         folder.mkdir(parents=True, exist_ok=True)
         if jobs > 1 and not threads:
             threads = max(1, (os.cpu_count() or 1) // jobs)
-        how = [*(["--device", device] if device != "auto" else []), *(["--threads", str(threads)] if threads else [])]
+        how = _How(device, threads, precision, compile)
         _run_all(steps, folder, source, how, jobs, lambda: _write(chosen, plan, folder, Path(out)))
     for path in _write(chosen, plan, folder, Path(out)):
         print(path)
@@ -113,7 +119,7 @@ def _write(chosen: dict[str, dict[str, Table]], plan: Plan, work: Path, out: Pat
 
 
 def _run_all(
-    steps: list[Step], work: Path, data: str | None, how: list[str], jobs: int, after: Callable[[], object]
+    steps: list[Step], work: Path, data: str | None, how: _How, jobs: int, after: Callable[[], object]
 ) -> None:
     left = [s for s in steps if not s.done(work)]
     for step in left:
@@ -133,14 +139,33 @@ def _told(step: Step, data: str | None) -> str:
     return step.command().replace("{data}", data or "$ORVPE_DATA")
 
 
-def _words(step: Step, data: str | None, how: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class _How:
+    """How the steps run, which decides nothing of what they are."""
+
+    device: str
+    threads: int
+    precision: str | None
+    compile: bool
+
+    def words(self, job: str) -> list[str]:
+        """What to add to a step's command."""
+        if job == "fuse":
+            return []
+        words = ["--device", self.device] if self.device != "auto" else []
+        words += ["--threads", str(self.threads)] if self.threads else []
+        words += ["--precision", self.precision] if self.precision and job in ("pretrain", "finetune") else []
+        return words + (["--compile", "true"] if self.compile and job == "pretrain" else [])
+
+
+def _words(step: Step, data: str | None, how: _How) -> list[str]:
     """What to type for a step on this machine.
 
     Raises:
         InputError: data that it reads are not there.
     """
     if step.job != "ingest":
-        return [*step.words, *([] if step.job == "fuse" else how)]
+        return [*step.words, *how.words(step.job)]
     if data is None:
         raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/data.md says what lies there")
     words = [w.replace("{data}", str(Path(data).resolve())) for w in step.words]
