@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from dataclasses import replace
@@ -24,7 +25,7 @@ from orvpe.cli import main
 from orvpe.errors import InputError
 from orvpe.generated import generate, generated_clip
 from orvpe.pretrained import shipped
-from orvpe.reproduce import _How
+from orvpe.reproduce import _How, side_by_side
 from orvpe.reproduce.report import Copies, write
 from orvpe.reproduce.side_by_side import run_steps
 from orvpe.reproduce.steps import CORPORA, SETS, Plan, Step, _deciding
@@ -286,7 +287,7 @@ def test_a_table_from_nothing_and_again(jobs: str, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "strong-figures-nucla.md").read_text()
     results = json.loads((tmp_path / "w" / "strong" / "nucla-scratch-curve-0" / "results.json").read_text())
     assert f"| from scratch | - | {results['occlusions']['none']['top1']:.1f} |" in text
-    assert "Only 4 % of each recipe's epochs were run." in text
+    assert "Only 4 % of each training's epochs were run (a probe has all)." in text
     assert str(tmp_path) not in text
     for picture in ("curve", "confusion-0", "confusion-1"):
         assert (tmp_path / "out" / f"strong-figures-nucla-{picture}.png").stat().st_size > 5000
@@ -384,18 +385,63 @@ def test_a_curve_of_other_models_is_not_taken_for_done(tmp_path: Path) -> None:
         step.done(tmp_path)
 
 
-def test_a_step_that_fails_ends_those_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    def step(folder: str, *words: str, needs: tuple[str, ...] = ()) -> Step:
-        return Step(folder, words, needs)
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that steps were started as."""
+    found: list[subprocess.Popen[bytes]] = []
+    start = side_by_side._Running.__init__
 
-    long = ("generate", "-o", "long.orvpe", "--count", "100000000")
-    steps = [step("bad", "inspect", "nosuch"), step("long", *long), step("next", "models", needs=("bad",))]
+    def noted(self: Any, *given: Any) -> None:
+        start(self, *given)
+        found.append(self.process)
+
+    monkeypatch.setattr(side_by_side._Running, "__init__", noted)
+    return found
+
+
+def run_all(steps: list[Step], work: Path, jobs: int, begins: Any = lambda s: None, ends: Any = lambda s: None) -> None:
+    run_steps(steps, work, lambda s: list(s.words), lambda s: s.command(), jobs, begins, ends)
+
+
+LONG = Step("long", ("generate", "-o", "long.orvpe", "--count", "100000000"))
+
+
+def test_a_step_that_fails_ends_those_beside_it(
+    started: list[subprocess.Popen[bytes]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps = [Step("bad", ("inspect", "nosuch")), LONG, Step("next", ("models",), ("bad",))]
     begun: list[str] = []
     with pytest.raises(InputError, match=r"'orvpe inspect nosuch' failed with exit code 2"):
-        run_steps(steps, tmp_path, lambda s: list(s.words), 2, lambda s: begun.append(s.folder), lambda: None)
+        run_all(steps, tmp_path, 2, lambda s: begun.append(s.folder))
     assert begun == ["bad", "long"]  # nothing after what failed
-    assert "nosuch: no such" in capfd.readouterr().err
-    assert not (tmp_path / "long.orvpe").exists()
+    assert "[bad] orvpe inspect: nosuch: no such" in capfd.readouterr().err
+    assert all(p.returncode is not None for p in started)
+
+
+def test_an_error_of_ours_leaves_nobody_running(started: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    def full(step: Step) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run_all([LONG, Step("short", ("models",))], tmp_path, 2, ends=full)
+    assert len(started) == 2
+    assert all(p.returncode is not None for p in started)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
+def test_a_step_that_is_killed_is_told(started: list[subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    def soon(step: Step) -> None:
+        threading.Timer(1, lambda: started[0].kill()).start()
+
+    with pytest.raises(InputError, match=r"was killed by signal 9 \(was there too little memory\?\)"):
+        run_all([LONG], tmp_path, 1, soon)
+
+
+def test_steps_wait_for_what_they_need(tmp_path: Path) -> None:
+    steps = [Step("a", ("models",)), Step("b", ("recipes",), ("a",)), Step("c", ("models",), ("a", "elsewhere"))]
+    order: list[str] = []
+    run_all(steps, tmp_path, 3, lambda s: order.append(s.folder), lambda s: order.append("end"))
+    assert order == ["a", "end", "b", "c", "end", "end"]
 
 
 def test_how_the_steps_run() -> None:
@@ -406,15 +452,6 @@ def test_how_the_steps_run() -> None:
     assert how.words("fuse") == _How("auto", 0, None, False).words("pretrain") == []
     for job in ("pretrain", "finetune"):  # a run made so is the one the plan means
         assert _deciding(shlex.split(f"{job} a") + how.words(job)) == [[job, "a"]]
-
-
-def test_steps_wait_for_what_they_need(tmp_path: Path) -> None:
-    steps = [Step("a", ("models",)), Step("b", ("recipes",), ("a",)), Step("c", ("models",), ("a", "elsewhere"))]
-    order: list[str] = []
-    run_steps(
-        steps, tmp_path, lambda s: list(s.words), 3, lambda s: order.append(s.folder), lambda: order.append("end")
-    )
-    assert order == ["a", "end", "b", "c", "end", "end"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of a terminal")
@@ -443,6 +480,7 @@ def test_stopped_it_saves_the_running_steps_and_goes_on(how: str, jobs: str, tmp
         assert f"saved in strong/{run.parent.name}" in told
     assert told.rstrip().endswith("orvpe reproduce: stopped; the same command goes on from here")
     assert "Traceback" not in told
+    assert "stopping when saved: " in told
     import fcntl
 
     with (metrics.parent / ".lock").open() as lock:

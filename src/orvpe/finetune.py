@@ -29,7 +29,7 @@ from orvpe.optim import build_optimizer, learning_rate, set_learning_rate
 from orvpe.run import Run, environment, plain
 from orvpe.store import Store
 from orvpe.task import clip_seconds, few_labels, make_task
-from orvpe.views import View, ViewConfig, input_dims, other_input, training_view, without_camera
+from orvpe.views import View, ViewConfig, input_dims, other_input, people_of, training_view, without_camera
 
 
 def finetune(
@@ -232,8 +232,7 @@ def mix_views(view: View, share: float, other: Tensor) -> View:
 
     A clip with fewer people than its partner keeps only its own; a joint hidden in either is hidden in the blend.
     """
-    ones = torch.ones_like(view.owner)
-    people = ones.new_zeros(view.clips).index_add_(0, view.owner, ones)  # (N,); bincount would wait for a GPU
+    people = people_of(view)  # (N,)
     first = people.cumsum(0) - people
     rank = torch.arange(len(view.owner), device=view.owner.device) - first[view.owner]
     partner = other[view.owner]

@@ -188,6 +188,10 @@ def pool_people(features: Tensor, view: View) -> Tensor:
     if features.shape[0] == view.clips:
         return features
     total = features.new_zeros(view.clips, features.shape[1]).index_add_(0, view.owner, features)
+    return total / people_of(view)[:, None]
+
+
+def people_of(view: View) -> Tensor:
+    """(N,) int64: how many people each clip has; bincount would wait for a GPU."""
     ones = torch.ones_like(view.owner)
-    count = ones.new_zeros(view.clips).index_add_(0, view.owner, ones)  # bincount would wait for a GPU
-    return total / count[:, None]
+    return ones.new_zeros(view.clips).index_add_(0, view.owner, ones)

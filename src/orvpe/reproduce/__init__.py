@@ -125,14 +125,19 @@ def _run_all(
     for step in left:
         _words(step, data, how)  # what is not there is told now, not after the trainings before it
     print(f"{len(steps) - len(left)} of {len(steps)} steps are done", flush=True)
-    began, count = time.perf_counter(), itertools.count(1)
+    began, begun, ended = time.perf_counter(), itertools.count(1), itertools.count(1)
 
-    def say(step: Step) -> None:
+    def begins(step: Step) -> None:
         print(
-            f"[{next(count)}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {_told(step, data)}", flush=True
+            f"[{next(begun)}/{len(left)}, {time.perf_counter() - began:,.0f} s so far] {_told(step, data)}", flush=True
         )
 
-    run_steps(left, work, lambda step: _words(step, data, how), jobs, say, after)
+    def ends(step: Step) -> None:
+        if jobs > 1:
+            print(f"done: {step.folder}, {next(ended)} of {len(left)}", flush=True)
+        after()
+
+    run_steps(left, work, lambda step: _words(step, data, how), lambda step: _told(step, data), jobs, begins, ends)
 
 
 def _told(step: Step, data: str | None) -> str:

@@ -83,7 +83,12 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: Co
         step = plan.steps[row.runs[0]]
         where = [_environment(work, run) for run in found]
         commits = _each(str(e.get("commit") or "-") for e in where)
-        cells += [str(len(found)) if found else "-", f"`{step.command()}`", commits, _each(map(_device, where))]
+        cells += [
+            str(len(found)) if found else "-",
+            f"`{step.command()}`",
+            commits,
+            _each(_device(work, run) for run in found),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     for folder in table.robustness:
         text = work / folder / "robustness.md"
@@ -110,7 +115,9 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: Co
 
 
 def _note(plan: Plan) -> str:
-    share = "" if plan.share == 1 else f" Only {100 * plan.share:g} % of each recipe's epochs were run."
+    share = (
+        f" Only {100 * plan.share:g} % of each training's epochs were run (a probe has all)." if plan.share < 1 else ""
+    )
     return (
         f"Recipes: {plan.recipes}. Last epoch, top-1 in per cent: mean, and the range over seeds in brackets. "
         f"Pre-training is one seed.{share} Commands run in the folder of all runs; `orvpe reproduce` runs what is "
@@ -165,10 +172,13 @@ def _environment(work: Path, run: str) -> dict[str, Any]:
     return read_json(path, "environment") if path.exists() else {}
 
 
-def _device(environment: dict[str, Any]) -> str:
-    """The GPU that a run of this environment saw, else its CPU's threads; "-" for one that says nothing."""
+def _device(work: Path, run: str) -> str:
+    """The GPU that a run saw, else its CPU's threads; its precision unless float32; "-" for one that says nothing."""
+    path, environment = work / run / RECIPE, _environment(work, run)
     threads = environment.get("threads")
-    return str(environment.get("gpu") or (f"CPU, {threads} threads" if threads else "-"))
+    device = str(environment.get("gpu") or (f"CPU, {threads} threads" if threads else "-"))
+    precision = (read_json(path, "arguments") if path.is_file() else {}).get("precision", "32")
+    return device if precision == "32" else f"{device}, {precision}"
 
 
 def _each(values: Iterable[str]) -> str:
