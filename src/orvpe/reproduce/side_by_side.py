@@ -1,4 +1,4 @@
-"""Runs steps as processes, some at once, each after what it needs; passes on a request to stop, once."""
+"""Runs steps as processes, some at once, each after what it needs; passes on what asks it to stop."""
 
 from __future__ import annotations
 
