@@ -1,6 +1,6 @@
 """What a training step does on a CUDA GPU: time of the host, of the GPU, kernels, and where the host waits.
 
-    python benchmarks/step_on_gpu.py finetune nucla.orvpe -r /tmp/a --recipe paper-finetune-nucla --precision bf16
+    python benchmarks/step_on_gpu.py finetune nucla.orvpe -r try --recipe paper-finetune-nucla --precision bf16
 
 takes the words of `orvpe pretrain` or `finetune`, runs 30 steps of it, and trains nothing to the end.
 """
