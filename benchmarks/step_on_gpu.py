@@ -8,6 +8,7 @@ takes the words of `orvpe pretrain` or `finetune`, runs 30 steps of it, and trai
 from __future__ import annotations
 
 import collections
+import itertools
 import sys
 import time
 import traceback
@@ -34,7 +35,7 @@ def measure(
     """In the place of `orvpe.engine.train`."""
     if fabric.device.type != "cuda":
         raise SystemExit("this measures a CUDA GPU, and there is none")
-    count = iter(range(10**6))
+    count = itertools.count()
 
     def one() -> None:
         epoch, i = divmod(next(count), steps)

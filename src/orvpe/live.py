@@ -6,7 +6,6 @@ person's last ``window`` seconds go through the model; what is said is the mean 
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from orvpe.errors import InputError
 from orvpe.formats.reading import turn_up
 from orvpe.formats.source import not_a_source
 from orvpe.model import Model, load
+from orvpe.signals import heard_by
 from orvpe.skeleton import Layout, to_unified, unified
 from orvpe.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
 from orvpe.together import check_writable
@@ -230,21 +230,14 @@ def watch(
 def stop_on_signal() -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM set the event; asked twice, they interrupt."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt
         stopped.set()
 
-    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with heard_by(ask):
         yield stopped
-    finally:
-        for s, handler in before.items():
-            signal.signal(s, handler)
 
 
 # --- the people ---------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ import platform
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -21,6 +20,7 @@ import torch
 
 from orvpe.errors import InputError, Interrupted
 from orvpe.lock import alone
+from orvpe.signals import heard_by
 from orvpe.whole import whole_file, write_atomic
 
 CHECKPOINT = "last.ckpt"
@@ -210,22 +210,14 @@ class Run:
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Turn SIGTERM and Ctrl-C into a request that `stop_requested` sees after the current step."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def ask(number: int, frame: FrameType | None) -> None:
             if self.stop_signal is not None:  # asked twice: do not wait for the step
                 raise KeyboardInterrupt
             self.stop_signal = number
 
-        numbers = [s for s in (signal.SIGINT, getattr(signal, "SIGTERM", None)) if s is not None]
-        before = {s: signal.signal(s, ask) for s in numbers}
-        try:
+        with heard_by(ask):
             yield
-        finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
 
     def interrupted(self, where: str) -> Interrupted:
         return Interrupted(

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from orvpe.errors import InputError, Interrupted
 from orvpe.reproduce.steps import Step
+from orvpe.signals import TO_STOP, heard_by
 
 _LOOK = 0.1  # seconds between looks at what runs
 
@@ -55,7 +56,7 @@ def run_steps(
         for one in running:
             one.tell(number)  # asked again, a step does not wait to save itself
 
-    with _asking(ask):
+    with heard_by(ask, _not_ignored()):
         try:
             while running or (waiting and not asked and not failed):
                 if not asked and not failed and len(running) < jobs:
@@ -94,10 +95,16 @@ def run_steps(
         raise Interrupted(asked[0], "stopped; the same command goes on from here")
 
 
+def _not_ignored() -> list[int]:
+    """Ctrl-C, SIGTERM and a closed terminal, unless nohup or a script's background ignores them."""
+    known = [*TO_STOP, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [n for n in known if signal.getsignal(n) is not signal.SIG_IGN]
+
+
 def _asked_to_stop(code: int) -> int:
     """The signal that an exit code tells of, if it was a request to stop, else 0."""
     number = -code if code < 0 else code - 128
-    return number if number in (signal.SIGINT, signal.SIGTERM) else 0
+    return number if number in TO_STOP else 0
 
 
 def _why(code: int) -> str:
@@ -143,7 +150,7 @@ class _Running:
     def tell(self, number: int) -> None:
         """A signal for it and the processes it started, as a terminal would."""
         self.told = True
-        if number not in (signal.SIGINT, signal.SIGTERM):
+        if number not in TO_STOP:
             number = signal.SIGTERM  # what a training saves itself on
         with suppress(ProcessLookupError):
             if sys.platform == "win32":
@@ -155,18 +162,3 @@ class _Running:
         """Print the last of what it said."""
         if self._reader is not None:
             self._reader.join(timeout=5)  # a process that outlives it may hold the pipe
-
-
-@contextmanager
-def _asking(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Let ``ask`` hear Ctrl-C, SIGTERM and a closed terminal, unless they are ignored (nohup)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {n: signal.signal(n, ask) for n in known if signal.getsignal(n) is not signal.SIG_IGN}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
