@@ -13,7 +13,7 @@ import pytest
 import torch
 from small_runs import surroundings
 
-from orvpe.arguments import build_parser, parse
+from orvpe.arguments import parse
 from orvpe.batch import collate
 from orvpe.commands import COMMANDS
 from orvpe.config import EncoderConfig
@@ -24,6 +24,7 @@ from orvpe.formats import FORMATS, detect
 from orvpe.formats.base import Options
 from orvpe.formats.source import Source
 from orvpe.generated import generate, write_generated
+from orvpe.help_pages import usage_line
 from orvpe.model import Model
 from orvpe.occlusion import PATTERNS, corruption
 from orvpe.recipe_files import recipe_path
@@ -60,7 +61,7 @@ def test_commands_parse(page: str, line: str, tmp_path: Path, monkeypatch: pytes
     if arguments and "--help" not in arguments:
         parse(command, arguments)
     else:
-        build_parser(command)
+        usage_line(command)
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -16,6 +16,7 @@ from orvpe.evaluate import FIVE, model_scorer
 from orvpe.features import extract
 from orvpe.model import Model, load
 from orvpe.occlusion import SUBGRAPHS
+from orvpe.recipe_files import from_shipped
 from orvpe.store import Store
 from orvpe.task import make_task
 from orvpe.versions import with_versions
@@ -64,11 +65,10 @@ class Finetune:
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
         device: str, threads: int, restart: bool,
     ) -> None:  # fmt: skip
-        from orvpe.arguments import parse
+        from orvpe.finetune import finetune
 
         self.store, self.run, self.where = store, Path(run), pick_device(device, threads)
-        words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
-        given = parse("finetune", words)
+        given = from_shipped(finetune, _RECIPES[store.dims], store=str(store.path), run=run)
         view: ViewConfig = given["view"]
         encoder: EncoderConfig = given["encoder"]
         if source is not None:  # an encoder goes on with the input that it knows
