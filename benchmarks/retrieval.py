@@ -21,12 +21,12 @@ def quality(path: str, weights: str) -> None:
 
     A clip with the poses of an earlier one is left out: it would be found for nothing.
     """
-    from orvpe.batch import ResidentStore
-    from orvpe.copies import original
-    from orvpe.embed import embed_batch
-    from orvpe.features import batches
-    from orvpe.model import load
-    from orvpe.store import Store
+    from orvpe.data.duplicates import original
+    from orvpe.data.store import Store
+    from orvpe.evaluation.features import batches
+    from orvpe.models.model import load
+    from orvpe.vectors.embed import embed_batch
+    from orvpe.views.batch import ResidentStore
 
     store, model = Store.open(path), load(weights).for_inference()
     data = ResidentStore(store, "cpu")
@@ -69,7 +69,7 @@ def precision(similar: np.ndarray, same: np.ndarray, allowed: np.ndarray) -> tup
 
 def speed(count: int) -> None:
     """Adding, opening and searching ``count`` vectors of 256 numbers; the median of 20 queries."""
-    from orvpe.search import Index
+    from orvpe.vectors.search import Index
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:

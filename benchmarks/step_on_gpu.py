@@ -20,19 +20,19 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-import orvpe.finetune
-import orvpe.pretrain
-from orvpe.cli import main
-from orvpe.draws import Draws, seeded
+import orvpe.training.finetune
+import orvpe.training.pretrain
+from orvpe.cli.main import main
+from orvpe.runtime.draws import Draws, seeded
 
-PACKAGE = Path(orvpe.finetune.__file__).parent
+PACKAGE = Path(orvpe.training.finetune.__file__).parent
 WARM, TIMED, PROFILED = 6, 20, 3
 
 
 def measure(
     fabric: Any, run: Any, *, what: str, seed: int, steps: int, batch_size: int, rows: slice, step: Any, **_: Any
 ) -> None:
-    """In the place of `orvpe.engine.train`."""
+    """In the place of `orvpe.training.loop.train`."""
     if fabric.device.type != "cuda":
         raise SystemExit("this measures a CUDA GPU, and there is none")
     count = itertools.count()
@@ -82,6 +82,6 @@ def measure(
 
 
 if __name__ == "__main__":
-    orvpe.pretrain.train = orvpe.finetune.train = measure  # type: ignore[assignment]
+    orvpe.training.pretrain.train = orvpe.training.finetune.train = measure  # type: ignore[assignment]
     sys.argv[0] = "orvpe"
     main()

@@ -12,7 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     import httpx
-    from refusals import Refused
+    from helpers.refusals import Refused
 
     from orvpe.web.answers import Answers
 
@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def answers(served: Path) -> Answers:
     """What the tests of orvpe serve ask."""
-    from web_server import small_answers
+    from helpers.web_server import small_answers
 
     return small_answers(served)
 
@@ -45,7 +45,7 @@ def answers(served: Path) -> Answers:
 @pytest.fixture(scope="module")
 def address(answers: Answers) -> Iterator[str]:
     """Where ``answers`` is served, to small files only."""
-    from web_server import LIMITS, serving
+    from helpers.web_server import LIMITS, serving
 
     from orvpe.web.app import make_app
 
@@ -64,7 +64,7 @@ def client(address: str) -> Iterator[httpx.Client]:
 @pytest.fixture
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
     """Runs words that must be refused; returns the one line."""
-    from refusals import must_be_refused
+    from helpers.refusals import must_be_refused
 
     return lambda *words: must_be_refused(words, tmp_path, capsys)
 
@@ -72,7 +72,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store, a pre-trained and a fine-tuned model; tests take ``here``."""
-    from refusals import make_runs
+    from helpers.refusals import make_runs
 
     return make_runs(tmp_path_factory.mktemp("made"))
 
@@ -80,6 +80,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(made: Path, tmp_path: Path) -> Path:
     """A copy of ``made`` that a test may spoil."""
-    from refusals import copied
+    from helpers.refusals import copied
 
     return copied(made, tmp_path)

@@ -5,8 +5,8 @@
     model = orvpe.load("runs/pretrained")
     vectors = orvpe.embed_clips(model, [orvpe.Clip.from_array(joints, orvpe.get_layout("coco"))])
 
-The jobs are functions of the modules of the same name: ``from orvpe.pretrain import pretrain``.  Names here are
-imported when first used, so that ``import orvpe`` costs nothing.
+The jobs are functions of the modules of the same name: ``from orvpe.training.pretrain import pretrain``.  Names here
+are imported when first used, so that ``import orvpe`` costs nothing.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from orvpe.clip import Clip
-    from orvpe.embed import embed_clips
+    from orvpe.data.generated import generate
+    from orvpe.data.store import Store, write_store
     from orvpe.errors import InputError
-    from orvpe.generated import generate
-    from orvpe.model import Model, load
-    from orvpe.skeleton import Layout, get_layout
-    from orvpe.store import Store, write_store
-    from orvpe.views import ViewConfig
+    from orvpe.models.model import Model, load
+    from orvpe.poses.clip import Clip
+    from orvpe.poses.skeleton import Layout, get_layout
+    from orvpe.vectors.embed import embed_clips
+    from orvpe.views.view import ViewConfig
 
 # not the jobs: a function with its module's name would be hidden by the module as soon as that is imported
 _HOME = {
-    "Clip": "clip", "InputError": "errors", "Layout": "skeleton", "get_layout": "skeleton", "Store": "store",
-    "write_store": "store", "ViewConfig": "views", "Model": "model", "load": "model", "embed_clips": "embed",
-    "generate": "generated",
+    "Clip": "poses.clip", "InputError": "errors", "Layout": "poses.skeleton", "get_layout": "poses.skeleton",
+    "Store": "data.store",
+    "write_store": "data.store", "ViewConfig": "views.view", "Model": "models.model", "load": "models.model",
+    "embed_clips": "vectors.embed",
+    "generate": "data.generated",
 }  # fmt: skip
 __all__ = [*sorted(_HOME), "__version__"]
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from orvpe.cli import main
+from orvpe.cli.main import main
 
 sys.exit(main())

@@ -11,19 +11,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orvpe.data.formats.source import not_a_source
+from orvpe.data.store import Store, StoreWriter
+from orvpe.data.store.parts import claim, merge
+from orvpe.data.store.writing import orvpe_version
 from orvpe.errors import InputError
-from orvpe.formats.source import not_a_source
-from orvpe.parts import claim, merge
-from orvpe.progress import Progress
-from orvpe.skeleton import with_derived
-from orvpe.store import Store, StoreWriter
-from orvpe.store.writing import orvpe_version
-from orvpe.together import check_writable, place
+from orvpe.poses.skeleton import with_derived
+from orvpe.runtime.progress import Progress
+from orvpe.runtime.together import check_writable, place
+from orvpe.runtime.whole import write_atomic
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
 from orvpe.video.options import PoseOptions
-from orvpe.whole import write_atomic
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 _SHOWN = 20  # videos with a line of their own

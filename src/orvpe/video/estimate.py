@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from orvpe.errors import InputError
-from orvpe.skeleton import LAYOUTS, Layout
+from orvpe.poses.skeleton import LAYOUTS, Layout
 
 
 @dataclass(frozen=True, eq=False)

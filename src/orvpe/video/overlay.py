@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from orvpe.errors import InputError
-from orvpe.skeleton import Layout
+from orvpe.poses.skeleton import Layout
+from orvpe.runtime.whole import whole_file
 from orvpe.video.frames import Frames, pyav
 from orvpe.video.people import Person, VideoPeople
-from orvpe.whole import whole_file
 
 # Tableau's ten without grey, so that neighbours differ
 COLOURS = ((255, 127, 14), (31, 119, 180), (44, 160, 44), (214, 39, 40), (148, 103, 189), (140, 86, 75),

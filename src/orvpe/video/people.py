@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from orvpe.clip import Clip
+from orvpe.data.formats.reading import turn_up
 from orvpe.errors import InputError
-from orvpe.formats.people import body_size
-from orvpe.formats.reading import turn_up
-from orvpe.skeleton import Layout, to_unified
+from orvpe.poses.clip import Clip
+from orvpe.poses.people import body_size
+from orvpe.poses.skeleton import Layout, to_unified
 from orvpe.video.decode import Frames, open_frames
 from orvpe.video.estimate import ESTIMATORS, Estimator, Poses
 from orvpe.video.frames import Frame

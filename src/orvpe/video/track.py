@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from orvpe.formats.people import SHRINKING, assign, body_size, displacement, pose_distance
+from orvpe.poses.people import SHRINKING, assign, body_size, displacement, pose_distance
 
 PATIENCE = 2  # frames that one may be unseen for each frame seen: a flash is forgotten soon
 DAMPING = 0.95  # of the speed, a frame unseen

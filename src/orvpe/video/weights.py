@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
+from orvpe.runtime.whole import write_atomic
 from orvpe.video.bundle import DETECTOR, LANDMARKS, task_bundle
 from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
-from orvpe.whole import write_atomic
 
 WEIGHTS_VARIABLE = "ORVPE_POSE_WEIGHTS"
 FILE = "pose_landmarker_full.task"

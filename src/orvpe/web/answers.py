@@ -13,18 +13,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from orvpe.batch import Batch, collate
-from orvpe.clip import Clip
-from orvpe.datasets import titles_for
-from orvpe.embed import embed_batch, fit_clip
+from orvpe.data.generated import ACTIONS, generate
+from orvpe.data.protocols import titles_for
+from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
-from orvpe.evaluate import check_fits
-from orvpe.generated import ACTIONS, generate
-from orvpe.model import Model, load, note_unfinished
-from orvpe.pretrained import BY_DIMS
-from orvpe.skeleton import unified
-from orvpe.store import Store, write_store
-from orvpe.views import input_dims
+from orvpe.evaluation.evaluate import check_fits
+from orvpe.models.card import BY_DIMS
+from orvpe.models.model import Model, load, note_unfinished
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import unified
+from orvpe.vectors.embed import embed_batch, fit_clip
+from orvpe.views.batch import Batch, collate
+from orvpe.views.view import input_dims
 from orvpe.web.hiding import Rectangle, hidden
 from orvpe.web.index import MAX_SAMPLES, Index, build_index, choose_samples, fit_classifier, spread
 

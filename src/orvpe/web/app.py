@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from orvpe import __version__
 from orvpe.errors import InputError
-from orvpe.occlusion import SUBGRAPHS
+from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.web import schema
 from orvpe.web.answers import Answers, Shown
 from orvpe.web.drawing import drawing

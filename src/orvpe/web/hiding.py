@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orvpe.batch import Batch
-from orvpe.occlusion import keep, part_mask
+from orvpe.views.batch import Batch
+from orvpe.views.occlusion import keep, part_mask
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def hidden(batch: Batch, part: str | None = None, rectangle: Rectangle | None = 
 
     Args:
         batch: raw clips, before anything is computed of them.
-        part: one of `orvpe.skeleton.PARTS`.
+        part: one of `orvpe.poses.skeleton.PARTS`.
         rectangle: over the drawn body.
     """
     mask = torch.ones_like(batch.visible)

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from orvpe.batch import ResidentStore
-from orvpe.datasets import titles_for
-from orvpe.evaluate import check_fits
-from orvpe.features import extract
-from orvpe.model import Model
-from orvpe.probe import logistic_of_versions
-from orvpe.store import Store
-from orvpe.versions import VERSIONS, with_versions
+from orvpe.data.protocols import titles_for
+from orvpe.data.store import Store
+from orvpe.evaluation.evaluate import check_fits
+from orvpe.evaluation.features import extract
+from orvpe.models.model import Model
+from orvpe.training.occluded_copies import VERSIONS, with_versions
+from orvpe.training.probe import logistic_of_versions
+from orvpe.views.batch import ResidentStore
 
 MAX_INDEXED = 5000  # of a larger store, evenly spread
 MAX_SAMPLES = 6

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.clip import Clip
 from orvpe.errors import InputError
-from orvpe.skeleton import get_layout, layout_from_dict
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import get_layout, layout_from_dict
 
 MAX_CLIPS = 24  # of one file; the page shows one at a time
 _MAX_UNPACKED = 512 << 20  # bytes of all files in a zip
@@ -85,10 +85,10 @@ def _of_video(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
 
 
 def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
-    from orvpe.formats import choose_reader
-    from orvpe.formats.base import NoSkeleton, Options
-    from orvpe.formats.reading import misspelt, read_clips
-    from orvpe.formats.source import Source
+    from orvpe.data.formats import choose_reader
+    from orvpe.data.formats.base import NoSkeleton, Options
+    from orvpe.data.formats.reading import misspelt, read_clips
+    from orvpe.data.formats.source import Source
 
     check_unpacked(path)
     source = Source(path)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from orvpe.formats import FORMATS
-from orvpe.formats.reading import UP
-from orvpe.skeleton import LAYOUTS, PARTS
+from orvpe.data.formats import FORMATS
+from orvpe.data.formats.reading import UP
+from orvpe.poses.skeleton import LAYOUTS, PARTS
 from orvpe.web.hiding import Rectangle
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e7, le=1e7)]

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
-from orvpe.clip import Clip
 from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
 from orvpe.web.reading import ReadOptions, arguments, load_clips
 
 _MAX_NAME = 100

@@ -1,0 +1,192 @@
+"""A folder with a folder of clips for each class -> a labelled store: `orvpe learn` reads its examples so.
+
+The clips of a class are videos, folders of images, or pose files of any format that `orvpe ingest` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orvpe.data.ingest import ingest
+from orvpe.data.store import Store, StoreWriter, is_store
+from orvpe.data.store.writing import orvpe_version
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import with_derived
+from orvpe.poses.windows import windows
+
+_LONG = 2  # windows: clips of up to that many are taken whole
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How examples become clips.
+
+    Args:
+        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        joints: of videos 'image' or 'world'; of pose files the layout, where the format does not say.
+        fps: of videos to take; of pose files that do not say.
+        dims: for pose formats that hold both.
+        image_size: where a pose format does not say.
+        up: of 3D pose files.
+        max_people: 1 in videos, 2 in pose files when None.
+        min_confidence: the default of `orvpe pose` or `orvpe ingest` when None.
+        format: of pose files, if it is not recognised.
+        estimator, weights_file: for videos.
+        native: keep the joints of the source.
+        threads: for videos, and processes for pose files: 1 for this one only.
+
+    Raises:
+        InputError: nobody is to be kept.
+    """
+
+    window: float = 2.0
+    joints: str | None = None
+    fps: float | None = None
+    dims: int = 3
+    image_size: tuple[int, int] | None = None
+    up: str = "y"
+    max_people: int | None = None
+    min_confidence: float | None = None
+    format: str | None = None
+    estimator: str = "mediapipe"
+    weights_file: str | None = None
+    native: bool = False
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_people is not None and self.max_people < 1:
+            raise InputError(f"max_people is {self.max_people}, expected at least 1")
+
+
+def class_folders(folder: str | Path) -> dict[str, Path]:
+    """Label -> its folder, sorted.
+
+    Raises:
+        InputError: no folder, or fewer than two classes in it.
+    """
+    where = Path(folder)
+    if not where.is_dir():
+        raise InputError(f"{folder}: no such folder, expected one that holds a folder of clips for each class")
+    found = {p.name: p for p in sorted(where.iterdir()) if p.is_dir() and not p.name.startswith((".", "__MACOSX"))}
+    found = {name: p for name, p in found.items() if not name.endswith(".parts")}
+    if len(found) < 2:
+        raise InputError(
+            f"{folder}: {len(found)} folders in it, expected a folder of clips for each of 2 or more classes"
+        )
+    return found
+
+
+def videos_of(folder: Path) -> list[str]:
+    """Video files and folders of images at any depth."""
+    from orvpe.video.decode import VIDEO_SUFFIXES, image_files
+
+    found = []
+    for where, inside, files in os.walk(folder):
+        inside[:] = sorted(d for d in inside if not d.startswith("."))
+        path = Path(where)
+        if path != folder and image_files(path):
+            found.append(str(path))
+        found += [str(path / f) for f in sorted(files) if Path(f).suffix.lower() in VIDEO_SUFFIXES and f[0] != "."]
+    return found
+
+
+def folder_store(folder: str | Path, out: str | Path, options: FolderOptions) -> Store:
+    """The clips of the class folders as a store, labelled by the names of these; made anew only when something changed.
+
+    Args:
+        folder: holds the class folders.
+        out: the store; interrupted work on videos is kept beside it.
+        options: how they are read.
+
+    Raises:
+        InputError: no classes, a class without clips, what cannot be read, 2D and 3D in one.
+    """
+    classes, target = class_folders(folder), Path(out)
+    mark = _fingerprint(Path(folder), options)
+    if target.exists():
+        if not is_store(target):
+            raise InputError(f"{target}: in the way, and not a store; remove it or choose another --run")
+        store = Store.open_whole(target)
+        if store.meta.get("class_folders") == mark:
+            return store
+        if "class_folders" not in store.meta:
+            raise InputError(f"{target}: a store that orvpe learn did not make; choose another --run")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    videos = {label: videos_of(path) for label, path in classes.items()}
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+        poses = {label: path for label, path in classes.items() if not videos[label]}
+        parts: list[tuple[str, Store, dict[str, str] | None]] = []
+        for i, (label, path) in enumerate(poses.items()):
+            parts.append((label, _read_poses(path, Path(scratch) / f"{i}.orvpe", options), None))
+        of = {path: label for label, paths in videos.items() for path in paths}
+        if of:
+            made, names = _read_videos(list(of), target.with_name(f"{target.stem}-videos.orvpe"), options)
+            parts += [("", made, {name: of[path] for name, path in names})]
+        layout = with_derived(parts[0][1].layout, *(p.layout for _, p, _ in parts))
+        meta = {"class_folders": mark, "sources": [{"path": Path(folder).resolve().name, "format": "class folders"}]}
+        with StoreWriter(target, layout, parts[0][1].dims, meta) as writer:
+            for label, part, labels in parts:
+                for clip in part:
+                    own = label if labels is None else labels[clip.name.rpartition("-p")[0]]
+                    name = clip.name if clip.name.startswith(f"{own}/") else f"{own}/{clip.name}"
+                    for cut in _cut(clip.with_(label=own, name=name), options.window):
+                        writer.add(cut)
+    target.with_name(f"{target.stem}-videos.orvpe").unlink(missing_ok=True)
+    store = Store.open(target)
+    if missing := sorted(set(classes) - set(store.labels.tolist())):
+        target.unlink()
+        raise InputError(f"{classes[missing[0]]}: nobody found in it, expected clips of class {missing[0]!r}")
+    return store
+
+
+def _read_poses(path: Path, out: Path, options: FolderOptions) -> Store:
+    layout = options.joints if options.joints not in ("image", "world") else None
+    ingest(
+        [str(path)], str(out), layout="native" if options.native else "unified", format=options.format, joints=layout,
+        fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up,
+        min_confidence=0.1 if options.min_confidence is None else options.min_confidence,
+        max_people=options.max_people or 2, workers=1 if options.threads == 1 else None,
+    )  # fmt: skip
+    return Store.open(out)
+
+
+def _read_videos(videos: list[str], out: Path, options: FolderOptions) -> tuple[Store, list[tuple[str, str]]]:
+    """The people of the videos, and (name, path) of these; `orvpe pose` goes on where it was interrupted."""
+    from orvpe.video.command import pose
+    from orvpe.video.find import find_videos
+
+    report = pose(
+        videos, str(out), layout="native" if options.native else "unified", joints=options.joints or "image",
+        estimator=options.estimator, weights_file=options.weights_file, max_people=options.max_people or 1,
+        fps=options.fps, min_confidence=options.min_confidence, threads=options.threads, overwrite=True,
+    )  # fmt: skip
+    print(report)
+    return Store.open(out), find_videos(videos)
+
+
+def _cut(clip: Clip, seconds: float) -> Iterator[Clip]:
+    frames = round(seconds * clip.fps) if clip.fps else 0
+    if frames < 1 or clip.frames <= _LONG * frames:
+        yield clip
+        return
+    yield from (w for w in windows(clip, frames, None) if w is not None)
+
+
+def _fingerprint(folder: Path, options: FolderOptions) -> str:
+    """Changes when a file, its size or time, an option or this program's version does."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([orvpe_version(), asdict(options) | {"threads": 0}], sort_keys=True).encode())
+    for where, inside, files in os.walk(folder):
+        inside.sort()
+        for name in sorted(files):
+            status = os.stat(os.path.join(where, name))
+            relative = Path(where, name).relative_to(folder).as_posix()
+            digest.update(f"{relative}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,260 @@
+"""`orvpe learn`: a classifier from a folder of clips for each class, and an honest number for how well it does.
+
+Every clip is tested once, by a model that has not learned from its recording (cross-validation).  The model that is
+kept then learns from all clips.  By default the encoder is frozen and only a linear classifier is fitted, which takes
+seconds; ``finetune`` trains the encoder too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from orvpe.actions.class_folders import FolderOptions, class_folders, folder_store, videos_of
+from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
+from orvpe.actions.learn_report import LearnReport, write_report
+from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.protocols import get_protocol
+from orvpe.data.protocols.generic import recordings
+from orvpe.data.protocols.task import make_task
+from orvpe.data.store import Store
+from orvpe.errors import InputError
+from orvpe.evaluation.evaluate import check_fits
+from orvpe.evaluation.metrics import Accuracy, accuracy
+from orvpe.models.model import Model, load, note_unfinished
+from orvpe.poses.skeleton import unified
+from orvpe.runtime.device import pick_device
+from orvpe.runtime.run import Run, plain
+from orvpe.training.occluded_copies import VERSIONS, check_versions
+
+SCRATCH = "scratch"  # instead of a model's name
+
+
+def learn(
+    folder: str,
+    run: str,
+    weights: str | None = None,
+    finetune: bool = False,
+    folds: int = 5,
+    by: str = "recording",
+    strength: float = 1.0,
+    versions: int | None = None,
+    epochs: int | None = None,
+    window: float = 2.0,
+    joints: str | None = None,
+    fps: float | None = None,
+    format: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    up: str = "y",
+    max_people: int | None = None,
+    min_confidence: float | None = None,
+    estimator: str = "mediapipe",
+    weights_file: str | None = None,
+    dims: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+    restart: bool = False,
+) -> LearnReport:
+    """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
+
+    The clips are kept in RUN.orvpe and read again only when something has changed.
+
+    Args:
+        folder: holds a folder for each class, of videos, folders of images, or pose files.
+        run: folder for the model, results.json, per-class table and confusion matrix.
+        weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
+            such joints, or from scratch where none comes with it. "scratch" begins there anyway, with ``finetune``.
+        finetune: train the encoder too, instead of a classifier on frozen features.
+        folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
+        by: what a part must not tear apart: recording, or subject, where the pose files name it.
+        strength: C of the logistic regression on frozen features; larger fits closer.
+        versions: further versions of each clip that this regression learns from, four in five of them with something
+            hidden or noisy; 9 when not given, 0 for whole clips alone.
+        epochs: of the fine-tuning; 90 when not given.
+        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
+            say.
+        fps: frames per second to take of videos, or of pose files that do not say.
+        format: name of the pose format, if it is not recognised.
+        image_size: width and height in pixels, where a pose format does not say.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
+        max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
+        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
+        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
+        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+        dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
+        seed: of the parts, and of training.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads, 0 for all.
+        restart: begin anew although the folder holds a run.
+
+    Returns:
+        What was learned, as a table with the confusion matrix of the cross-validation.
+
+    Raises:
+        InputError: fewer than two classes, what cannot be read, weights for other joints, a value that does not fit.
+        Interrupted: stopped by a signal while fine-tuning; the same command goes on.
+    """
+    begun = time.monotonic()
+    if folds < 0 or folds == 1:
+        raise InputError(f"folds is {folds}, expected at least 2, or 0 for no cross-validation")
+    if not window > 0:
+        raise InputError(f"window is {window:g}, expected more than 0 seconds")
+    if not strength > 0:
+        raise InputError(f"strength is {strength:g}, expected more than 0")
+    if epochs is not None and (epochs < 1 or not finetune):
+        wanted = "at least 1" if finetune else "--finetune with it"
+        raise InputError(f"epochs is {epochs}, expected {wanted}")
+    if versions is not None:
+        check_versions(versions)
+        if finetune:
+            raise InputError(f"versions is {versions}, expected it without --finetune, which hides parts itself")
+    if weights == SCRATCH and not finetune:
+        raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
+    if weights == SCRATCH and Path(SCRATCH).exists():
+        print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
+    class_folders(folder)
+    if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
+        raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
+    if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
+        raise InputError(f"run folder {run} is a file, expected a folder or a new name")
+    where = pick_device(device, threads)
+    source = load(weights, where) if weights not in (None, SCRATCH) else None
+    if source is not None:
+        _check_videos(source, folder, joints)
+    store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
+        window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
+        up=up, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
+        weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
+        threads=threads,
+    ))  # fmt: skip
+    if weights is None and (name := _shipped_for(store)) is not None:
+        weights, source = name, load(name, where)
+        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+    if source is not None:
+        check_fits(source, store, str(weights))
+        if not finetune:  # which says it itself
+            note_unfinished(source, str(weights))
+    elif weights is None:
+        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+    if source is None:
+        weights = None
+    frozen = source is not None and not finetune
+    versions = (VERSIONS if versions is None else versions) if frozen else 0
+    arguments = plain({
+        "job": "learn", "folder": Path(folder).resolve().name, "store_checksum": store.checksum, "weights": weights,
+        "finetune": finetune, "folds": folds, "by": by, "strength": strength, "versions": versions, "epochs": epochs,
+        "seed": seed,
+    })  # fmt: skip
+    Run(run, arguments, restart=restart)
+    fit: Fit
+    if source is not None and frozen:
+        fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
+        how += f" (whole clips and {versions} more versions of each)" if versions else ""
+    else:
+        fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
+        how = f"encoder and classifier from {weights or 'scratch'}"
+    return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
+
+
+def _check_videos(model: Model, folder: str, joints: str | None) -> None:
+    """Refuse videos that the model cannot take, before minutes are spent on their poses."""
+    from orvpe.actions.classify import check_video
+
+    for path in class_folders(folder).values():
+        for video in videos_of(path)[:1]:
+            check_video(model, video, joints or "image")
+
+
+def _shipped_for(store: Store) -> str | None:
+    """The encoder that comes with orvpe for such clips."""
+    from orvpe.models.card import BY_DIMS, shipped
+
+    name = BY_DIMS[store.dims]
+    return name if name in shipped() and store.layout.joints == unified.joints else None
+
+
+# --- cross-validation, and the model that is kept -----------------------------------------------------------
+
+
+def _learned(
+    fit: Fit, store: Store, run: str, how: str, arguments: dict[str, Any], folds: int, by: str, seed: int, begun: float
+) -> LearnReport:
+    task = make_task(store, "all")
+    classes, groups = task.classes, recordings(store.names)
+    clips = [int((task.target == c).sum()) for c in range(len(classes))]
+    count = [len(np.unique(groups[task.target == c])) for c in range(len(classes))]
+    if len(classes) < 2:
+        raise InputError(f"{arguments['folder']}: clips of {len(classes)} class, expected 2 or more")
+    warnings = [*thin(classes, count), *twice(store, groups)]
+    parts = min(folds, max(count)) if by == "recording" else min(folds, len(np.unique(store.subjects)))
+    scores = {occlusion: np.zeros((len(store), len(classes))) for occlusion in ("none", *hideable(store))}
+    tested = np.zeros(len(store), bool)
+    for part in range(1, parts + 1) if parts > 1 else ():
+        protocol = f"fold:{part}/{parts},seed={seed},by={by}"
+        chosen = np.flatnonzero(np.asarray(get_protocol(protocol).split(_info(store))) == "test")
+        if not len(chosen):
+            continue
+        found = fit(protocol)[1]
+        for occlusion, kept in scores.items():
+            kept[chosen] = found[occlusion]
+        tested[chosen] = True
+    whole: Accuracy | None = None
+    right: dict[str, float] = {}
+    interval, temperature = (0.0, 100.0), 1.0
+    if tested.any():
+        whole = accuracy(scores["none"][tested], task.target[tested])
+        # clips of one recording are not independent: a number and an interval over recordings
+        right = {o: by_recording(s.argmax(axis=1) == task.target, groups, tested) for o, s in scores.items()}
+        interval = wilson(right["none"] / 100, len(np.unique(groups[tested])))
+        temperature = best_temperature(scores["none"][tested], task.target[tested])
+    elif folds:
+        warnings.append("no class has two recordings, so nothing can be tested")
+    model, _ = fit("all")
+    assert model.head is not None
+    with torch.no_grad():  # probabilities that are right as often as they say, as far as the clips tell
+        model.head.weight.div_(temperature)
+        model.head.bias.div_(temperature)
+    report = LearnReport(
+        run, how, classes, clips, count, int(tested.sum()), whole, right, interval,
+        parts if tested.any() else 0, warnings, time.monotonic() - begun,
+    )  # fmt: skip
+    write_report(report, model, store, arguments, temperature)
+    return report
+
+
+def _info(store: Store) -> dict[str, np.ndarray]:
+    return {
+        "name": store.names, "label": store.labels, "subject": store.subjects, "camera": store.cameras,
+        "split": store.splits,
+    }  # fmt: skip
+
+
+def learn_by_finetuning(function: Callable[..., Any], given: dict[str, Any]) -> Path:
+    """`orvpe finetune FOLDER` is `orvpe learn FOLDER --finetune`.
+
+    Args:
+        function: `orvpe.training.finetune.finetune`.
+        given: its arguments.
+
+    Raises:
+        InputError: as `learn`; an argument that it has no use for.
+    """
+    passed = ("weights", "seed", "device", "threads", "restart")
+    for name, parameter in signature(function).parameters.items():
+        if name not in ("store", "run", "epochs", *passed) and given[name] != parameter.default:
+            raise InputError(
+                f"{given['store']}: a folder of class folders is learned by a recipe of its own (orvpe learn), which "
+                f"takes no {name}; for that, ingest the folder into a store"
+            )
+    epochs = given["epochs"] if given["epochs"] != signature(function).parameters["epochs"].default else None
+    print(learn(given["store"], given["run"], finetune=True, epochs=epochs, **{k: given[k] for k in passed}))
+    return Path(given["run"])

@@ -1,0 +1,111 @@
+"""The command line: every command is a typed function; its flags, help and recipes come from its signature.
+
+Only the chosen command's module is imported, so that ``orvpe --help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import is_dataclass
+
+from orvpe import __version__
+from orvpe.cli.commands import COMMANDS, function_of
+from orvpe.errors import InputError, Interrupted, one_line, unknown
+
+
+def usage() -> str:
+    lines = [
+        "usage: orvpe COMMAND [...]",
+        "",
+        "Occlusion-robust embeddings of human pose sequences.",
+        "",
+        *(f"  {name:<10} {about}" for name, (_, about, _) in COMMANDS.items()),
+        "",
+        "orvpe COMMAND --help tells a command's arguments; --recipe NAME or FILE.yaml fills them in.",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for bad input, 128 + signal for an interrupted run."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    command = argv[0] if argv else "help"
+    try:
+        for word in argv:
+            word.encode()
+        if command in ("-h", "--help", "help"):
+            print(usage())
+            code = 0
+        elif command in ("-V", "--version"):
+            print(f"orvpe {__version__}")
+            code = 0
+        elif command in COMMANDS:
+            code = _run(command, argv[1:])
+        else:
+            raise InputError(unknown("command", command, COMMANDS))
+        sys.stdout.flush()  # here, where a reader that went away is still ours to handle
+        return code
+    except UnicodeEncodeError as error:  # file names come as such text where they are no UTF-8
+        if error.reason != "surrogates not allowed":
+            raise
+        print(f"orvpe {command}: {error.object[:200]!a}: not UTF-8; rename the file or folder", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (InputError, OSError) as error:  # OSError: a file or folder that cannot be read or written, a full disk
+        text = str(error) if isinstance(error, InputError) else _of_the_system(error)
+        print(f"orvpe{' ' + command if command in COMMANDS else ''}: {one_line(text)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            f"orvpe {command}: not enough memory ({one_line(str(error))}); try a smaller --batch-size", file=sys.stderr
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Of Python, of a GPU, or of torch's allocator on the CPU, which has no exception of its own."""
+    kinds = (type(error).__name__, str(error))
+    return "MemoryError" in kinds[0] or kinds[0] == "OutOfMemoryError" or "DefaultCPUAllocator" in kinds[1]
+
+
+def _of_the_system(error: OSError) -> str:
+    """'FILE: No space left on device' instead of '[Errno 28] ...', which may name a temporary file."""
+    name = error.filename2 or error.filename
+    return f"{name}: {error.strerror}" if name and error.strerror else str(error)
+
+
+def _run(command: str, argv: list[str]) -> int:
+    from argparse import ArgumentError
+
+    from orvpe.cli.arguments import in_our_words, parse
+    from orvpe.cli.recipe_files import where_from
+
+    try:
+        arguments = parse(command, argv)
+    except ArgumentError as error:
+        text = in_our_words(one_line(str(error)))
+        raise InputError(where_from(argv, text) + text) from None
+    except InputError as error:  # of a dataclass
+        raise InputError(where_from(argv, str(error)) + str(error)) from None
+    except SystemExit as done:  # --help and --print_config have printed
+        return int(done.code or 0)
+    try:
+        result = function_of(command)(**arguments)
+    except Interrupted as stop:
+        print(f"orvpe {command}: {stop}", file=sys.stderr)
+        return 128 + stop.signal
+    if is_dataclass(result):  # a report that knows how to read as text
+        print(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

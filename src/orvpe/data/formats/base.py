@@ -1,0 +1,95 @@
+"""What a reader is.
+
+A reader is one module in this folder with a `Format` called ``FORMAT``.  It groups the files of a `Source` into
+items, each a tuple of names that can be read alone (by another process), and turns an item into clips.
+No torch here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import Layout
+
+
+class NoSkeleton(Exception):
+    """An item that is well-formed but holds no person: skipped and counted, not an error."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a file cannot say of itself.
+
+    Args:
+        layout: the joints' layout, for formats that do not name their joints (and to override the ones that do).
+        fps: frames per second, where the file does not say.
+        image_size: (width, height) in pixels, where the file does not say.
+        dims: 2 or 3, for formats that hold both (NTU ``.skeleton``: 3 metres, 2 colour-image pixels).
+        min_confidence: a joint with a lower confidence is missing.
+        max_people: keep at most that many people, the most energetic ones.
+        up: the axis that points up in 3D sources, one of `orvpe.data.formats.reading.UP`.
+        subject: who is seen, where the file does not say.
+    """
+
+    layout: Layout | None = None
+    fps: float | None = None
+    image_size: tuple[int, int] | None = None
+    dims: int = 3
+    min_confidence: float = 0.1
+    max_people: int = 2
+    up: str = "y"
+    subject: str | None = None
+
+
+Item = tuple[str, ...]
+"""A file name first, then what the format needs as text: more files, or which clips of a file of many."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A reader.
+
+    Args:
+        name: short name, as ``--format`` takes it.
+        about: one line for people.
+        items: (source) -> the items it would read there; empty when the source holds nothing of this format.
+            May peek into a few files; must be quick on 100,000 names.
+        read: (source, item, options) -> its clips.  Raises InputError naming file, value and what was expected;
+            NoSkeleton when there is nobody in it.
+    """
+
+    name: str
+    about: str
+    items: Callable[[Source], list[Item]]
+    read: Callable[[Source, Item, Options], list[Clip]]
+
+
+def read_json(source: Source, name: str) -> Any:
+    """Parsed JSON, or InputError with the file and the place where it breaks."""
+    try:
+        return json.loads(source.read(name))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{source.where(name)}: not valid JSON ({error})") from None
+
+
+def by_suffix(source: Source, *suffixes: str) -> list[str]:
+    return [n for n in source.names if n.lower().endswith(suffixes)]
+
+
+def stem(name: str) -> str:
+    """File name without folders and last suffix."""
+    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def peek_json(source: Source, names: Sequence[str]) -> Any:
+    """The first file's parsed JSON, or None when there is none or it is broken (the read will say so)."""
+    try:
+        return read_json(source, names[0]) if names else None
+    except InputError:
+        return None

@@ -1,0 +1,160 @@
+"""COCO keypoints: result lists (AlphaPose and others) and annotation files, pixels.
+
+A result list holds ``{"image_id": ..., "keypoints": [x, y, confidence, ...], "score": ...}`` a detection; an
+annotation file ``{"images": [...], "annotations": [...]}``, whose third number is 0 for a joint not labelled.
+One file is one clip, or one a video where the images say so (``video_id``, or the folder of ``image_id`` or
+``file_name``).  Track identities (AlphaPose ``idx``, ``track_id``) are kept where they tell the people of
+every frame apart; otherwise people are linked here.  Of whole-body models (133, 136 joints) the body's 17 or
+26 are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
+from orvpe.data.formats.detections import frame_range, hide_missing, json_files_with, layout_for, people_clip
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.people import link_people
+from orvpe.poses.skeleton import LAYOUTS
+
+_KNOWN = {17: LAYOUTS["coco"], 26: LAYOUTS["halpe"]}
+_WHOLE_BODY = {133: 17, 136: 26}
+_NUMBER = re.compile(r"(\d{1,15})\D*\Z")
+
+
+@dataclass(frozen=True)
+class _Image:
+    """Where a detection's picture belongs: its video ('' for the only one), frame number, (width, height)."""
+
+    video: str
+    frame: int
+    size: tuple[int, int] | None
+
+
+def items(source: Source) -> list[Item]:
+    return json_files_with(source, b'"keypoints"', b'"image_id"')
+
+
+def read(source: Source, item: Item, options: Options) -> list[Clip]:
+    name = item[0]
+    where = source.where(name)
+    data = read_json(source, name)
+    detections = data.get("annotations") if isinstance(data, dict) else data
+    if not isinstance(detections, list) or not all(isinstance(d, dict) for d in detections):
+        raise InputError(f"{where}: no list of detections or 'annotations' in it")
+    detections = [d for d in detections if d.get("keypoints")]
+    if not detections:
+        raise NoSkeleton(f"{where}: no detection with 'keypoints' in it")
+    keypoints = _keypoints(detections, where)
+    images = _images(data, detections, where)
+    videos: dict[str, list[int]] = {}
+    for row, image in enumerate(images):
+        videos.setdefault(image.video, []).append(row)
+
+    clips = []
+    for video, rows in videos.items():
+        place = f"{where}: video {video!r}" if video else where
+        try:
+            clips.append(
+                _clip(keypoints[rows], [detections[r] for r in rows], [images[r] for r in rows],
+                      video or stem(name), options, place)
+            )  # fmt: skip
+        except NoSkeleton:
+            continue
+    if not clips:
+        raise NoSkeleton(f"{where}: nobody in any frame")
+    return clips
+
+
+def _clip(
+    keypoints: np.ndarray,
+    detections: list[dict[str, Any]],
+    images: list[_Image],
+    name: str,
+    options: Options,
+    where: str,
+) -> Clip:
+    """One video's detections (N, V, 3)."""
+    layout = layout_for(keypoints.shape[1], _KNOWN, options, where)
+    joints = hide_missing(keypoints[..., :2], keypoints[..., 2], options.min_confidence, where)  # (N, V, 2)
+    at, count = frame_range([image.frame for image in images], where)
+    tracks = _tracks(detections, at)
+    if tracks is None:
+        order = np.argsort(at, kind="stable")
+        edges = np.searchsorted(at[order], np.arange(1, count))
+        people = link_people(np.split(joints[order], edges))
+    else:
+        people = np.full((max(tracks) + 1, count, *joints.shape[1:]), np.nan, dtype=np.float32)
+        people[tracks, at] = joints
+    return people_clip(people, layout, options, where, name=name, image_size=images[0].size)
+
+
+def _keypoints(detections: list[dict[str, Any]], where: str) -> np.ndarray:
+    """(N, V, 3): x, y and confidence; the body's joints of a whole-body model."""
+    try:
+        flat = np.array([d["keypoints"] for d in detections], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: 'keypoints' differ in length or hold something that is no number") from None
+    if flat.ndim != 2 or flat.shape[1] % 3:
+        raise InputError(f"{where}: 'keypoints' has shape {flat.shape[1:]}, expected 3 numbers a joint")
+    keypoints = flat.reshape(len(flat), -1, 3)
+    return keypoints[:, : _WHOLE_BODY.get(keypoints.shape[1], keypoints.shape[1])]
+
+
+def _images(data: Any, detections: list[dict[str, Any]], where: str) -> list[_Image]:
+    """The picture of every detection."""
+    listed: dict[Hashable, _Image] = {}
+    try:
+        if isinstance(data, dict):
+            for image in data.get("images") or []:
+                listed[image["id"]] = _listed_image(image, where)
+        return [
+            listed[d["image_id"]] if d["image_id"] in listed else _named_image(d["image_id"], where) for d in detections
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: an image or detection without 'id' or 'image_id'") from None
+
+
+def _named_image(image_id: Any, where: str) -> _Image:
+    """A frame number, or a file name that ends in one."""
+    folder, _, file = str(image_id).replace("\\", "/").rpartition("/")
+    number = _NUMBER.search(stem(file))
+    if number is None:
+        raise InputError(f"{where}: image_id {str(image_id)[:60]!r} has no frame number")
+    return _Image(folder, int(number[1]), None)
+
+
+def _listed_image(image: dict[str, Any], where: str) -> _Image:
+    named = _named_image(image.get("file_name") or image["id"], where)
+    video = str(image["video_id"]) if "video_id" in image else named.video
+    size = (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None
+    return _Image(video, int(image.get("frame_id", named.frame)), size)
+
+
+def _tracks(detections: list[dict[str, Any]], at: np.ndarray) -> list[int] | None:
+    """Each detection's person as an index; None where the file has no identities that tell people apart."""
+    people: dict[str, int] = {}
+    tracks = []
+    for detection in detections:
+        identity = detection.get("track_id", detection.get("idx"))
+        while isinstance(identity, list) and identity:
+            identity = identity[0]
+        if not isinstance(identity, (int, float)):
+            return None
+        tracks.append(people.setdefault(str(int(identity)), len(people)))
+    if len(set(zip(tracks, at.tolist(), strict=True))) < len(tracks):
+        return None  # AlphaPose without tracking numbers everybody 0
+    return tracks
+
+
+FORMAT = Format("coco", "COCO keypoints: AlphaPose and other result lists, annotation files, pixels", items, read)

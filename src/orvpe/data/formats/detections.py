@@ -1,0 +1,170 @@
+"""From detected joints to a clip: what counts as missing, which frames there are, who is kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from orvpe.data.formats.base import Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError, unknown
+from orvpe.poses.clip import Clip
+from orvpe.poses.people import most_energetic
+from orvpe.poses.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources
+
+FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
+
+
+def json_files_with(source: Source, *keys: bytes) -> list[Item]:
+    """The source's JSON files, frames of OpenPose left out, as items of one file each.
+
+    Args:
+        source: where to look.
+        keys: what stands in each file; only the first two are opened, as the first may be of something else (labels,
+            settings), which is then left out.
+    """
+    names = [n for n in by_suffix(source, ".json") if not FRAME_FILE.match(n)]
+    for start, name in enumerate(names[:2]):
+        text = source.read(name)
+        if all(key in text for key in keys):
+            return [(n,) for n in names[start:]]
+    return []
+
+
+def hide_missing(
+    joints: np.ndarray,
+    confidence: np.ndarray | None,
+    min_confidence: float,
+    where: str,
+    *,
+    origin_is_missing: bool = True,
+) -> np.ndarray:
+    """NaN where a detector says that it found nothing: low or zero confidence, the origin, or NaN already.
+
+    Args:
+        joints: (..., V, C); all coordinates 0 is what estimators and sensors write for a lost joint.
+        confidence: (..., V), None when the source has none.
+        min_confidence: a joint below it is missing; so is one at or below 0.
+        origin_is_missing: False where a missing joint is never written as zeros.
+
+    Returns:
+        (..., V, C) float32 with NaN where a joint is missing.
+
+    Raises:
+        InputError: an infinite coordinate.
+    """
+    joints = np.array(joints, dtype=np.float32)
+    if np.isinf(joints).any():
+        raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
+    missing = np.isnan(joints).any(axis=-1)
+    if origin_is_missing:
+        missing |= (joints == 0).all(axis=-1)
+    if confidence is not None:
+        confidence = np.asarray(confidence, dtype=np.float32)
+        missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
+    joints[missing] = np.nan
+    return joints
+
+
+def frame_range(numbers: Sequence[int] | np.ndarray, where: str) -> tuple[np.ndarray, int]:
+    """Frame numbers as indices from the first one on, and how many frames that makes, those with nobody
+    included.
+
+    Raises:
+        InputError: numbers so far apart that these are hardly frames of one video.
+    """
+    array = np.asarray(numbers, dtype=np.int64)
+    start, stop = int(array.min()), int(array.max()) + 1
+    distinct = len(np.unique(array))
+    if stop - start > 1000 + 100 * distinct:
+        raise InputError(
+            f"{where}: {distinct} frames numbered {start} to {stop - 1}, expected the frames of one video, "
+            "at least one in a hundred present"
+        )
+    return array - start, stop - start
+
+
+def people_clip(
+    joints: np.ndarray,
+    layout: Layout,
+    options: Options,
+    where: str,
+    *,
+    name: str,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    label: str | None = None,
+    subject: str | None = None,
+    camera: str | None = None,
+    split: str | None = None,
+) -> Clip:
+    """A clip of the most energetic people; padding without a joint is dropped.
+
+    Args:
+        joints: (M, T, V, C) with NaN where a joint is missing.
+        fps, image_size: what the file says; the options fill in what it does not (an fps of 0 says nothing).
+
+    Raises:
+        NoSkeleton: nobody has a joint in any frame.
+        InputError: as `orvpe.poses.clip.Clip`.
+    """
+    kept, visible = most_energetic(joints, ~np.isnan(joints).any(axis=-1), options.max_people)
+    if not len(kept):
+        raise NoSkeleton(f"{where}: nobody in {joints.shape[1]} frames")
+    in_image = joints.shape[-1] == 2
+    try:
+        return Clip(
+            kept, visible, layout, name=name, fps=fps or options.fps,
+            image_size=(image_size or options.image_size) if in_image else None,
+            label=label, subject=subject, camera=camera, split=split,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{where}: {str(error).removeprefix(f'clip {name!r}: ')}") from None
+
+
+def layout_for(joints: int, known: dict[int, Layout], options: Options, where: str) -> Layout:
+    """The layout the user named, or the only one this format has with so many joints.
+
+    Raises:
+        InputError: neither fits.
+    """
+    layout = options.layout or known.get(joints)
+    if layout is None:
+        fits = ", ".join(f"{n} ({k.name})" for n, k in sorted(known.items()))
+        raise InputError(f"{where}: {joints} joints a person, expected {fits}; name the joints with --joints")
+    if len(layout) != joints:
+        raise InputError(f"{where}: {joints} joints a person, but layout {layout.name!r} (--joints) has {len(layout)}")
+    return layout
+
+
+def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[Layout, np.ndarray]:
+    """The layout for joints given by name, and where in it each of them is.
+
+    Args:
+        names: in the order of the data.
+        wanted: the layout to use; by default the known one with these joints in any order, else one of
+            the names.
+
+    Raises:
+        InputError: a name twice, a name that the wanted layout lacks, or no name of a body's joint.
+    """
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: joint {twice!r} is named twice")
+    if wanted is None:
+        # MediaPipe itself says MOUTH_LEFT, and everywhere else LEFT_; only a whole known layout is recognised so
+        ours = [re.sub(r"^(.+)_(left|right)$", r"\2_\1", n.lower()) for n in names]
+        names = ours if any(set(k.joints) == set(ours) for k in LAYOUTS.values()) else names
+    layout = wanted or next((k for k in LAYOUTS.values() if set(k.joints) == set(names)), None)
+    if layout is not None:
+        for n in names:
+            if n not in layout.joints:
+                raise InputError(f"{where}: {unknown('joint', n, layout.joints, f'layout {layout.name!r}')}")
+        return layout, np.array([layout.index(n) for n in names])
+    layout = layout_for_names(names)
+    if not unified_sources(layout):
+        known = sorted({j for k in LAYOUTS.values() for j in k.joints})
+        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}")
+    return layout, np.arange(len(names))

@@ -1,0 +1,81 @@
+"""OpenPose: a folder of ``<video>_000000000000_keypoints.json``, one a frame, 25 or 18 joints in pixels.
+
+A clip is all frames of one video: the files of one folder whose names begin alike, ordered by their number.
+A number that is left out is a frame with nobody.  OpenPose lists people anew in every frame; they are linked
+here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
+from orvpe.data.formats.detections import FRAME_FILE, frame_range, hide_missing, layout_for, people_clip
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.people import link_people
+from orvpe.poses.skeleton import LAYOUTS
+
+_KNOWN = {25: LAYOUTS["openpose_25"], 18: LAYOUTS["openpose_18"]}
+_MPI_JOINTS = 15
+
+
+def items(source: Source) -> list[Item]:
+    """All frame files of one video, in the order of their numbers."""
+    videos: dict[str, list[tuple[int, str]]] = {}
+    for name in source.names:
+        if match := FRAME_FILE.match(name):
+            videos.setdefault(match[1], []).append((int(match[2]), name))
+    return [tuple(name for _, name in sorted(frames)) for frames in videos.values()]
+
+
+def read(source: Source, item: Item, options: Options) -> list[Clip]:
+    numbers = [int(FRAME_FILE.sub(r"\2", name)) for name in item]
+    video = FRAME_FILE.sub(r"\1", item[0]).rsplit("/", 1)
+    where = source.where(item[0]) + (f" and {len(item) - 1} more frames" if len(item) > 1 else "")
+    at, count = frame_range(numbers, where)
+    by_frame: dict[int, np.ndarray] = {}
+    for frame, name in zip(at, item, strict=True):
+        people = _people(read_json(source, name), source.where(name))
+        if len(people):
+            by_frame[int(frame)] = people
+    if not by_frame:
+        raise NoSkeleton(f"{where}: nobody in {count} frames")
+    widths = {people.shape[1] for people in by_frame.values()}
+    if len(widths) > 1:
+        raise InputError(f"{where}: people with {' and '.join(map(str, sorted(widths)))} joints, expected one layout")
+    joints = widths.pop()
+    if joints == _MPI_JOINTS and options.layout is None:
+        raise InputError(f"{where}: 15 joints a person, OpenPose's MPI model; run its BODY_25 or COCO model instead")
+    layout = layout_for(joints, _KNOWN, options, where)
+    frames = [
+        hide_missing(people[..., :2], people[..., 2], options.min_confidence, where)
+        for people in (by_frame.get(t, np.zeros((0, joints, 3))) for t in range(count))
+    ]
+    name = video[-1] or video[0]  # a folder a video, its files named by the frame alone
+    return [people_clip(link_people(frames), layout, options, where, name=name)]
+
+
+def _people(data: Any, where: str) -> np.ndarray:
+    """(P, V, 3): x, y, confidence of everybody in a frame."""
+    people = data.get("people") if isinstance(data, dict) else None
+    if not isinstance(people, list):
+        raise InputError(f"{where}: no 'people' list in it, expected OpenPose's JSON of one frame")
+    try:
+        rows = [np.array(person["pose_keypoints_2d"], dtype=np.float64) for person in people]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{where}: a person without a plain list 'pose_keypoints_2d'") from None
+    rows = [row for row in rows if row.size]  # only a face or a hand was found
+    if not rows:
+        return np.zeros((0, 0, 3))
+    sizes = {row.shape for row in rows}
+    if len(sizes) > 1 or rows[0].ndim != 1 or rows[0].size % 3:
+        found = " and ".join(str(n) for shape in sorted(sizes) for n in shape)
+        raise InputError(f"{where}: 'pose_keypoints_2d' has {found} numbers, expected 3 a joint (75 or 54)")
+    return np.stack(rows).reshape(len(rows), -1, 3)
+
+
+FORMAT = Format("openpose", "OpenPose: a folder of <video>_<frame>_keypoints.json, pixels", items, read)

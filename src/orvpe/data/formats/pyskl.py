@@ -1,0 +1,143 @@
+"""pyskl and MMAction2 skeleton pickles: ``{"split": {name: [frame_dir, ...]}, "annotations": [...]}``.
+
+An annotation holds ``frame_dir``, ``label``, ``keypoint`` (M, T, V, C) and often ``keypoint_score`` (M, T,
+V), ``img_shape`` (height, width).  C = 2 are pixels, C = 3 metres.  A bare list of annotations is read too.
+
+A file may hold several splits (``xsub_train``, ``xsub_val``, ``xset_train``, ...).  A clip has one: that of
+the first name ending in "train" and of those that begin alike.  Where there is only one other half it is
+called "test", since "val" is what these files call the part on which results are reported.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orvpe.data.formats import safe_pickle
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.detections import hide_missing, layout_for, people_clip
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import LAYOUTS
+
+PART_BYTES = 8_000_000  # what one item covers; NTU's 2D pickle of 1 GB makes 130 of them
+_KNOWN = {
+    2: {17: LAYOUTS["coco"], 18: LAYOUTS["openpose_18"], 26: LAYOUTS["halpe"]},
+    3: {20: LAYOUTS["kinect_v1"], 25: LAYOUTS["kinect_v2"]},
+}
+_NTU_NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}A\d{3}")
+
+
+def items(source: Source) -> list[Item]:
+    """(file, part, parts): a file is cut by its size, so that it need not be unpickled to be listed."""
+    found: list[Item] = []
+    for name in by_suffix(source, ".pkl", ".pickle"):
+        parts = 1 + source.size(name) // PART_BYTES
+        found += [(name, str(part), str(parts)) for part in range(parts)]
+    return found
+
+
+def read(source: Source, item: Item, options: Options) -> list[Clip]:
+    name, part, parts = item[0], int(item[1]), int(item[2])
+    where = source.where(name)
+    stat = source.path.stat() if source.path.is_file() else (source.path / name).stat()
+    annotations, split = _contents(source.path, name, stat.st_mtime_ns, stat.st_size)
+    start, stop = (len(annotations) * edge // parts for edge in (part, part + 1))
+    clips = []
+    for number in range(start, stop):
+        try:
+            clips.append(_clip(annotations[number], split, f"{where}: annotation {number}", options))
+        except NoSkeleton:
+            continue
+    if start < stop and not clips:
+        raise NoSkeleton(f"{where}: nobody in annotations {start} to {stop - 1}")
+    return clips
+
+
+@lru_cache(maxsize=1)
+def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any], dict[str, str]]:
+    """Annotations and {frame_dir: split}; the last file stays loaded for the other parts a process reads."""
+    source = Source(path)
+    where = source.where(name)
+    data = safe_pickle.load(source.read(name), where)
+    annotations = data.get("annotations") if isinstance(data, dict) else data
+    if not isinstance(annotations, list):
+        held = f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
+        raise InputError(f"{where}: no list of 'annotations', found {held}")
+    if not annotations:
+        raise InputError(f"{where}: empty, no annotation in it")
+    return annotations, _splits(data.get("split") if isinstance(data, dict) else None, where)
+
+
+def _splits(split: Any, where: str) -> dict[str, str]:
+    if split is None:
+        return {}
+    if not isinstance(split, dict) or not all(isinstance(v, (list, tuple, set)) for v in split.values()):
+        raise InputError(f"{where}: 'split' is no mapping of names to lists of frame_dir")
+    lists = {str(key): names for key, names in split.items()}
+    first = next((key for key in lists if key.endswith("train")), None)
+    if first is None:
+        return {}
+    begin = first[: -len("train")]
+    halves = {half: lists[begin + half] for half in ("train", "val", "test") if begin + half in lists}
+    if set(halves) == {"train", "val"}:
+        halves["test"] = halves.pop("val")
+    return {str(name): half for half, names in halves.items() for name in names}
+
+
+def _clip(annotation: Any, split: dict[str, str], where: str, options: Options) -> Clip:
+    if not isinstance(annotation, dict) or "keypoint" not in annotation:
+        raise InputError(f"{where}: no 'keypoint' in it")
+    name = str(annotation.get("frame_dir", ""))
+    where = f"{where} ({name!r})"
+    keypoint = _floats(annotation["keypoint"], "keypoint", where)
+    if keypoint.ndim == 3:
+        keypoint = keypoint[None]
+    if keypoint.ndim != 4 or keypoint.shape[-1] not in (2, 3):
+        raise InputError(f"{where}: 'keypoint' has shape {keypoint.shape}, expected (people, frames, joints, 2 or 3)")
+    if not all(keypoint.shape[:2]):
+        raise NoSkeleton(f"{where}: 'keypoint' has shape {keypoint.shape}")
+    score = annotation.get("keypoint_score")
+    if score is not None:
+        score = _floats(score, "keypoint_score", where)
+        score = score[None] if score.ndim == 2 else score
+        if score.shape != keypoint.shape[:3]:
+            raise InputError(f"{where}: 'keypoint_score' has shape {score.shape}, expected {keypoint.shape[:3]}")
+    size = annotation.get("img_shape", annotation.get("original_shape"))
+    ntu = _NTU_NAME.search(name)
+    label = annotation.get("label")
+    return people_clip(
+        hide_missing(keypoint, score, options.min_confidence, where),
+        layout_for(keypoint.shape[2], _KNOWN[keypoint.shape[3]], options, where),
+        options,
+        where,
+        name=name,
+        image_size=_image_size(size, where) if size is not None else None,
+        label=None if label is None else str(label),
+        subject=ntu[2] if ntu else None,
+        camera=ntu[1] if ntu else None,
+        split=split.get(name),
+    )
+
+
+def _floats(values: Any, key: str, where: str) -> np.ndarray:
+    try:
+        return np.asarray(np.asarray(values), dtype=np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: {key!r} is ragged or holds something that is no number") from None
+
+
+def _image_size(size: Any, where: str) -> tuple[int, int]:
+    try:
+        height, width = (int(n) for n in size)
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: 'img_shape' is {str(size)[:40]}, expected (height, width)") from None
+    return width, height
+
+
+FORMAT = Format("pyskl", "pyskl or MMAction2 pickle of many clips (restricted unpickler)", items, read)

@@ -1,0 +1,320 @@
+"""A table of one's own: CSV or Parquet with a row per joint (long) or a column per coordinate (wide).
+
+Long: columns ``frame, joint, x, y`` and optionally ``z``.  Wide: columns ``<joint>_x, <joint>_y`` and
+optionally ``<joint>_z``, a row per frame.  Optional in both: a confidence (``confidence``, ``visibility``,
+``likelihood`` or ``score``, in a wide table after the joint's name), ``person``, ``clip``, and ``label,
+subject, camera, split``, which must not change within a clip.  An empty cell or NaN is a missing joint; with
+z the table is in metres, without in pixels.  Joints are found by name (`orvpe.poses.skeleton.layout_for_names`), or
+are numbers into the layout given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.detections import frame_range, hide_missing, named_layout, people_clip
+from orvpe.data.formats.source import Source
+from orvpe.errors import InputError
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import LAYOUTS, Layout
+
+_CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
+_TEXT = ("label", "subject", "camera", "split")
+_AXES = ("x", "y", "z")
+_OUR_JOINTS = {joint for layout in LAYOUTS.values() for joint in layout.joints}
+
+
+def items(source: Source) -> list[Item]:
+    names = by_suffix(source, ".csv", ".parquet")
+    if not names:
+        return []
+    if len(source.names) > 1:  # a folder may hold a table about its files; a single file can only mean itself
+        try:
+            columns = _columns(source, names[0])
+        except InputError:
+            return []
+        if not (_is_long(columns) or _wide_joints(columns)):
+            return []
+    return [(n,) for n in names]
+
+
+def read(source: Source, item: Item, options: Options) -> list[Clip]:
+    name = item[0]
+    where = source.where(name)
+    table = _load(source, name)
+    if not table.num_rows:
+        raise InputError(f"{where}: empty, no row below the column names")
+    columns = table.column_names
+    if _is_long(columns):
+        entries, layout = _long(table, options.layout, where)
+    elif _wide_joints(columns):
+        entries, layout = _wide(table, options.layout, where)
+    else:
+        missing = [c for c in ("frame", "joint", "x", "y") if c not in columns]
+        raise InputError(
+            f"{where}: columns {', '.join(columns[:8])[:200]} ...; expected frame, joint, x, y (missing: "
+            f"{', '.join(missing)}) or <joint>_x, <joint>_y"
+        )
+    return _clips(table, entries, layout, options, name, where)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """A value for each joint, frame and person that the table gives; ``row`` is its row in the table."""
+
+    row: np.ndarray  # (N,)
+    joint: np.ndarray  # (N,)
+    values: np.ndarray  # (N, C)
+    confidence: np.ndarray | None  # (N,)
+
+    def take(self, which: np.ndarray) -> _Entries:
+        confidence = None if self.confidence is None else self.confidence[which]
+        return _Entries(self.row[which], self.joint[which], self.values[which], confidence)
+
+
+def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, where: str) -> list[Clip]:
+    infinite = (np.abs(entries.values) > np.finfo(np.float32).max).any(axis=1)  # too large for it becomes infinite
+    if infinite.any():
+        first = int(np.argmax(infinite))
+        raise InputError(
+            f"{where}: infinite coordinate in row {entries.row[first] + 1} (joint "
+            f"{layout.joints[entries.joint[first]]!r}), expected a number, or nothing for a missing joint"
+        )
+    values = hide_missing(entries.values, entries.confidence, options.min_confidence, where, origin_is_missing=False)
+    entries = replace(entries, values=values)
+    clip_of, clip_names = _codes(table, "clip", stem(name), where)
+    person_of, _ = _codes(table, "person", "0", where)
+    frame_of = _frames(table, clip_of, person_of, where)
+    text = {key: _codes(table, key, "", where) for key in _TEXT if key in table.column_names}
+
+    by_clip = np.argsort(clip_of[entries.row], kind="stable")
+    edges = np.searchsorted(clip_of[entries.row][by_clip], np.arange(len(clip_names) + 1))
+    clips = []
+    for number, clip_name in enumerate(clip_names):
+        own = entries.take(by_clip[edges[number] : edges[number + 1]])
+        place = f"{where}: clip {clip_name!r}" if "clip" in table.column_names else where
+        info: dict[str, Any] = {key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()}
+        joints = _grid(own, person_of[own.row], frame_of[own.row], layout, place)
+        try:
+            clips.append(people_clip(joints, layout, options, place, name=clip_name, **info))
+        except NoSkeleton:
+            continue
+    if not clips:
+        raise InputError(f"{where}: all joints are missing in all frames")
+    return clips
+
+
+def _grid(entries: _Entries, person: np.ndarray, frame: np.ndarray, layout: Layout, where: str) -> np.ndarray:
+    """(people, frames, joints, C) float32 of one clip; NaN where the table has no row."""
+    at, count = frame_range(frame, where)
+    people, index = np.unique(person, return_inverse=True)
+    shape = len(people), count, len(layout)
+    flat = np.ravel_multi_index((index, at, entries.joint), shape)
+    order = np.argsort(flat, kind="stable")
+    again = np.flatnonzero(np.diff(flat[order]) == 0)
+    if len(again):
+        second = order[again[0] + 1]
+        joint = layout.joints[entries.joint[second]]
+        raise InputError(
+            f"{where}: row {entries.row[second] + 1} gives joint {joint!r} of frame {frame[second]} a second time"
+        )
+    joints = np.full((int(np.prod(shape)), entries.values.shape[1]), np.nan, dtype=np.float32)
+    joints[flat] = entries.values
+    return joints.reshape(*shape, -1)
+
+
+# --- the two shapes ---
+
+
+def _is_long(columns: list[str]) -> bool:
+    return {"joint", "x", "y"} <= set(columns)
+
+
+def _wide_joints(columns: list[str]) -> list[str]:
+    """Joints that have an x and a y column, in the order of the columns."""
+    known = set(columns)
+    return [c[:-2] for c in columns if c.endswith("_x") and len(c) > 2 and c[:-2] + "_y" in known]
+
+
+def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries, Layout]:
+    if "frame" not in table.column_names:
+        raise InputError(f"{where}: columns joint, x, y but no 'frame'")
+    column = table["joint"]
+    if pa.types.is_integer(column.type):
+        if wanted is None:
+            raise InputError(f"{where}: joints are numbers, which needs a layout; name it with --joints")
+        joint, layout = _whole(table, "joint", where), wanted
+        outside = joint[(joint < 0) | (joint >= len(layout))]
+        if len(outside):
+            raise InputError(f"{where}: joint {outside[0]}, but {layout.name!r} has joints 0 to {len(layout) - 1}")
+    else:
+        codes, names = _codes(table, "joint", "", where)
+        layout, index = named_layout(names, wanted, where)
+        joint = index[codes]
+    axes = [a for a in _AXES if a in table.column_names]
+    values = np.stack([_numbers(table, a, where) for a in axes], axis=1)  # (N, C)
+    sure = next((c for c in _CONFIDENCE if c in table.column_names), None)
+    confidence = _numbers(table, sure, where) if sure else None
+    return _Entries(np.arange(table.num_rows), joint, values, confidence), layout
+
+
+def _wide(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries, Layout]:
+    columns = set(table.column_names)
+    names = _wide_joints(table.column_names)
+    layout, index = named_layout(names, wanted, where)
+    for column in table.column_names:  # of a joint whose other column is misspelt, say
+        name, axis = column[:-2], column[-2:]
+        ours = name in _OUR_JOINTS or (wanted is not None and name in wanted.joints)
+        if axis in ("_x", "_y", "_z") and name not in names and ours:
+            lacking = next(a for a in ("_x", "_y") if name + a not in columns)
+            raise InputError(f"{where}: {column} but no {name}{lacking}, expected x and y of each joint")
+    with_z = [n for n in names if f"{n}_z" in columns]
+    if with_z and len(with_z) < len(names):
+        without = next(n for n in names if n not in with_z)
+        raise InputError(f"{where}: {with_z[0]}_z but no {without}_z, expected z for all joints or none")
+    rows = np.arange(table.num_rows)
+    values, confidence = [], []
+    for n in names:
+        values.append(np.stack([_numbers(table, f"{n}_{a}", where) for a in (_AXES if with_z else _AXES[:2])], axis=1))
+        sure = next((f"{n}_{c}" for c in _CONFIDENCE if f"{n}_{c}" in columns), None)
+        confidence.append(_numbers(table, sure, where) if sure else np.ones(len(rows)))
+    return _Entries(
+        np.tile(rows, len(names)),
+        np.repeat(index, len(rows)),
+        np.concatenate(values),
+        np.concatenate(confidence),
+    ), layout
+
+
+# --- columns ---
+
+
+def _load(source: Source, name: str) -> pa.Table:
+    data = pa.py_buffer(source.read(name))
+    try:
+        if name.lower().endswith(".csv"):
+            _check_text(bytes(data), source.where(name))
+            table = pa.csv.read_csv(pa.BufferReader(data))
+        else:
+            table = pa.parquet.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        kind = "CSV" if name.lower().endswith(".csv") else "Parquet"
+        raise InputError(
+            f"{source.where(name)}: not readable as {kind} ({' '.join(str(error).split())[:200]})"
+        ) from None
+    return _renamed(table, source.where(name))
+
+
+def _check_text(data: bytes, where: str) -> None:
+    """Tells an encoding and a separator that a spreadsheet may have chosen; pyarrow would speak of binary and columns.
+
+    Raises:
+        InputError: text that is not UTF-8, or whose first line has semicolons or tabs and no comma.
+    """
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{where}: byte {data[error.start]:#04x} in line {line}, expected text in UTF-8") from None
+    first = data[:100_000].split(b"\n", 1)[0]
+    if b"," not in first and (other := next((c for c in (";", "\t") if c.encode() in first), None)):
+        raise InputError(f"{where}: no ',' in the first line; is the separator {other!r}? expected ','")
+
+
+def _columns(source: Source, name: str) -> list[str]:
+    """The first line of a CSV, the schema of a Parquet file."""
+    if not name.lower().endswith(".csv"):
+        return _load(source, name).column_names
+    line = source.read(name)[:100_000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    return [_column(c.strip().strip('"')) for c in line.split(",")]
+
+
+def _column(raw: str) -> str:
+    """Lower case, but for the joint of a rig: the capitals of 'LeftUpLeg_x' part its words."""
+    name = raw.strip().lower()
+    joint, _, last = name.rpartition("_")
+    if last in (*_AXES, *_CONFIDENCE) and joint not in _OUR_JOINTS:
+        return raw.strip()[: len(joint)] + name[len(joint) :]
+    return name
+
+
+def _renamed(table: pa.Table, where: str) -> pa.Table:
+    names = [_column(c) for c in table.column_names]
+    twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise InputError(f"{where}: column {twice!r} is there twice")
+    return table.rename_columns(names)
+
+
+def _numbers(table: pa.Table, column: str, where: str) -> np.ndarray:
+    """(rows,) float64, NaN for an empty cell."""
+    try:
+        values = pc.cast(table[column], pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        row, bad = next((i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v))
+        raise InputError(f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number") from None
+    return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return not isinstance(value, (list, dict, bytes))
+
+
+def _whole(table: pa.Table, column: str, where: str) -> np.ndarray:
+    """(rows,) int64."""
+    values = _numbers(table, column, where)
+    wrong = ~np.isfinite(values) | (values != np.round(values)) | (np.abs(values) > 2**53)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(f"{where}: {column} is {values[row]} in row {row + 1}, expected a whole number")
+    return values.astype(np.int64)
+
+
+def _frames(table: pa.Table, clip_of: np.ndarray, person_of: np.ndarray, where: str) -> np.ndarray:
+    """(rows,) frame numbers; without the column the rows of a person follow each other."""
+    if "frame" in table.column_names:
+        return _whole(table, "frame", where)
+    order = np.lexsort((np.arange(len(clip_of)), person_of, clip_of))
+    changed = np.flatnonzero(np.diff(clip_of[order]) | np.diff(person_of[order])) + 1
+    starts = np.concatenate([[0], changed])
+    lengths = np.diff(np.concatenate([starts, [len(order)]]))
+    frame = np.empty(len(order), dtype=np.int64)
+    frame[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    return frame
+
+
+def _codes(table: pa.Table, column: str, default: str, where: str) -> tuple[np.ndarray, list[str]]:
+    """(rows,) indices into the distinct texts of a column, in order of appearance."""
+    if column not in table.column_names:
+        return np.zeros(table.num_rows, dtype=np.int64), [default]
+    try:
+        text = pc.cast(table[column], pa.string()).fill_null(default).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InputError(f"{where}: column {column!r} holds {table[column].type}, expected text or numbers") from None
+    coded = text.dictionary_encode()
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    return np.asarray(coded.indices.to_numpy(), dtype=np.int64), [str(w) for w in coded.dictionary.to_pylist()]
+
+
+def _one(codes: np.ndarray, words: list[str], key: str, where: str) -> str | None:
+    found = [words[c] for c in np.unique(codes) if words[c]]
+    if len(found) > 1:
+        raise InputError(f"{where}: {key} is {found[0]!r} and {found[1]!r}, expected one a clip")
+    return found[0] if found else None
+
+
+FORMAT = Format(
+    "table", "a table of one's own: CSV or Parquet, a row per joint or a column per coordinate", items, read
+)

@@ -1,0 +1,1 @@
+"""Accuracy, scores, and how both change under occlusion."""

@@ -1,0 +1,66 @@
+"""Features and scores of many clips with a frozen model: one fixed view each, no gradient, batch-norm untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orvpe.errors import InputError
+from orvpe.models.model import Model
+from orvpe.runtime.draws import ClipDraws
+from orvpe.views.batch import ResidentStore
+from orvpe.views.view import View, ViewConfig, fixed_view, training_view
+
+
+def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """``indices`` in runs of ``size``, the last one shorter.
+
+    Raises:
+        InputError: a size below 1.
+    """
+    if size < 1:
+        raise InputError(f"batch_size is {size}, expected at least 1")
+    for first in range(0, len(indices), size):
+        yield indices[first : first + size]
+
+
+@torch.no_grad()
+def extract(
+    model: Model,
+    data: ResidentStore,
+    indices: np.ndarray,
+    occlusion: str = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    random_view: ViewConfig | None = None,
+    version: int = 0,
+) -> Tensor:
+    """(len(indices), 256) features on the model's device.
+
+    Args:
+        model: in any mode; it is evaluated, and put back.
+        data: where the clips are.
+        indices: which clips.
+        occlusion: corruption of every clip, drawn from ``seed``, the pattern and the clip's place in the store.
+        seed: of the corruption or of the random view.
+        batch_size: clips at a time.
+        random_view: a training view instead of the fixed one.
+        version: another draw of the corruption for each.
+    """
+    training = model.training
+    model.eval()
+    parts = []
+    for chosen in batches(np.ascontiguousarray(indices), batch_size):
+        raw = data.batch(chosen)
+        draws = ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
+        view: View = (
+            fixed_view(raw, model.view, occlusion, draws)
+            if random_view is None
+            else training_view(raw, random_view, draws)
+        )
+        parts.append(model.features(view))
+    model.train(training)
+    return torch.cat(parts)

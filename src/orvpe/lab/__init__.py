@@ -1,0 +1,1 @@
+"""Experiments and benchmarks; nothing else imports it."""

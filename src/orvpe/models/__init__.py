@@ -1,0 +1,1 @@
+"""Encoders, and what is saved of them: weights, cards, ONNX."""

@@ -1,0 +1,81 @@
+"""Models by name: those that come with orvpe, folders, and repositories of a model hub.
+
+Shipped weights lie in the package, float16, each with its card: data and terms, recipe, commit, numbers, limits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from orvpe.errors import InputError
+
+SHIPPED = Path(__file__).parent / "weights"
+BY_DIMS = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}  # what is taken where none is named
+
+
+def shipped() -> list[str]:
+    """Names of the models that come with orvpe."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/card.json"))
+
+
+def locate(name: str | Path) -> Path:
+    """The folder of a model: a folder as it is, else a shipped model's by name.  What is neither stays as it is."""
+    path = Path(name)
+    if not path.exists() and str(name) in shipped():
+        return SHIPPED / str(name)
+    return path
+
+
+def from_hub(name: str) -> Path:
+    """The folder of a shipped model, of a folder, or of ``OWNER/NAME`` on the Hugging Face hub, fetched and cached.
+
+    Raises:
+        InputError: nothing of that name, huggingface_hub is not installed, or the hub does not answer.
+    """
+    path = locate(name)
+    if path.exists() and str(name):  # no name would be the working folder
+        return path
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None:
+        raise InputError(
+            f"model {name}: no such folder, and none of those that come with orvpe: {', '.join(shipped())}"
+        )
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError:
+        raise InputError(f"model {name}: no such folder; for models on the hub: pip install huggingface_hub") from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["card.json", "weights.safetensors", "README.md"]))
+    except Exception as error:  # of the network, of the hub, of the name: all mean that the model is not to be had
+        text = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+        raise InputError(f"model {name}: no such folder, and not to be had from the hub ({reason})") from None
+
+
+def models(name: str | None = None) -> None:
+    """List the models that come with orvpe, or print the card of one.
+
+    Args:
+        name: the model whose card to print.
+
+    Raises:
+        InputError: no model of that name.
+    """
+    from orvpe.models.model import read_card
+
+    if name is not None:
+        print(json.dumps(read_card(name), indent=1))
+        return
+    for known in shipped():
+        card = read_card(known)
+        print(f"{known:<28}{summary(card)}")
+    print(f"\nuse them by name: -w NAME, or orvpe.load(NAME); they lie in {SHIPPED.name}/ of the package")
+
+
+def summary(card: dict[str, Any]) -> str:
+    """One line of what a card says."""
+    view, about = card["view"], card.get("about", "")
+    kind = f"{card['dims']}D {view['stream']}, {card['encoder']['name']}, {card['parameters'] / 1e6:.2f}M parameters"
+    return f"{kind}{'; ' + about if about else ''}"

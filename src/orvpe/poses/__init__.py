@@ -1,0 +1,1 @@
+"""What a pose sequence is: clips, joint layouts, body parts, people, windows, drawings."""

@@ -1,0 +1,1 @@
+"""Pre-training without labels, fine-tuning with them, and the linear probe."""

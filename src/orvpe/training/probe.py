@@ -1,0 +1,247 @@
+"""Linear and nearest-neighbour probes of a frozen encoder (section IV-A, "linear classification").
+
+Frozen means frozen: the encoder runs in evaluation mode without gradients, so neither a weight nor a batch-norm
+statistic moves.  Probes read the 256-d feature, not the 128-d embedding: 256 c + c parameters for c classes, the
+7.97K, 3.85K and 2.57K of Table I.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orvpe.data.protocols.task import clip_seconds, few_labels, make_task
+from orvpe.data.store import Store
+from orvpe.errors import InputError, unknown
+from orvpe.evaluation.evaluate import FIVE, check_fits, check_occlusions, model_scorer, report
+from orvpe.evaluation.features import extract
+from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.model import Model, load, note_unfinished
+from orvpe.runtime.device import pick_device
+from orvpe.runtime.draws import seeded
+from orvpe.runtime.run import Run, environment, plain
+from orvpe.training.occluded_copies import SEVERAL, check_versions, with_versions
+from orvpe.training.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.views.batch import ResidentStore
+from orvpe.views.occlusion import check_occlusion
+from orvpe.views.view import ViewConfig, input_dims
+
+
+def sgd_probe(features: Tensor, target: Tensor, classes: int, optim: Optim, epochs: int, seed: int) -> nn.Linear:
+    """The paper's probe: one linear layer trained with SGD on frozen features (N, 256)."""
+    torch.manual_seed(seeded("cpu", seed, "probe").initial_seed())
+    head = nn.Linear(features.shape[1], classes).to(features.device)
+    optimizer = build_optimizer([head], optim)
+    size = min(16, len(features))
+    steps = len(features) // size
+    for epoch in range(epochs):
+        order = torch.randperm(len(features), generator=seeded("cpu", seed, "probe", epoch)).to(features.device)
+        for i in range(steps):
+            chosen = order[i * size : (i + 1) * size]
+            set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
+            loss = F.cross_entropy(head(features[chosen]), target[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return head
+
+
+def _standardised(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], features: Tensor) -> nn.Linear:
+    """Fit on standardised features and fold the standardisation into the layer, so that it stays 256 c + c."""
+    x = features.double().cpu().numpy()
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    std = np.where(std > 1e-8, std, 1.0)
+    weight, bias = fit((x - mean) / std)
+    weight = weight / std
+    bias = bias - weight @ mean
+    head = nn.Linear(x.shape[1], len(bias)).to(features.device)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight))
+        head.bias.copy_(torch.from_numpy(bias))
+    return head
+
+
+def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
+    """Multinomial logistic regression to its optimum (scikit-learn, L-BFGS), C = ``strength``."""
+    from sklearn.linear_model import LogisticRegression
+
+    y = target.cpu().numpy()
+    if len(np.unique(y)) < 2:
+        raise InputError("the training clips are all of one class, a logistic probe needs at least 2")
+
+    def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = LogisticRegression(C=strength, max_iter=2000).fit(x, y)
+        weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -1e3)
+        if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes
+            weight[found.classes_[1]], bias[found.classes_] = found.coef_[0], [0.0, found.intercept_[0]]
+        else:
+            weight[found.classes_], bias[found.classes_] = found.coef_, found.intercept_
+        return weight, bias
+
+    return _standardised(fit, features)
+
+
+def logistic_of_versions(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
+    """`logistic_probe` of (versions, N, 256) features, (N,) targets; a clip weighs the same, however many it has."""
+    versions = len(features)
+    return logistic_probe(features.flatten(0, 1), target.repeat(versions), classes, strength / versions)
+
+
+def ridge_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
+    """Least squares on one-hot targets in closed form; ``strength`` is lambda per clip / 1000."""
+    one_hot = np.eye(classes)[target.cpu().numpy()]
+
+    def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bias = one_hot.mean(axis=0)
+        gram = x.T @ x + strength * len(x) / 1000 * np.eye(x.shape[1])
+        return np.linalg.solve(gram, x.T @ (one_hot - bias)).T, bias
+
+    return _standardised(fit, features)
+
+
+def knn_scores(train: Tensor, target: Tensor, classes: int, queries: Tensor, k: int) -> np.ndarray:
+    """(Q, classes) probabilities: cosine-weighted votes of the k nearest training features."""
+    k = min(k, len(train))
+    near, index = (F.normalize(queries, dim=1) @ F.normalize(train, dim=1).T).topk(k, dim=1)  # (Q, k)
+    votes = torch.zeros(len(queries), classes, device=queries.device)
+    votes.scatter_add_(1, target[index], ((near - near[:, :1]) / 0.07).exp())
+    return (votes / votes.sum(dim=1, keepdim=True)).cpu().numpy()
+
+
+METHODS = ("sgd", "logistic", "ridge", "knn")
+
+
+def probe(
+    store: str,
+    run: str,
+    protocol: str,
+    weights: str | None = None,
+    method: str = "logistic",
+    view: ViewConfig = ViewConfig(),  # noqa: B008  (frozen)
+    encoder: EncoderConfig = EncoderConfig(),  # noqa: B008
+    optim: Optim = Optim(milestones=[30, 40]),  # noqa: B008
+    epochs: int = 50,
+    strength: float = 1.0,
+    neighbours: int = 5,
+    labels: float = 1.0,
+    versions: int = 0,
+    occlusion: str = SEVERAL,
+    occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    threads: int = 0,
+    restart: bool = False,
+) -> dict[str, Any]:
+    """Probe a frozen encoder: how well are actions told apart by its features alone?
+
+    Args:
+        store: a labelled store made by `orvpe ingest`.
+        run: folder for the results and, with a linear method, the model with its classifier.
+        protocol: which clips train and test, e.g. nucla-cv, penn-official, subject:3,5 or random:0.2.
+        weights: folder of a pre-trained model; none probes a random encoder made from ``encoder``, ``view``, ``seed``.
+        method: sgd (the paper's), logistic, ridge (closed form) or knn.
+        view: how clips become input, for a random encoder; pre-trained ones bring their own.
+        encoder: which random encoder.
+        optim: of method sgd.
+        epochs: of method sgd.
+        strength: C of logistic, lambda of ridge.
+        neighbours: of knn.
+        labels: share of the training labels to use, of each class alike.
+        versions: further versions of each training clip that a linear classifier learns from, under ``occlusion``.
+        occlusion: of these; each clip of each version draws for itself.  The default occludes four in five of them.
+        occlusions: test corruptions, see `orvpe evaluate`.
+        seed: of the random encoder, sgd, few labels and random occlusions.
+        batch_size: clips at a time.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads, 0 for all.
+        restart: throw away another run that the folder holds.
+
+    Returns:
+        What results.json holds.
+
+    Raises:
+        InputError: a store, protocol, model, value or folder that does not fit.
+    """
+    if method not in METHODS:
+        raise InputError(unknown("probe method", method, METHODS))
+    if neighbours < 1:
+        raise InputError(f"neighbours is {neighbours}, expected at least 1")
+    for name, value in (("strength", strength), ("epochs", epochs)):
+        if not value > 0:
+            raise InputError(f"{name} is {value}, expected above 0")
+    check_versions(versions)
+    if versions and method == "knn":
+        raise InputError(f"versions is {versions}, expected 0 with method knn, whose neighbours are whole clips")
+    check_occlusion(occlusion, "occlusion")
+    if not versions and occlusion != SEVERAL:
+        raise InputError(f"occlusion is {occlusion!r}, expected versions with it; those of the test are occlusions")
+    check_occlusions(occlusions)
+    where = pick_device(device, threads)
+    opened = Store.open_whole(store)
+    task = make_task(opened, protocol)
+    if not len(task.test):
+        raise InputError(f"protocol {protocol!r} leaves no clip to test")
+    trained = few_labels(task, labels, seed)
+    learned = replace(task, train=trained)
+    if weights is None:
+        torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
+        source = Model(encoder, opened.layout, input_dims(view, opened.dims), view)
+    else:
+        source = load(weights)
+        check_fits(source, opened, weights)
+        note_unfinished(source, weights)
+    model = Model(source.encoder_config, source.layout, source.dims, source.view, classes=task.classes)
+    model.encoder = source.encoder
+    model.to(where).eval().requires_grad_(False)
+    frozen = model.for_inference()
+    data = ResidentStore(opened, where)
+
+    arguments = plain({
+        "job": "probe", "store": Path(store).name, "store_checksum": opened.checksum, "protocol": protocol,
+        "weights": weights, "method": method, "view": model.view, "encoder": model.encoder_config, "labels": labels,
+        "strength": strength, "neighbours": neighbours, "epochs": epochs, "optim": optim, "seed": seed,
+    })  # fmt: skip
+    if versions:
+        arguments |= {"versions": versions, "occlusion": occlusion}
+    Run(run, arguments, restart=restart)  # refuses the folder of the weights, say
+    began = time.perf_counter()
+    seen = with_versions(frozen, data, trained, versions, occlusion, seed, batch_size)  # (1 + versions, N, D)
+    once = torch.from_numpy(task.target[trained]).to(where)
+    features, target = seen.flatten(0, 1), once.repeat(1 + versions)
+    classes = len(task.classes)
+    more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
+    if method == "knn":
+        print(f"{neighbours}-nearest-neighbour probe on {len(trained)} training clips")
+
+        def nearest(occlusion: str) -> np.ndarray:  # neighbours are whole clips, queries are occluded
+            queries = extract(frozen, data, task.test, occlusion, seed, batch_size)
+            return knn_scores(features, target, classes, queries, neighbours)
+
+        return report(nearest, opened, learned, occlusions, run, seed, **more)
+    if method == "sgd":
+        model.head = sgd_probe(features, target, classes, optim, epochs, seed)
+    elif method == "logistic":
+        model.head = logistic_of_versions(seen, once, classes, strength)
+    else:
+        model.head = ridge_probe(features, target, classes, strength)
+    more |= {
+        "probe_parameters": sum(p.numel() for p in model.head.parameters()),
+        "train_seconds": time.perf_counter() - began,
+    }
+    also = f" and {versions} more versions of each ({occlusion})" if versions else ""
+    print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips{also}")
+    frozen.head = model.head
+    scorer = model_scorer(frozen, data, task, seed, batch_size)
+    results = report(scorer, opened, learned, occlusions, run, seed, **more)
+    known = {**arguments, "clip_seconds": clip_seconds(opened, trained)}
+    model.save(run, trained=known, results=results["occlusions"], environment=environment())
+    return results

@@ -1,0 +1,1 @@
+"""Embeddings as tables and as an index to search."""

@@ -1,0 +1,278 @@
+"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from orvpe.data.formats import choose_reader
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
+from orvpe.data.formats.reading import UP, check_pixels, misspelt, read_clips
+from orvpe.data.formats.source import Source, not_a_source
+from orvpe.errors import InputError, unknown
+from orvpe.evaluation.features import batches
+from orvpe.models.model import Model, load, note_unfinished
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import get_layout, to_unified, unified
+from orvpe.poses.windows import seen_people
+from orvpe.runtime.draws import ClipDraws
+from orvpe.runtime.whole import whole_file
+from orvpe.views.batch import Batch, ResidentStore, collate
+from orvpe.views.view import fixed_view, input_dims
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@torch.no_grad()
+def embed_batch(
+    model: Model, batch: Batch, occlusion: str = "none", seed: int = 0, first: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length.
+
+    The model may be in any mode; it is evaluated, and put back.  A random occlusion is drawn from ``seed`` and each
+    clip's place, which is ``first`` for the first of the batch.
+    """
+    training = model.training
+    model.eval()
+    draws = ClipDraws(batch.joints.device, range(first, first + len(batch)), seed, "embed", occlusion)
+    feature = model.features(fixed_view(batch, model.view, occlusion, draws))
+    embedding = model.projection(feature).float().cpu().numpy() if model.projection is not None else None
+    model.train(training)
+    return feature.float().cpu().numpy(), embedding
+
+
+def embed_clips(
+    model: Model, clips: list[Clip], batch_size: int = 64, occlusion: str = "none", seed: int = 0
+) -> np.ndarray:
+    """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
+
+    Args:
+        model: in any mode.
+        clips: of one dimension.
+        batch_size: clips at a time.
+        occlusion: hide joints first, see `orvpe evaluate`.
+        seed: places a random occlusion.
+
+    Raises:
+        InputError: clips of another dimension, or that share no joint with the model's layout; no such occlusion.
+    """
+    device = next(model.parameters()).device
+    ready = [fit_clip(model, c) for c in clips]
+    parts = [
+        embed_batch(model, collate([ready[i] for i in chosen], device), occlusion, seed, int(chosen[0]))[0]
+        for chosen in batches(np.arange(len(ready)), batch_size)
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)
+
+
+def fit_clip(model: Model, clip: Clip) -> Clip:
+    if input_dims(model.view, clip.dims) != model.dims:
+        raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
+    check_pixels(clip)
+    if clip.layout.joints == model.layout.joints:
+        return seen_people(clip)
+    if model.layout.joints != unified.joints:
+        raise InputError(f"clip {clip.name!r} has layout {clip.layout.name!r}, the model reads {model.layout.name!r}")
+    return seen_people(to_unified(clip))
+
+
+def embed(
+    path: str,
+    weights: str,
+    out: str,
+    format: str | None = None,
+    joints: str | None = None,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    min_confidence: float = 0.1,
+    max_people: int = 2,
+    up: str = "y",
+    skip_bad: bool = False,
+    overwrite: bool = False,
+    occlusion: str = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    threads: int = 0,
+) -> Path:
+    """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
+
+    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection).
+    The table is written as it grows, so memory does not depend on the number of clips.
+
+    Args:
+        path: a store made by `orvpe ingest`, or anything that it reads.
+        weights: folder of the model.
+        out: the Parquet file, by convention ending in .parquet.
+        format: name of the pose format, if it is not recognised.
+        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
+        fps: frames per second, where the format does not say.
+        image_size: width and height in pixels, where the format does not say.
+        min_confidence: a joint with a lower confidence is missing.
+        max_people: keep at most that many people a clip, those who move most.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        overwrite: replace an existing file.
+        occlusion: hide joints first, see `orvpe evaluate`.
+        seed: places a random occlusion.
+        batch_size: clips at a time.
+        device: auto, cpu, cuda or mps.
+        threads: CPU threads, 0 for all.
+
+    Returns:
+        The Parquet file.
+
+    Raises:
+        InputError: a path, model or value that does not fit; a file that exists (unless ``overwrite``).
+    """
+    import pyarrow.parquet as pq
+
+    from orvpe.runtime.device import pick_device
+    from orvpe.runtime.progress import Progress
+    from orvpe.views.occlusion import check_occlusion
+
+    check_occlusion(occlusion, "occlusion")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, expected at least 1")
+    target = Path(out)
+    if target.is_dir():
+        raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
+    if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
+        raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
+    if up not in UP:
+        raise InputError(unknown("up", up, UP))
+    not_a_source(out, [path])
+    if target.exists() and not overwrite:
+        raise InputError(f"{out}: exists already; give --overwrite to replace it")
+    where = pick_device(device, threads)
+    model = load(weights, where).for_inference()
+    note_unfinished(model, weights)
+    options = Options(
+        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
+        min_confidence=min_confidence, max_people=max_people, up=up,
+    )  # fmt: skip
+    schema = table_schema(model, weights, occlusion)
+    total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as temporary:
+        with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
+            for batch, text in parts:
+                vectors = embed_batch(model, batch, occlusion, seed, first=progress.done)
+                writer.write_table(to_table(schema, text, vectors))
+                progress.advance(len(batch))
+        if not progress.done:
+            raise InputError(f"{path}: no clip in {total} items")
+    print(f"{progress.done:,} clips -> {target}")
+    return target
+
+
+_TEXT = ("id", "label", "subject", "camera", "split")
+_Text = dict[str, list[str | None]]
+
+
+def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
+    """The columns of a model's vectors: text, feature (256 numbers), and embedding (128) if it has a projection."""
+    import pyarrow as pa
+
+    width = {"feature": model.feature_dim}
+    if model.projection_config is not None:
+        width["embedding"] = model.projection_config[1]
+    return pa.schema(
+        [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
+        metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
+    )
+
+
+def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
+    """Text and vectors of N clips as N rows of ``schema``."""
+    import pyarrow as pa
+
+    columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]
+    for v in vectors:
+        if v is not None:
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(v.reshape(-1)), v.shape[1]))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _batches(
+    path: str, weights: str, model: Model, size: int, format: str | None, options: Options, skip_bad: bool
+) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
+    """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
+    from orvpe.data.store import Store, is_store
+    from orvpe.evaluation.evaluate import check_fits
+
+    device = next(model.parameters()).device
+    if is_store(path):
+        store = Store.open(path)
+        if options.up != "y":
+            raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
+        check_fits(model, store, weights)
+        data = ResidentStore(store, "cpu")
+
+        def from_store() -> Iterator[tuple[Batch, _Text]]:
+            columns = dict(
+                zip(
+                    _TEXT,
+                    (store.names, store.labels, store.subjects, store.cameras, store.splits),
+                    strict=True,
+                )
+            )
+            for index in batches(np.arange(len(store)), size):
+                batch = data.batch(index)
+                moved = batch.with_(
+                    joints=batch.joints.to(device), visible=batch.visible.to(device), frames=batch.frames.to(device),
+                    image_size=batch.image_size.to(device), index=batch.index.to(device),
+                )  # fmt: skip
+                yield moved, {c: [str(v) or None for v in column[index]] for c, column in columns.items()}
+
+        return len(store), from_store()
+
+    source = Source(path)
+    reader = choose_reader(source, format)
+    items = reader.items(source)
+
+    def from_files() -> Iterator[tuple[Batch, _Text]]:
+        waiting: list[Clip] = []
+        said: set[str] = set()
+        for item in items:
+            try:
+                found = read_clips(reader, source, item, options)
+                waiting += [fit_clip(model, c) for c in found]
+                for doubt in (d for c in found for d in misspelt(c.layout)):
+                    if doubt not in said:
+                        said.add(doubt)
+                        print(f"note: {doubt}", file=sys.stderr)
+            except NoSkeleton:
+                continue
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                print(f"left out: {error}", file=sys.stderr)
+            while len(waiting) >= size:
+                yield collate(waiting[:size], device), clip_text(waiting[:size])
+                del waiting[:size]
+        if waiting:
+            yield collate(waiting, device), clip_text(waiting)
+
+    return len(items), from_files()
+
+
+def read_item(model: Model, source: Source, reader: Format, item: Item, options: Options) -> list[Clip]:
+    """An item's clips, mapped onto the model's layout.
+
+    Raises:
+        InputError: it cannot be read, or does not fit the model.
+        NoSkeleton: nobody is in it.
+    """
+    return [fit_clip(model, c) for c in read_clips(reader, source, item, options)]
+
+
+def clip_text(clips: list[Clip]) -> _Text:
+    """The text columns of clips."""
+    return {"id": [c.name for c in clips]} | {k: [getattr(c, k) for c in clips] for k in _TEXT[1:]}

@@ -1,0 +1,57 @@
+"""Where the sources of an index are, also after the folder that holds both was moved.
+
+What lies beside the index, or in folders there, is known by its path from the index (``../clips.orvpe``), all else by
+its absolute path.  A file beside the parts remembers where a near one was, for an index that is moved alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from orvpe.runtime.whole import write_atomic
+
+_FILE = "sources.json"
+_NEAR = "../"
+
+
+class Sources:
+    """The paths of one index's sources.
+
+    Args:
+        folder: of the index.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / _FILE
+        self._around = folder.resolve().parent
+
+    def stored(self, source: str) -> str:
+        """How the index knows a source: an absolute path beside it as a relative one, anything else as it is."""
+        path = Path(source)
+        if not path.is_absolute() or not path.is_relative_to(self._around):
+            return source
+        return _NEAR + path.relative_to(self._around).as_posix()
+
+    def where(self, stored: str) -> str:
+        """The path of a source, by how the index knows it; what is no path comes back as it is."""
+        if not stored.startswith(_NEAR):
+            return stored
+        here = os.path.normpath(self._around / stored.removeprefix(_NEAR))
+        was = self._remembered().get(stored, here)
+        return was if not os.path.exists(here) and os.path.exists(was) else here
+
+    def note(self, source: str) -> None:
+        """Remember where a near source is now.  The caller holds the index's lock."""
+        stored, known = self.stored(source), self._remembered()
+        if stored == source or known.get(stored) == source:
+            return
+        write_atomic(self._file, json.dumps({**known, stored: source}, indent=1) + "\n")
+
+    def _remembered(self) -> dict[str, str]:
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # it is a help where something was moved, and nothing else depends on it
+            return {}
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""A clip as an encoder sees it: batches, occlusion, sampling, cameras, normalisation, augmentation."""
