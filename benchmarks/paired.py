@@ -13,10 +13,10 @@ import sys
 
 import numpy as np
 
+from orvpe.data.store import Store
+from orvpe.models.model import load
 from orvpe.poses.clip import Clip
 from orvpe.vectors.embed import embed_clips
-from orvpe.models.model import load
-from orvpe.data.store import Store
 
 WINDOW, STRIDE = 40, 10  # frames at 60 a second
 

@@ -21,12 +21,12 @@ def quality(path: str, weights: str) -> None:
 
     A clip with the poses of an earlier one is left out: it would be found for nothing.
     """
-    from orvpe.views.batch import ResidentStore
     from orvpe.data.duplicates import original
-    from orvpe.vectors.embed import embed_batch
+    from orvpe.data.store import Store
     from orvpe.evaluation.features import batches
     from orvpe.models.model import load
-    from orvpe.data.store import Store
+    from orvpe.vectors.embed import embed_batch
+    from orvpe.views.batch import ResidentStore
 
     store, model = Store.open(path), load(weights).for_inference()
     data = ResidentStore(store, "cpu")

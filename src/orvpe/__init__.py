@@ -5,8 +5,8 @@
     model = orvpe.load("runs/pretrained")
     vectors = orvpe.embed_clips(model, [orvpe.Clip.from_array(joints, orvpe.get_layout("coco"))])
 
-The jobs are functions of the modules of the same name: ``from orvpe.training.pretrain import pretrain``.  Names here are
-imported when first used, so that ``import orvpe`` costs nothing.
+The jobs are functions of the modules of the same name: ``from orvpe.training.pretrain import pretrain``.  Names here
+are imported when first used, so that ``import orvpe`` costs nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 # not the jobs: a function with its module's name would be hidden by the module as soon as that is imported
 _HOME = {
-    "Clip": "poses.clip", "InputError": "errors", "Layout": "poses.skeleton", "get_layout": "poses.skeleton", "Store": "data.store",
+    "Clip": "poses.clip", "InputError": "errors", "Layout": "poses.skeleton", "get_layout": "poses.skeleton",
+    "Store": "data.store",
     "write_store": "data.store", "ViewConfig": "views.view", "Model": "models.model", "load": "models.model",
     "embed_clips": "vectors.embed",
     "generate": "data.generated",

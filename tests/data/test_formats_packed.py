@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.pose_files import KINECT, write_packed
 
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.packed import CHUNK, FORMAT
@@ -15,25 +16,7 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS, to_unified
 
-KINECT = LAYOUTS["kinect_v1"].joints
 RIG = ("joint_Root", "Hips", "Spine", "UpperLeg_L", "UpperLeg_R")
-
-
-def write(path: Path, recordings: int = 3, names: tuple[str, ...] = KINECT, **changes: Any) -> Path:
-    lengths = np.arange(recordings) % 4 + 2
-    joints = np.random.default_rng(2).integers(1, 3000, size=(lengths.sum(), len(names), 3)).astype(np.int16)
-    data: dict[str, Any] = {
-        "joints_mm": joints,
-        "start": np.r_[0, lengths.cumsum()],
-        "joint_names": np.array(names),
-        "fps": np.float32(30),
-        "name": np.array([f"r{i}" for i in range(recordings)]),
-        "subject": np.array(["s1"] * recordings),
-        "label": np.array(["", *["wave"] * (recordings - 1)]),
-    }
-    data.update(changes)
-    np.savez_compressed(path, **{k: v for k, v in data.items() if v is not None})
-    return path
 
 
 def read_all(path: Path) -> tuple[list[Clip], int]:
@@ -48,7 +31,7 @@ def read_all(path: Path) -> tuple[list[Clip], int]:
 
 
 def test_what_is_in_a_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz")
+    path = write_packed(tmp_path / "a.npz")
     raw = np.load(path)
     clips, _ = read_all(path)
     assert [c.name for c in clips] == ["r0", "r1", "r2"]
@@ -62,7 +45,7 @@ def test_what_is_in_a_file(tmp_path: Path) -> None:
 
 def test_items_cut_a_file_into_runs_that_cover_it_once(tmp_path: Path) -> None:
     recordings = 2 * CHUNK + 7
-    path = write(tmp_path / "a.npz", recordings)
+    path = write_packed(tmp_path / "a.npz", recordings)
     source = Source(path)
     items = FORMAT.items(source)
     assert [int(b) - int(a) for _, a, b in items] == [CHUNK, CHUNK, 7]
@@ -72,7 +55,7 @@ def test_items_cut_a_file_into_runs_that_cover_it_once(tmp_path: Path) -> None:
 
 
 def test_nobody_in_a_recording_is_counted_and_costs_no_neighbour(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz", 5)
+    path = write_packed(tmp_path / "a.npz", 5)
     raw = dict(np.load(path))
     for i in (0, 3):
         raw["joints_mm"][raw["start"][i] : raw["start"][i + 1]] = 0
@@ -87,7 +70,7 @@ def test_zero_is_missing_for_a_sensor_but_a_place_for_a_rig(tmp_path: Path) -> N
         (KINECT, [(0, 0), *[(1, v) for v in range(20)]]),
         (RIG, [(1, v) for v in range(5)]),
     ):
-        path = write(tmp_path / "a.npz", 1, names)
+        path = write_packed(tmp_path / "a.npz", 1, names)
         raw = dict(np.load(path))
         raw["joints_mm"] = np.concatenate([raw["joints_mm"]] * 2)
         raw["start"] = np.array([0, 4])
@@ -99,7 +82,7 @@ def test_zero_is_missing_for_a_sensor_but_a_place_for_a_rig(tmp_path: Path) -> N
 
 
 def test_a_rig_is_known_by_its_names(tmp_path: Path) -> None:
-    clips, _ = read_all(write(tmp_path / "walks.npz", 1, RIG))
+    clips, _ = read_all(write_packed(tmp_path / "walks.npz", 1, RIG))
     assert clips[0].layout.name == "walks"
     unified = to_unified(clips[0])
     seen = {j for j, v in zip(unified.layout.joints, unified.visible[0, 0], strict=True) if v}
@@ -107,8 +90,8 @@ def test_a_rig_is_known_by_its_names(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
-    assert len(read_all(write(tmp_path / "a.npz", 3))[0]) == 3
-    assert len(read_all(write(tmp_path / "a.npz", 4))[0]) == 4
+    assert len(read_all(write_packed(tmp_path / "a.npz", 3))[0]) == 3
+    assert len(read_all(write_packed(tmp_path / "a.npz", 4))[0]) == 4
 
 
 def test_another_formats_npz_is_left_alone(tmp_path: Path) -> None:
@@ -134,7 +117,7 @@ def test_another_formats_npz_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_files(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path = write(tmp_path / "a.npz", **changes)
+    path = write_packed(tmp_path / "a.npz", **changes)
     with pytest.raises(InputError) as error:
         read_all(path)
     assert str(error.value).startswith(f"{path}: ")
@@ -143,7 +126,7 @@ def test_wrong_files(tmp_path: Path, changes: dict[str, Any], message: str) -> N
 
 
 def test_damaged(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz")
+    path = write_packed(tmp_path / "a.npz")
     whole = path.read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 30):
         path.write_bytes(whole[:cut])
@@ -152,7 +135,7 @@ def test_damaged(tmp_path: Path) -> None:
 
 
 def test_a_wrong_byte_is_told_or_harmless(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz")
+    path = write_packed(tmp_path / "a.npz")
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
     for at in [*range(80), *range(len(whole) - 600, len(whole), 3)]:

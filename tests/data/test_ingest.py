@@ -14,8 +14,10 @@ from unittest.mock import patch
 import docstring_parser
 import numpy as np
 import pytest
+from helpers.pose_files import write_folder
 from helpers.small_runs import surroundings
 
+from orvpe.data import ingest_chunks
 from orvpe.data.formats import FORMATS
 from orvpe.data.ingest import ingest
 from orvpe.data.select import select
@@ -26,17 +28,6 @@ from orvpe.poses.skeleton import LAYOUTS, to_unified, unified
 from orvpe.poses.windows import windows
 
 module = sys.modules["orvpe.data.ingest"]  # the name orvpe.data.ingest is the function
-
-
-def write_folder(folder: Path, count: int = 30, frames: int = 12) -> Path:
-    """Files in N-UCLA's format."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for i in range(count):
-        joints = rng.normal(0, 1, (frames + i % 5, 20, 3)).round(4)
-        name = f"a{i % 10 + 1:02d}_s{i % 3 + 1:02d}_e{i:02d}_v{i % 3 + 1:02d}.json"
-        (folder / name).write_text(json.dumps({"skeletons": joints.tolist()}))
-    return folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import docstring_parser
 import numpy as np
 import pytest
-from tests.test_ingest import write_folder
+from helpers.pose_files import write_folder
 
 from orvpe.data.generated import generated_clip, write_generated
 from orvpe.data.ingest import ingest

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.pose_files import write_packed
 from helpers.small_runs import orvpe, surroundings
-from test_formats_packed import write as write_packed
 
 from orvpe.cli.arguments import parse
 from orvpe.cli.main import main

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.encoders import close, scrambled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_agcn import close, scrambled
 from torch import nn
 
 from orvpe.models.encoders import build_encoder

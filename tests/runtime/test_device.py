@@ -13,6 +13,7 @@ from helpers.small_runs import LIGHT, make_store, surroundings
 
 from orvpe.cli.main import main
 from orvpe.errors import InputError
+from orvpe.runtime import device
 from orvpe.runtime.device import resolve_precision
 
 

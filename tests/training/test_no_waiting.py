@@ -12,7 +12,7 @@ from helpers.small_runs import ENCODER, VIEW, make_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from orvpe.models.config import Optim
-from orvpe.training import loopNone as engine
+from orvpe.training import loop as engine
 from orvpe.training.finetune import finetune
 from orvpe.training.pretrain import Contrast, pretrain
 from orvpe.views.view import ViewConfig

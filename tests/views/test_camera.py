@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from orvpe.data.generated import generate
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
+from orvpe.views import camera
 from orvpe.views.batch import collate
 from orvpe.views.camera import axes, behind_the_body, virtual_camera
 from orvpe.views.view import ViewConfig, fixed_view, input_dims, training_view

@@ -1,8 +1,8 @@
 """Vectors of a great many pose files: Ray Data hands items to a pool of workers that hold the model.
 
 The driver lists the items and cuts those that are not yet in the output into chunks.  A worker reads and embeds a chunk
-as `orvpe.vectors.embed` does, and writes one Parquet part, complete or not at all, whose metadata names the items that are in
-it.  So the output says by itself what is done, and nothing else has to be kept in step with it.
+as `orvpe.vectors.embed` does, and writes one Parquet part, complete or not at all, whose metadata names the items that
+are in it.  So the output says by itself what is done, and nothing else has to be kept in step with it.
 
 What an item is stays with `orvpe.data.formats`: a source of another kind needs a reader, and nothing here.
 """

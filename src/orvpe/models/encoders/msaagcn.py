@@ -1,7 +1,7 @@
 """AAGCN, a stream of MS-AAGCN: Shi et al., *Skeleton-Based Action Recognition with Multi-Stream Adaptive Graph
 Convolutional Networks*, IEEE TIP 2020.
 
-Two things differ from 2s-AGCN (`orvpe.models.encoders.agcn`): the graph is B_k + alpha C_k, where B_k starts from the skeleton
+Two things differ from 2s-AGCN (`agcn.py`): the graph is B_k + alpha C_k, where B_k starts from the skeleton
 and is learned, and one gate alpha a layer, which starts at 0, lets the attention C_k in; and after each graph
 convolution a module of three attentions (spatial, temporal, channel) scales joints, frames and channels in turn.
 
