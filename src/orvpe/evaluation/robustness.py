@@ -24,8 +24,10 @@ from orvpe.evaluation.features import batches, extract
 from orvpe.evaluation.metrics import accuracy
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.runtime.whole import write_atomic
 from orvpe.views.batch import ResidentStore
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
@@ -48,6 +50,7 @@ def battery() -> list[str]:
     return list(dict.fromkeys([*SUBGRAPHS, *RA_GCN, *swept]))
 
 
+@flat_arguments
 def robustness(
     store: str,
     weights: list[str],
@@ -57,8 +60,7 @@ def robustness(
     occlusions: list[str] = battery(),  # noqa: B008  (never changed)
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Accuracy, retrieval and similarity of several models on corrupted test clips, as a table and a figure.
 
@@ -72,8 +74,7 @@ def robustness(
         occlusions: corruptions, see `orvpe evaluate`.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What robustness.json holds: for each model and occlusion ``top1`` (per cent), ``retained`` (per cent of its
@@ -93,7 +94,7 @@ def robustness(
     check_folder(out)
     for occlusion in occlusions:
         check_occlusion(occlusion, "occlusions")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     found: dict[str, Any] = {}
     # all of them before the first is tested, which may take an hour
