@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from orvpe.data.generated import generate
     from orvpe.data.store import Store, write_store
     from orvpe.errors import InputError
+    from orvpe.models.embed import embed_clips
     from orvpe.models.model import Model, load
     from orvpe.poses.clip import Clip
     from orvpe.poses.skeleton import Layout, get_layout
-    from orvpe.vectors.embed import embed_clips
     from orvpe.views.view import ViewConfig
 
 # not the jobs: a function with its module's name would be hidden by the module as soon as that is imported

@@ -16,7 +16,8 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS
 from orvpe.runtime.draws import Draws, seeded
-from orvpe.views.batch import Batch, ResidentStore, collate, hide
+from orvpe.views.batch import Batch, collate, hide
+from orvpe.views.resident import ResidentStore
 
 
 def check_against_clips(got: Batch, clips: list[Clip], tolerance: float) -> None:

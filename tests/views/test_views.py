@@ -23,8 +23,10 @@ from torch import nn
 from orvpe.data.generated import generate
 from orvpe.errors import InputError
 from orvpe.models.encoders import build_encoder
+from orvpe.poses.body_parts import PARTS
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, PARTS, to_unified, unified, unified_sources
+from orvpe.poses.skeleton import LAYOUTS, unified, unified_sources
+from orvpe.poses.unify import to_unified
 from orvpe.runtime.draws import Draws, seeded
 from orvpe.views.augment import Augment
 from orvpe.views.batch import Batch, collate

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +24,8 @@ from orvpe.data.protocols.generic import recordings
 from orvpe.data.protocols.task import make_task
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.evaluation.evaluate import check_fits
 from orvpe.evaluation.metrics import Accuracy, accuracy
+from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
@@ -236,25 +234,3 @@ def _info(store: Store) -> dict[str, np.ndarray]:
         "name": store.names, "label": store.labels, "subject": store.subjects, "camera": store.cameras,
         "split": store.splits,
     }  # fmt: skip
-
-
-def learn_by_finetuning(function: Callable[..., Any], given: dict[str, Any]) -> Path:
-    """`orvpe finetune FOLDER` is `orvpe learn FOLDER --finetune`.
-
-    Args:
-        function: `orvpe.training.finetune.finetune`.
-        given: its arguments.
-
-    Raises:
-        InputError: as `learn`; an argument that it has no use for.
-    """
-    passed = ("weights", "seed", "device", "threads", "restart")
-    for name, parameter in signature(function).parameters.items():
-        if name not in ("store", "run", "epochs", *passed) and given[name] != parameter.default:
-            raise InputError(
-                f"{given['store']}: a folder of class folders is learned by a recipe of its own (orvpe learn), which "
-                f"takes no {name}; for that, ingest the folder into a store"
-            )
-    epochs = given["epochs"] if given["epochs"] != signature(function).parameters["epochs"].default else None
-    print(learn(given["store"], given["run"], finetune=True, epochs=epochs, **{k: given[k] for k in passed}))
-    return Path(given["run"])
