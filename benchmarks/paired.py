@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 from orvpe.data.store import Store
+from orvpe.models.embed import embed_clips
 from orvpe.models.model import load
 from orvpe.poses.clip import Clip
-from orvpe.vectors.embed import embed_clips
 
 WINDOW, STRIDE = 40, 10  # frames at 60 a second
 

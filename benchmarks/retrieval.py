@@ -23,10 +23,10 @@ def quality(path: str, weights: str) -> None:
     """
     from orvpe.data.duplicates import original
     from orvpe.data.store import Store
-    from orvpe.evaluation.features import batches
+    from orvpe.models.embed import embed_batch
     from orvpe.models.model import load
-    from orvpe.vectors.embed import embed_batch
-    from orvpe.views.batch import ResidentStore
+    from orvpe.views.batch import batches
+    from orvpe.views.resident import ResidentStore
 
     store, model = Store.open(path), load(weights).for_inference()
     data = ResidentStore(store, "cpu")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from orvpe.data.generated import generate
     from orvpe.data.store import Store, write_store
     from orvpe.errors import InputError
+    from orvpe.models.embed import embed_clips
     from orvpe.models.model import Model, load
     from orvpe.poses.clip import Clip
     from orvpe.poses.skeleton import Layout, get_layout
-    from orvpe.vectors.embed import embed_clips
     from orvpe.views.view import ViewConfig
 
 # not the jobs: a function with its module's name would be hidden by the module as soon as that is imported
@@ -31,7 +31,7 @@ _HOME = {
     "Clip": "poses.clip", "InputError": "errors", "Layout": "poses.skeleton", "get_layout": "poses.skeleton",
     "Store": "data.store",
     "write_store": "data.store", "ViewConfig": "views.view", "Model": "models.model", "load": "models.model",
-    "embed_clips": "vectors.embed",
+    "embed_clips": "models.embed",
     "generate": "data.generated",
 }  # fmt: skip
 __all__ = [*sorted(_HOME), "__version__"]

@@ -23,7 +23,8 @@ from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
-from orvpe.models.model import Model, load, read_card
+from orvpe.models.card import read_card
+from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.training.occluded_copies import SEVERAL
 from orvpe.training.probe import probe
@@ -201,21 +202,10 @@ def test_what_is_not_there_cannot_be_hidden(tmp_path: Path) -> None:
     assert hideable(write_store(tmp_path / "t.orvpe", generate(20, seed=2))) == list(SUBGRAPHS)
 
 
-def test_finetune_of_a_folder_is_learn(
-    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    called: list[object] = []
-    monkeypatch.setattr("orvpe.actions.learn.learn", lambda *words, **more: called.append((words, more)))
-    words = ["finetune", str(examples), "-r", str(tmp_path / "m"), "-w", "some", "--epochs", "3", "--seed", "2"]
-    assert main(words) == 0
-    (((folder, run), more),) = called  # type: ignore[misc]
-    assert (folder, run) == (str(examples), str(tmp_path / "m"))
-    assert {k: more[k] for k in ("finetune", "epochs", "weights", "seed")} == {
-        "finetune": True, "epochs": 3, "weights": "some", "seed": 2,
-    }  # fmt: skip
-    capsys.readouterr()
-    assert main([*words[:4], "--dropout", "0.1"]) == 2
-    assert "takes no dropout" in capsys.readouterr().err
+def test_finetune_of_a_folder_names_learn(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", str(examples), "-r", str(tmp_path / "m"), "-p", "random:0.2"]) == 2
+    assert "orvpe learn --finetune" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
 
 
 def test_finetune_of_a_store_wants_a_protocol(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from orvpe.data.formats.nucla import FORMAT
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import to_unified
+from orvpe.poses.unify import to_unified
 
 NAME = "a04_s03_e02_v01.json"
 

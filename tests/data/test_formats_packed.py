@@ -14,7 +14,8 @@ from orvpe.data.formats.packed import CHUNK, FORMAT
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, to_unified
+from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.unify import to_unified
 
 RIG = ("joint_Root", "Hips", "Spine", "UpperLeg_L", "UpperLeg_R")
 

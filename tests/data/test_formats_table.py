@@ -18,7 +18,8 @@ from orvpe.data.formats import arrays, table
 from orvpe.data.formats.base import Options
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
-from orvpe.poses.skeleton import LAYOUTS, to_unified
+from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.unify import to_unified
 
 Rows = list[dict[str, Any]]
 

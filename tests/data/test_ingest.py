@@ -24,7 +24,8 @@ from orvpe.data.select import select
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, to_unified, unified
+from orvpe.poses.skeleton import LAYOUTS, unified
+from orvpe.poses.unify import to_unified
 from orvpe.poses.windows import windows
 
 module = sys.modules["orvpe.data.ingest"]  # the name orvpe.data.ingest is the function

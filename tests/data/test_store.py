@@ -17,8 +17,10 @@ from orvpe.data.store import Store, StoreWriter, is_store, write_store
 from orvpe.data.store.grid import STEP, dequantise, grid, quantise
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, to_unified, unified
-from orvpe.views.batch import ResidentStore, collate
+from orvpe.poses.skeleton import LAYOUTS, unified
+from orvpe.poses.unify import to_unified
+from orvpe.views.batch import collate
+from orvpe.views.resident import ResidentStore
 
 
 def random_clip(seed: int, dims: int = 3, name: str = "c", scale: float = 1.0, **info: object) -> Clip:

@@ -18,9 +18,9 @@ from orvpe.data.store import Store, StoreWriter
 from orvpe.evaluation.evaluate import evaluate
 from orvpe.evaluation.metrics import accuracy
 from orvpe.evaluation.robustness import battery, between, by_visibility, robustness
-from orvpe.models.config import Optim
 from orvpe.models.model import load
 from orvpe.training.finetune import finetune
+from orvpe.training.optim import Optim
 from orvpe.views.occlusion import corruption
 
 torch.set_num_threads(1)

@@ -18,12 +18,13 @@ from orvpe.cli.main import main
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.config import EncoderConfig
+from orvpe.models.embed import embed_batch, embed_clips
 from orvpe.models.export import PACKAGES, check, export, random_clips, session, to_onnx
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS, Layout, unified
-from orvpe.vectors.embed import embed_batch, embed_clips
-from orvpe.views.batch import ResidentStore, collate
+from orvpe.views.batch import collate
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
 for package in PACKAGES:

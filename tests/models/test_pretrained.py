@@ -13,8 +13,8 @@ from helpers.clips import batch
 import orvpe
 from orvpe.cli.main import main
 from orvpe.errors import InputError
-from orvpe.models.card import SHIPPED, from_hub, locate, shipped
-from orvpe.models.model import Model, load, read_card
+from orvpe.models.card import SHIPPED, from_hub, locate, read_card, shipped
+from orvpe.models.model import Model, load
 from orvpe.views.view import fixed_view
 
 torch.set_num_threads(1)

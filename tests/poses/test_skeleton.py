@@ -9,23 +9,22 @@ import numpy as np
 import pytest
 
 from orvpe.errors import InputError
+from orvpe.poses.body_parts import PARTS, part_indices
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import (
     LAYOUTS,
-    PARTS,
     UNIFIED_JOINTS,
     Layout,
     get_layout,
     graph_subsets,
     layout_for_names,
     layout_from_dict,
-    part_indices,
-    to_unified,
     unified,
     unified_sources,
     with_derived,
 )
 from orvpe.poses.skeleton.rigs import mocap_layout, mocap_name
+from orvpe.poses.unify import to_unified
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 LIMBS = [f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orvpe.errors import InputError
-from orvpe.runtime.together import Together, place
+from orvpe.runtime.files import Together, place
 
 
 def test_all_or_none(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orvpe.runtime.whole import whole_file, write_atomic
+from orvpe.runtime.files import whole_file, write_atomic
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -11,15 +11,8 @@ from helpers.vectors import generator, units
 from torch import Tensor
 
 from orvpe.errors import InputError
-from orvpe.training.contrast import (
-    LOSSES,
-    NCE,
-    ContrastiveModule,
-    InfoNCE,
-    Projection,
-    all_gather_rows,
-    info_nce,
-)
+from orvpe.models.heads import Projection
+from orvpe.training.contrast import LOSSES, NCE, ContrastiveModule, InfoNCE, all_gather_rows, info_nce
 
 # --- projection -----------------------------------------------------------------------------------------
 

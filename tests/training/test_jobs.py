@@ -21,15 +21,16 @@ from orvpe.data.protocols.task import few_labels, make_task
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError, Interrupted
 from orvpe.evaluation.evaluate import class_scores, evaluate, report
-from orvpe.evaluation.features import batches, extract
+from orvpe.evaluation.features import extract
 from orvpe.evaluation.fusion import fuse
-from orvpe.models.config import Optim
 from orvpe.models.model import Model, load
 from orvpe.training.finetune import finetune
+from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, pretrain
 from orvpe.training.probe import knn_scores, logistic_probe, probe, ridge_probe, sgd_probe
 from orvpe.vectors.index import index
-from orvpe.views.batch import ResidentStore
+from orvpe.views.batch import batches
+from orvpe.views.resident import ResidentStore
 
 torch.set_num_threads(1)
 SMALL: dict[str, Any] = {

@@ -11,9 +11,9 @@ import torch
 from helpers.small_runs import ENCODER, VIEW, make_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from orvpe.models.config import Optim
 from orvpe.training import loop as engine
 from orvpe.training.finetune import finetune
+from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, pretrain
 from orvpe.views.view import ViewConfig
 

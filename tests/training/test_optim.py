@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from orvpe.errors import InputError
-from orvpe.models.config import Optim
 from orvpe.models.encoders import build_encoder
-from orvpe.training.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 
 
 def rates(config: Optim, epochs: int, steps: int = 200) -> np.ndarray:

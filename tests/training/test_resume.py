@@ -17,9 +17,9 @@ from helpers.small_runs import ENCODER, LIGHT, assert_same_run, checkpoint, make
 
 from orvpe.cli.main import main
 from orvpe.errors import InputError, Interrupted
-from orvpe.models.config import Optim
 from orvpe.runtime.run import Run
 from orvpe.training.finetune import finetune
+from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, pretrain
 from orvpe.views.augment import Augment
 from orvpe.views.view import ViewConfig

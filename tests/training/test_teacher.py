@@ -14,10 +14,12 @@ from torch import nn
 
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
+from orvpe.models.heads import Projection
 from orvpe.models.model import load
-from orvpe.training.contrast import ContrastiveModule, Projection, info_nce
+from orvpe.training.contrast import ContrastiveModule, info_nce
+from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, _recordings, pretrain
 from orvpe.training.teacher import Teacher
 from orvpe.views.view import ViewConfig, join, pool_people, training_view

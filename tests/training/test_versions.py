@@ -18,8 +18,8 @@ from orvpe.models.model import load
 from orvpe.runtime.draws import ClipDraws
 from orvpe.training.occluded_copies import SEVERAL, with_versions
 from orvpe.training.probe import logistic_probe, probe
-from orvpe.views.batch import ResidentStore
 from orvpe.views.occlusion import SUBGRAPHS
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import fixed_view
 from orvpe.web.index import build_index, fit_classifier
 

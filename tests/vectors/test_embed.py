@@ -16,10 +16,12 @@ from orvpe.data.generated import generate
 from orvpe.data.ingest import ingest
 from orvpe.data.store import Store
 from orvpe.errors import InputError
+from orvpe.models.embed import embed_clips
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, to_unified, unified
-from orvpe.vectors.embed import embed, embed_clips
+from orvpe.poses.skeleton import LAYOUTS, unified
+from orvpe.poses.unify import to_unified
+from orvpe.vectors.embed import embed
 from orvpe.views.batch import collate
 from orvpe.views.view import fixed_view
 

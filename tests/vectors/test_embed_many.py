@@ -21,10 +21,11 @@ from orvpe.cli.main import main
 from orvpe.data.formats.base import Options
 from orvpe.data.generated import generate
 from orvpe.errors import InputError
+from orvpe.models.embed import embed_batch
 from orvpe.models.model import Model
 from orvpe.poses.skeleton import unified
 from orvpe.vectors import embed_many as job
-from orvpe.vectors.embed import embed, embed_batch
+from orvpe.vectors.embed import embed
 from orvpe.vectors.embed_many import FAILED, JOB, _chunks, _Embedder, embed_many
 from orvpe.views.batch import Batch
 

@@ -19,9 +19,9 @@ from orvpe.data.formats.base import Options
 from orvpe.data.generated import generate
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
+from orvpe.models.embed import embed_clips
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import LAYOUTS, unified
-from orvpe.vectors.embed import embed_clips
 from orvpe.vectors.index import index
 from orvpe.vectors.search import Hit, Index, find_clip, search
 

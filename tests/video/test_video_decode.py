@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from orvpe.data.formats.source import IMAGE_SUFFIXES
 from orvpe.errors import InputError
-from orvpe.video.decode import IMAGE_SUFFIXES, camera, open_frames
+from orvpe.video.decode import camera, open_frames
 from orvpe.video.frames import LONGEST_HOLD, Clock, ahead
 
 

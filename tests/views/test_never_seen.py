@@ -13,10 +13,10 @@ from torch import Tensor, nn
 import orvpe
 from orvpe.data.generated import generated_clip
 from orvpe.models.card import shipped
+from orvpe.models.embed import embed_clips
 from orvpe.models.encoders import ENCODERS, build_encoder
 from orvpe.models.encoders.inference import prepare
 from orvpe.poses.skeleton import unified
-from orvpe.vectors.embed import embed_clips
 
 torch.set_num_threads(1)
 NOSE, HEAD = unified.index("nose"), unified.index("head")

@@ -8,7 +8,8 @@ import torch
 from helpers.clips import batch, clip, drawn, same_bits
 
 from orvpe.errors import InputError
-from orvpe.poses.skeleton import LAYOUTS, PARTS, UNIFIED_JOINTS, part_indices, unified
+from orvpe.poses.body_parts import PARTS, part_indices
+from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, unified
 from orvpe.views.batch import Batch, collate
 from orvpe.views.occlusion import NAMES, SUBGRAPHS, corruption
 

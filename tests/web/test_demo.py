@@ -24,8 +24,9 @@ from orvpe.data.generated import generated_clip
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
+from orvpe.poses.body_parts import part_indices
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, part_indices, unified
+from orvpe.poses.skeleton import LAYOUTS, unified
 from orvpe.video import estimate
 from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.web.demo import sample

@@ -16,8 +16,9 @@ from helpers.clips import same_bits
 from helpers.web_server import npz_bytes, send
 
 from orvpe.data.generated import generated_clip
-from orvpe.poses.skeleton import PARTS, unified
-from orvpe.vectors.embed import embed_clips
+from orvpe.models.embed import embed_clips
+from orvpe.poses.body_parts import PARTS
+from orvpe.poses.skeleton import unified
 from orvpe.views.batch import collate
 from orvpe.views.occlusion import SUBGRAPHS, corruption
 from orvpe.views.view import fixed_view

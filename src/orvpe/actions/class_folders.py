@@ -85,7 +85,8 @@ def class_folders(folder: str | Path) -> dict[str, Path]:
 
 def videos_of(folder: Path) -> list[str]:
     """Video files and folders of images at any depth."""
-    from orvpe.video.decode import VIDEO_SUFFIXES, image_files
+    from orvpe.data.formats.source import VIDEO_SUFFIXES
+    from orvpe.video.decode import image_files
 
     found = []
     for where, inside, files in os.walk(folder):

@@ -18,19 +18,19 @@ from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.reading import read_clips
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
+from orvpe.runtime.files import Together
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import environment
-from orvpe.runtime.together import Together
 from orvpe.runtime.typed import flat_arguments
-from orvpe.video.decode import VIDEO_SUFFIXES, camera, image_files
+from orvpe.video.decode import camera, image_files
 from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.video.people import VideoPeople
 from orvpe.views.view import input_dims

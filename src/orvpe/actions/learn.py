@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,14 @@ from orvpe.data.protocols.generic import recordings
 from orvpe.data.protocols.task import make_task
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.evaluation.evaluate import check_fits
 from orvpe.evaluation.metrics import Accuracy, accuracy
+from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.run import Run, plain
-from orvpe.runtime.typed import arguments_of, flat_arguments, flat_values
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import VERSIONS, check_versions
 from orvpe.video.options import PersonFinder
 
@@ -222,26 +221,3 @@ def _info(store: Store) -> dict[str, np.ndarray]:
         "name": store.names, "label": store.labels, "subject": store.subjects, "camera": store.cameras,
         "split": store.splits,
     }  # fmt: skip
-
-
-def learn_by_finetuning(function: Callable[..., Any], given: dict[str, Any]) -> Path:
-    """`orvpe finetune FOLDER` is `orvpe learn FOLDER --finetune`.
-
-    Args:
-        function: `orvpe.training.finetune.finetune`.
-        given: its arguments.
-
-    Raises:
-        InputError: as `learn`; an argument that it has no use for.
-    """
-    passed = ("weights", "seed", "device", "threads", "restart")
-    known, values = arguments_of(function), flat_values(function, given)
-    for name, argument in known.items():
-        if name not in ("store", "run", "epochs", *passed) and values[name] != argument.default:
-            raise InputError(
-                f"{given['store']}: a folder of class folders is learned by a recipe of its own (orvpe learn), which "
-                f"takes no {name}; for that, ingest the folder into a store"
-            )
-    epochs = given["epochs"] if given["epochs"] != known["epochs"].default else None
-    print(learn(given["store"], given["run"], finetune=True, epochs=epochs, **{k: values[k] for k in passed}))
-    return Path(given["run"])

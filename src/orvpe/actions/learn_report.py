@@ -13,8 +13,8 @@ from orvpe.data.protocols.task import clip_seconds
 from orvpe.data.store import Store
 from orvpe.evaluation.metrics import Accuracy
 from orvpe.models.model import Model
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import environment, plain
-from orvpe.runtime.whole import write_atomic
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.training.occluded_copies import with_versions
 from orvpe.training.recipes import from_shipped
-from orvpe.views.batch import ResidentStore
 from orvpe.views.occlusion import SUBGRAPHS
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
 _EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)

@@ -25,12 +25,12 @@ from orvpe.data.formats.source import not_a_source
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import Layout, to_unified, unified
+from orvpe.poses.skeleton import Layout, unified
+from orvpe.poses.unify import to_unified
+from orvpe.runtime.files import check_writable, whole_file
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.signals import heard_by
-from orvpe.runtime.together import check_writable
 from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import whole_file
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
 from orvpe.video.options import PersonFinder, PoseOptions

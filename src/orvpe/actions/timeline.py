@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from orvpe.errors import InputError
+from orvpe.models.embed import embed_clips
 from orvpe.models.model import Model
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import to_unified, unified
-from orvpe.vectors.embed import embed_clips
+from orvpe.poses.skeleton import unified
+from orvpe.poses.unify import to_unified
 
 UNSURE, UNSEEN = "unsure", "not seen"
 WINDOW = 2.0  # seconds, for models that do not say how long the clips were that they learned from

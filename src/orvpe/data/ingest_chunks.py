@@ -26,9 +26,10 @@ from orvpe.data.store import StoreWriter
 from orvpe.data.store.grid import Grid, grid
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import to_unified, with_derived
+from orvpe.poses.skeleton import with_derived
+from orvpe.poses.unify import to_unified
 from orvpe.poses.windows import seen_people, windows
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class PosesOrVideos(Group):
         fps: frames per second to take of videos, or of pose files that do not say.
         image_size: width and height in pixels, where a pose format does not say.
         min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
-        max_people: keep at most that many people; 2 in pose files when not given.
+        max_people: keep at most that many people; when not given, 4 in videos (1 to learn from) and 2 in pose files.
         up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
     """
 

@@ -21,16 +21,15 @@ from orvpe.errors import InputError
 from orvpe.evaluation.features import extract
 from orvpe.evaluation.metrics import Accuracy, accuracy
 from orvpe.evaluation.scores import Scores
+from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load
-from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.run import RECIPE, check_folder, environment
 from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import write_atomic
-from orvpe.views.batch import ResidentStore
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
-from orvpe.views.view import input_dims
+from orvpe.views.resident import ResidentStore
 
 FIVE = ("none", *SUBGRAPHS)  # clean, and the five occlusions of SubG-DA
 
@@ -248,15 +247,3 @@ def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
     for i, c in enumerate(task.classes):
         rows.writerow([c, count[i], *("" if count[i] == 0 else f"{a.per_class[i]:.2f}" for a in found.values())])
     return text.getvalue()
-
-
-def check_fits(model: Model, store: Store, weights: str) -> None:
-    """InputError unless a store's clips are what the model reads."""
-    if model.dims != input_dims(model.view, store.dims):
-        raise InputError(f"model {weights} reads {model.dims}D joints, the store holds {store.dims}D")
-    if model.layout.joints != store.layout.joints:
-        option = "unified" if model.layout.joints == unified.joints else "native"
-        raise InputError(
-            f"model {weights} reads layout {model.layout.name!r} ({len(model.layout)} joints), "
-            f"the store holds {store.layout.name!r} ({len(store.layout)}); ingest its files with --layout {option}"
-        )

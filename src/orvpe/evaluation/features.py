@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
 
-from orvpe.errors import InputError
 from orvpe.models.model import Model
 from orvpe.runtime.draws import ClipDraws
-from orvpe.views.batch import ResidentStore
+from orvpe.views.batch import batches
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import View, ViewConfig, fixed_view, training_view
-
-
-def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """``indices`` in runs of ``size``, the last one shorter.
-
-    Raises:
-        InputError: a size below 1.
-    """
-    if size < 1:
-        raise InputError(f"batch_size is {size}, expected at least 1")
-    for first in range(0, len(indices), size):
-        yield indices[first : first + size]
 
 
 @torch.no_grad()

@@ -19,18 +19,20 @@ from orvpe.data.duplicates import example, original
 from orvpe.data.protocols.task import Task, make_task
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.evaluation.evaluate import check_fits, learned_by, tell_trained_on
-from orvpe.evaluation.features import batches, extract
+from orvpe.evaluation.evaluate import learned_by, tell_trained_on
+from orvpe.evaluation.features import extract
 from orvpe.evaluation.metrics import accuracy
+from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
 from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import write_atomic
-from orvpe.views.batch import ResidentStore
+from orvpe.views.batch import batches
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
+from orvpe.views.resident import ResidentStore
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 # what is swept: title -> (pattern, values); the parts stand by themselves

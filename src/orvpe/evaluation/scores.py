@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from orvpe.errors import InputError
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 
 @dataclass(frozen=True)

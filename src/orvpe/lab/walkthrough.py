@@ -18,7 +18,7 @@ from typing import Any
 
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA

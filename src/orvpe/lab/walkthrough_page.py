@@ -11,7 +11,7 @@ import numpy as np
 from orvpe.data.store import Store
 from orvpe.poses.drawing import draw_skeletons, save_figure
 from orvpe.runtime.draws import Draws, seeded
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 from orvpe.views.batch import collate
 from orvpe.views.occlusion import SUBGRAPHS, corruption
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
+from orvpe.runtime.plain import MOST_JSON_BYTES, load_json, read_text
 
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+CARD_VERSION = 1
 SHIPPED = Path(__file__).parent / "weights"
 BY_DIMS = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}  # what is taken where none is named
 
@@ -63,7 +66,6 @@ def models(name: str | None = None) -> None:
     Raises:
         InputError: no model of that name.
     """
-    from orvpe.models.model import read_card
 
     if name is not None:
         print(json.dumps(read_card(name), indent=1))
@@ -79,3 +81,25 @@ def summary(card: dict[str, Any]) -> str:
     view, about = card["view"], card.get("about", "")
     kind = f"{card['dims']}D {view['stream']}, {card['encoder']['name']}, {card['parameters'] / 1e6:.2f}M parameters"
     return f"{kind}{'; ' + about if about else ''}"
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """The card of a model folder.
+
+    Raises:
+        InputError: no model there, or one from another version.
+    """
+    folder = locate(path)
+    if not str(path) or not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
+        what = f"expected {CARD} and {WEIGHTS} in it"
+        if not str(path) or not folder.exists():
+            what = f"no such folder, and no model of that name (those that come with orvpe: {', '.join(shipped())})"
+        elif not folder.is_dir():
+            what = f"a file, expected a folder with {CARD} and {WEIGHTS} in it"
+        raise InputError(f"model {folder if str(path) else repr('')}: {what}")
+    where = f"model {folder}: {CARD}"
+    card = load_json(read_text(folder / CARD, where, MOST_JSON_BYTES), where)
+    if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
+        found = card.get("card_version") if isinstance(card, dict) else None
+        raise InputError(f"model {folder}: card version {found}, this orvpe reads {CARD_VERSION}")
+    return card

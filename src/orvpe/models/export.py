@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from orvpe import __version__
 from orvpe.data.store import Store
 from orvpe.errors import InputError, unknown
-from orvpe.evaluation.evaluate import check_fits
-from orvpe.evaluation.features import batches
-from orvpe.models.model import Model, load, note_unfinished, read_card
-from orvpe.runtime.whole import whole_file
-from orvpe.views.batch import Batch, ResidentStore, hide
+from orvpe.models.card import read_card
+from orvpe.models.embed import check_fits
+from orvpe.models.model import Model, load, note_unfinished
+from orvpe.runtime.files import whole_file
+from orvpe.views.batch import Batch, batches, hide
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import fixed_view
 
 if TYPE_CHECKING:

@@ -16,20 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.errors import InputError
-from orvpe.models.card import from_hub, locate, shipped
+from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, from_hub, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
+from orvpe.models.heads import Projection
 from orvpe.poses.skeleton import Layout, layout_from_dict
-from orvpe.runtime.plain import MOST_JSON_BYTES, load_json, read_text
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE, check_folder, plain
-from orvpe.runtime.whole import write_atomic
-from orvpe.training.contrast import Projection
 from orvpe.views.augment import Augment
 from orvpe.views.view import View, ViewConfig, input_dims, pool_people
-
-WEIGHTS, CARD = "weights.safetensors", "card.json"
-CARD_VERSION = 1
 
 
 class Model(nn.Module):
@@ -157,28 +153,6 @@ class Model(nn.Module):
             raise InputError(f"card: {error}; expected text, numbers, lists and dicts") from None
         write_atomic(folder / WEIGHTS, save(tensors))
         write_atomic(folder / CARD, text + "\n")
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of a model folder.
-
-    Raises:
-        InputError: no model there, or one from another version.
-    """
-    folder = locate(path)
-    if not str(path) or not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
-        what = f"expected {CARD} and {WEIGHTS} in it"
-        if not str(path) or not folder.exists():
-            what = f"no such folder, and no model of that name (those that come with orvpe: {', '.join(shipped())})"
-        elif not folder.is_dir():
-            what = f"a file, expected a folder with {CARD} and {WEIGHTS} in it"
-        raise InputError(f"model {folder if str(path) else repr('')}: {what}")
-    where = f"model {folder}: {CARD}"
-    card = load_json(read_text(folder / CARD, where, MOST_JSON_BYTES), where)
-    if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
-        found = card.get("card_version") if isinstance(card, dict) else None
-        raise InputError(f"model {folder}: card version {found}, this orvpe reads {CARD_VERSION}")
-    return card
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:

@@ -12,7 +12,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

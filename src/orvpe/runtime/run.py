@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from orvpe.errors import InputError, Interrupted
+from orvpe.runtime.files import whole_file, write_atomic
 from orvpe.runtime.lock import alone
 from orvpe.runtime.signals import heard_by
-from orvpe.runtime.whole import whole_file, write_atomic
 
 CHECKPOINT = "last.ckpt"
 METRICS = "metrics.jsonl"

@@ -24,44 +24,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orvpe.errors import InputError
-
-
-def _unknown(parameter: str, value: str, known: Any) -> str:
-    """One line for a value outside a short list of choices."""
-    return f"{parameter} is {value!r}, expected one of {', '.join(known)}"
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Rows of unit length, in full precision also under autocast."""
-    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)
-
-
-class Projection(nn.Module):
-    """phi of eq. 4 over its norm: feature (B, inputs) -> embedding (B, outputs) of unit length.
-
-    Args:
-        inputs, outputs: widths, 256 -> 128 in the paper.
-        kind: "linear", one fully connected layer (section IV-D), or "mlp", FC-ReLU-FC (non-linear, eq. 4).
-
-    Raises:
-        InputError: another kind.
-    """
-
-    def __init__(self, inputs: int = 256, outputs: int = 128, kind: str = "linear") -> None:
-        super().__init__()
-        if kind not in ("linear", "mlp"):
-            raise InputError(_unknown("projection", kind, ("linear", "mlp")))
-        self.layers = (
-            nn.Linear(inputs, outputs)
-            if kind == "linear"
-            else nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, outputs))
-        )
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """(B, inputs) -> (B, outputs)."""
-        return _unit(self.layers(feature))
-
+from orvpe.errors import InputError, unknown
+from orvpe.models.heads import Projection, unit
 
 # --- the memory bank ------------------------------------------------------------------------------------
 
@@ -96,7 +60,7 @@ class MemoryBank(nn.Module):
             raise InputError(f"momentum of the memory bank is {momentum}, expected 0 to 1")
         self.momentum = momentum
         device = generator.device if generator is not None else None
-        self.register_buffer("rows", _unit(torch.randn(size, dim, generator=generator, device=device)))  # (N, D)
+        self.register_buffer("rows", unit(torch.randn(size, dim, generator=generator, device=device)))  # (N, D)
 
     def __len__(self) -> int:
         return self.rows.shape[0]
@@ -116,13 +80,13 @@ class MemoryBank(nn.Module):
         """
         embeddings = embeddings.detach().to(self.rows.dtype)
         if distinct:
-            self.rows[indices] = _unit(self.momentum * self.rows[indices] + (1 - self.momentum) * embeddings)
+            self.rows[indices] = unit(self.momentum * self.rows[indices] + (1 - self.momentum) * embeddings)
             return
         turns = _occurrence(indices)  # (B,): 0 for an index's first appearance, 1 for its second ...
         for turn in range(int(turns.max()) + 1 if len(turns) else 0):
             now = turns == turn
             rows, new = indices[now], embeddings[now]
-            self.rows[rows] = _unit(self.momentum * self.rows[rows] + (1 - self.momentum) * new)
+            self.rows[rows] = unit(self.momentum * self.rows[rows] + (1 - self.momentum) * new)
 
     def sample_negatives(self, indices: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
         """K rows of other sequences for each clip, none twice: indices (B,) -> (B, K).
@@ -377,7 +341,7 @@ class ContrastiveModule(nn.Module):
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
-            raise InputError(_unknown("loss", loss, LOSSES))
+            raise InputError(unknown("loss", loss, LOSSES))
         self.bank = MemoryBank(size, outputs, momentum, generator)
         if negatives is not None:
             check_negatives(negatives, size)

@@ -20,7 +20,7 @@ from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.evaluation.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.evaluation.metrics import accuracy
-from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load, note_unfinished, transfer_encoder
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
@@ -28,9 +28,9 @@ from orvpe.runtime.groups import Resuming, TrainingHardware
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
-from orvpe.training.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 from orvpe.training.sync_norm import convert_sync_batchnorm
-from orvpe.views.batch import ResidentStore, moved
+from orvpe.views.resident import ResidentStore, moved
 from orvpe.views.view import View, ViewConfig, input_dims, other_input, people_of, training_view, without_camera
 
 
@@ -89,10 +89,9 @@ def finetune(
         Interrupted: stopped by a signal, state saved.
     """
     if Path(store).is_dir():
-        given = dict(locals())
-        from orvpe.actions.learn import learn_by_finetuning
-
-        return learn_by_finetuning(finetune, given)
+        raise InputError(
+            f"{store}: a folder, expected a store; `orvpe learn {store} -r RUN --finetune` learns class folders"
+        )
     if protocol is None:
         raise InputError("protocol is not given, expected which clips train and test, e.g. random:0.2 or nucla-cv")
     for name, value in (("label_smoothing", label_smoothing), ("dropout", dropout)):

@@ -14,7 +14,7 @@ from orvpe.errors import InputError
 from orvpe.evaluation.features import extract
 from orvpe.models.model import Model
 from orvpe.runtime.progress import Progress
-from orvpe.views.batch import ResidentStore
+from orvpe.views.resident import ResidentStore
 
 _MOST = 100
 VERSIONS = 9  # twice as many are no better (docs/experiments.md)

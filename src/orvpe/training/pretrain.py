@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, adapt_encoder, load, note_unfinished, transfer_encoder
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
@@ -23,11 +23,11 @@ from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.contrast import ContrastiveModule
 from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
-from orvpe.training.optim import build_optimizer, learning_rate, set_learning_rate
+from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 from orvpe.training.sync_norm import convert_sync_batchnorm
 from orvpe.training.teacher import Teacher
 from orvpe.views.augment import Augment
-from orvpe.views.batch import ResidentStore
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import (
     View,
     ViewConfig,

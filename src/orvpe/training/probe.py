@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from orvpe.data.protocols.task import clip_seconds, few_labels, make_task
 from orvpe.data.store import Store
 from orvpe.errors import InputError, unknown
-from orvpe.evaluation.evaluate import FIVE, check_fits, check_occlusions, model_scorer, report
+from orvpe.evaluation.evaluate import FIVE, check_occlusions, model_scorer, report
 from orvpe.evaluation.features import extract
-from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.config import EncoderConfig
+from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.draws import seeded
@@ -31,9 +32,9 @@ from orvpe.runtime.groups import Hardware
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import SEVERAL, check_versions, with_versions
-from orvpe.training.optim import build_optimizer, learning_rate, set_learning_rate
-from orvpe.views.batch import ResidentStore
+from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 from orvpe.views.occlusion import check_occlusion
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig, input_dims
 
 

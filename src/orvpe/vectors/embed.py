@@ -8,84 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import check_pixels, misspelt, read_clips
+from orvpe.data.formats.reading import misspelt, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
-from orvpe.evaluation.features import batches
+from orvpe.models.embed import embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import to_unified, unified
-from orvpe.poses.windows import seen_people
-from orvpe.runtime.draws import ClipDraws
+from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
-from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import whole_file
-from orvpe.views.batch import Batch, ResidentStore, collate
-from orvpe.views.view import fixed_view, input_dims
+from orvpe.views.batch import Batch, batches, collate
+from orvpe.views.resident import ResidentStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@torch.no_grad()
-def embed_batch(
-    model: Model, batch: Batch, occlusion: str = "none", seed: int = 0, first: int = 0
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length.
-
-    The model may be in any mode; it is evaluated, and put back.  A random occlusion is drawn from ``seed`` and each
-    clip's place, which is ``first`` for the first of the batch.
-    """
-    training = model.training
-    model.eval()
-    draws = ClipDraws(batch.joints.device, range(first, first + len(batch)), seed, "embed", occlusion)
-    feature = model.features(fixed_view(batch, model.view, occlusion, draws))
-    embedding = model.projection(feature).float().cpu().numpy() if model.projection is not None else None
-    model.train(training)
-    return feature.float().cpu().numpy(), embedding
-
-
-def embed_clips(
-    model: Model, clips: list[Clip], batch_size: int = 64, occlusion: str = "none", seed: int = 0
-) -> np.ndarray:
-    """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
-
-    Args:
-        model: in any mode.
-        clips: of one dimension.
-        batch_size: clips at a time.
-        occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
-
-    Raises:
-        InputError: clips of another dimension, or that share no joint with the model's layout; no such occlusion.
-    """
-    device = next(model.parameters()).device
-    ready = [fit_clip(model, c) for c in clips]
-    parts = [
-        embed_batch(model, collate([ready[i] for i in chosen], device), occlusion, seed, int(chosen[0]))[0]
-        for chosen in batches(np.arange(len(ready)), batch_size)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, model.feature_dim), np.float32)
-
-
-def fit_clip(model: Model, clip: Clip) -> Clip:
-    if input_dims(model.view, clip.dims) != model.dims:
-        raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
-    check_pixels(clip)
-    if clip.layout.joints == model.layout.joints:
-        return seen_people(clip)
-    if model.layout.joints != unified.joints:
-        raise InputError(f"clip {clip.name!r} has layout {clip.layout.name!r}, the model reads {model.layout.name!r}")
-    return seen_people(to_unified(clip))
-
-
-@flat_arguments
 def embed(
     path: str,
     weights: str,
@@ -191,7 +132,7 @@ def _batches(
 ) -> tuple[int, Iterator[tuple[Batch, _Text]]]:  # fmt: skip
     """Number of clips (or items, where reading is the only way to know) and the batches with their text columns."""
     from orvpe.data.store import Store, is_store
-    from orvpe.evaluation.evaluate import check_fits
+    from orvpe.models.embed import check_fits
 
     device = next(model.parameters()).device
     if is_store(path):

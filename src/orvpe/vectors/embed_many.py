@@ -32,13 +32,15 @@ from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import is_store
 from orvpe.errors import InputError, unknown
-from orvpe.models.model import WEIGHTS, load, note_unfinished, read_card
+from orvpe.models.card import WEIGHTS, read_card
+from orvpe.models.embed import embed_batch
+from orvpe.models.model import load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.runtime.files import whole_file, write_atomic
 from orvpe.runtime.lock import alone
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import whole_file, write_atomic
-from orvpe.vectors.embed import clip_text, embed_batch, read_item, table_schema, to_table
+from orvpe.vectors.embed import clip_text, read_item, table_schema, to_table
 from orvpe.views.batch import collate
 
 if TYPE_CHECKING:

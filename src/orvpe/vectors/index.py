@@ -20,18 +20,18 @@ from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
-from orvpe.evaluation.evaluate import check_fits
-from orvpe.evaluation.features import batches
-from orvpe.models.card import locate
-from orvpe.models.model import WEIGHTS, Model, load, note_unfinished
+from orvpe.models.card import WEIGHTS, locate
+from orvpe.models.embed import check_fits, embed_batch
+from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
-from orvpe.vectors.embed import embed_batch, read_item
+from orvpe.vectors.embed import read_item
 from orvpe.vectors.vector_index import Added, Index, fingerprint
-from orvpe.views.batch import Batch, ResidentStore, collate
+from orvpe.views.batch import Batch, batches, collate
+from orvpe.views.resident import ResidentStore
 
 _EVERY, _SECONDS = 2048, 20.0  # clips and seconds between writes: what an interruption loses at most
 _TEXT = ("label", "subject", "camera", "split")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orvpe.errors import InputError
-from orvpe.runtime.whole import whole_file
+from orvpe.runtime.files import whole_file
 
 TEXT = ("source", "name", "label", "subject", "camera", "split")
 _DEAD, _MERGED = b"orvpe_index_dead", b"orvpe_index_merged"

@@ -10,7 +10,7 @@ import json
 import os
 from pathlib import Path
 
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 _FILE = "sources.json"
 _NEAR = "../"

@@ -126,8 +126,8 @@ def search(
     name, vector, source = _from_index(clip, index)
     # the index has the vector of a clip that it holds, and needs neither model nor torch for it
     if vector is None or occlusion != "none" or weights is not None:
+        from orvpe.models.embed import embed_clips
         from orvpe.runtime.device import pick_device
-        from orvpe.vectors.embed import embed_clips
         from orvpe.vectors.index import open_model
 
         device_ = pick_device(hardware.device, hardware.threads)

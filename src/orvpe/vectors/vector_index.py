@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.lock import alone
-from orvpe.runtime.whole import write_atomic
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
 from orvpe.vectors.index_sources import Sources
 

@@ -17,10 +17,9 @@ from orvpe.data.store.parts import claim, merge
 from orvpe.data.store.writing import orvpe_version
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import with_derived
+from orvpe.runtime.files import check_writable, place, write_atomic
 from orvpe.runtime.progress import Progress
-from orvpe.runtime.together import check_writable, place
 from orvpe.runtime.typed import flat_arguments
-from orvpe.runtime.whole import write_atomic
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames

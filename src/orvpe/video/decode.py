@@ -13,15 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from orvpe.data.formats.source import IMAGE_SUFFIXES
 from orvpe.errors import InputError
 from orvpe.video.file import VideoFile, reason
 from orvpe.video.frames import MAX_FPS, Clock, Frame, Frames, pyav
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-VIDEO_SUFFIXES = (
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp",
-    ".ogv", ".gif",
-)  # fmt: skip
 MAX_SECONDS = 4 * 3600.0
 MAX_PIXELS = 8192 * 8192
 _FOLDER_FPS = 30.0

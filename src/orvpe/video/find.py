@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from orvpe.data.formats.source import VIDEO_SUFFIXES
 from orvpe.errors import InputError
-from orvpe.video.decode import VIDEO_SUFFIXES, camera, image_files
+from orvpe.video.decode import camera, image_files
 
 
 def find_videos(given: Sequence[str], endless: bool = False) -> list[tuple[str, str]]:

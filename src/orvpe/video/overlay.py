@@ -10,7 +10,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import Layout
-from orvpe.runtime.whole import whole_file
+from orvpe.runtime.files import whole_file
 from orvpe.video.frames import Frames, pyav
 from orvpe.video.people import Person, VideoPeople
 

@@ -13,7 +13,8 @@ from orvpe.data.formats.reading import turn_up
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import body_size
-from orvpe.poses.skeleton import Layout, to_unified
+from orvpe.poses.skeleton import Layout
+from orvpe.poses.unify import to_unified
 from orvpe.video.decode import Frames, open_frames
 from orvpe.video.estimate import ESTIMATORS, Estimator, Poses
 from orvpe.video.frames import Frame

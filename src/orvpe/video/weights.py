@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 from orvpe.video.bundle import DETECTOR, LANDMARKS, task_bundle
 from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
 

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from orvpe.errors import InputError, unknown
-from orvpe.poses.skeleton import PARTS, Layout, part_indices
+from orvpe.poses.body_parts import PARTS, part_indices
+from orvpe.poses.skeleton import Layout
 from orvpe.runtime.draws import Draws
 from orvpe.views.batch import Batch, hide
 from orvpe.views.constants import constant

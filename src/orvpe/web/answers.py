@@ -17,12 +17,11 @@ from orvpe.data.generated import ACTIONS, generate
 from orvpe.data.protocols import titles_for
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
-from orvpe.evaluation.evaluate import check_fits
 from orvpe.models.card import BY_DIMS
+from orvpe.models.embed import check_fits, embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
-from orvpe.vectors.embed import embed_batch, fit_clip
 from orvpe.views.batch import Batch, collate
 from orvpe.views.view import input_dims
 from orvpe.web.hiding import Rectangle, hidden

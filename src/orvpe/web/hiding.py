@@ -43,7 +43,7 @@ def hidden(batch: Batch, part: str | None = None, rectangle: Rectangle | None = 
 
     Args:
         batch: raw clips, before anything is computed of them.
-        part: one of `orvpe.poses.skeleton.PARTS`.
+        part: one of `orvpe.poses.body_parts.PARTS`.
         rectangle: over the drawn body.
     """
     mask = torch.ones_like(batch.visible)

@@ -70,7 +70,7 @@ def read_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
 
 
 def is_video(path: Path) -> bool:
-    from orvpe.video.decode import VIDEO_SUFFIXES
+    from orvpe.data.formats.source import VIDEO_SUFFIXES
 
     return path.suffix.lower() in VIDEO_SUFFIXES
 

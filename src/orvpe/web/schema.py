@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orvpe.data.formats import FORMATS
 from orvpe.data.formats.reading import UP
-from orvpe.poses.skeleton import LAYOUTS, PARTS
+from orvpe.poses.body_parts import PARTS
+from orvpe.poses.skeleton import LAYOUTS
 from orvpe.web.hiding import Rectangle
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e7, le=1e7)]

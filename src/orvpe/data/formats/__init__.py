@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from orvpe.data.formats.base import Format
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source
 from orvpe.errors import InputError, unknown
 
 # A new format is a module with a ``FORMAT``, and its name here: specific ones first, as `detect` takes the
@@ -28,8 +28,6 @@ def detect(source: Source) -> Format:
     for candidate in FORMATS.values():
         if candidate.items(source):
             return candidate
-    from orvpe.video.decode import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-
     if any(Path(name).suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) for name in source.names or [source.path]):
         raise InputError(f"{source.path}: a video or images, not poses; orvpe pose makes a store of it")
     raise InputError(f"{source.path}: no pose file of a known format in it; known: {', '.join(FORMATS)}")

@@ -10,6 +10,13 @@ from pathlib import Path
 
 from orvpe.errors import InputError
 
+# pictures, which the video room reads
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+VIDEO_SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp",
+    ".ogv", ".gif",
+)  # fmt: skip
+
 
 class Source:
     """What a path holds, as relative POSIX names and bytes; opened lazily, so it can go to another process.

@@ -13,7 +13,7 @@ from typing import Any
 from orvpe.data.store import Store, StoreWriter
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import Layout
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 
 
 def claim(parts: Path, fingerprint: str, by: str) -> None:

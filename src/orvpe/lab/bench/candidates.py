@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from orvpe.lab.bench.literal_agcn import reference_of
 from orvpe.lab.bench.settings import Settings
-from orvpe.models.config import Optim
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.agcn import AGCN
-from orvpe.training.optim import build_optimizer
+from orvpe.training.optim import Optim, build_optimizer
 
 REFERENCE = "reference"
 Encoder = TypeVar("Encoder", bound=nn.Module)

@@ -16,7 +16,7 @@ from orvpe.lab.bench.settings import Settings
 from orvpe.lab.bench.timing import interleave, median
 from orvpe.models.encoders import build_encoder
 from orvpe.runtime.draws import Draws, seeded
-from orvpe.views.batch import ResidentStore
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import View, training_view
 
 ENCODERS = ("agcn", "light")  # those of the recipes

@@ -15,8 +15,7 @@ from orvpe.lab.bench.operations import KINDS, Operations, Work, memory_format_ke
 from orvpe.lab.bench.results import Found, Table, percent
 from orvpe.lab.bench.settings import Settings
 from orvpe.lab.bench.timing import interleave, median
-from orvpe.models.config import Optim
-from orvpe.training.optim import build_optimizer
+from orvpe.training.optim import Optim, build_optimizer
 
 _LABEL = "kind: "
 Step = Callable[[], object]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import plain
-from orvpe.runtime.whole import write_atomic
 
 JSON, MARKDOWN = "bench.json", "bench.md"
 Cell = str | int | float | None

@@ -20,12 +20,12 @@ from orvpe.lab.bench.recipes import recipe, view
 from orvpe.lab.bench.results import Found, Table
 from orvpe.lab.bench.settings import Settings
 from orvpe.lab.bench.timing import interleave, median
-from orvpe.models.config import EncoderConfig, Optim
+from orvpe.models.config import EncoderConfig
 from orvpe.runtime.draws import Draws, seeded
 from orvpe.training.contrast import ContrastiveModule
-from orvpe.training.optim import build_optimizer
+from orvpe.training.optim import Optim, build_optimizer
 from orvpe.training.pretrain import Contrast, Pretraining, pretrain
-from orvpe.views.batch import ResidentStore
+from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig, training_view
 
 RECIPE = "paper-pretrain-ntu120-3d"

@@ -13,8 +13,8 @@ import numpy as np
 from orvpe.evaluation.charts import curve_chart
 from orvpe.lab.reproduce.steps import PROTOCOL, Plan, read_json
 from orvpe.lab.reproduce.tables import Table
+from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE
-from orvpe.runtime.whole import write_atomic
 
 NOT_RUN = "not run"
 

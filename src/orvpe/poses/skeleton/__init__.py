@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from orvpe.poses.skeleton.graph import graph_subsets
 from orvpe.poses.skeleton.known import LAYOUTS, get_layout, layout_for_names
-from orvpe.poses.skeleton.layout import (
-    UNIFIED_JOINTS,
-    Layout,
-    layout_from_dict,
-    to_unified,
-    unified,
-    unified_sources,
-    with_derived,
-)
-from orvpe.poses.skeleton.parts import PARTS, part_indices
+from orvpe.poses.skeleton.layout import UNIFIED_JOINTS, Layout, layout_from_dict, unified, unified_sources, with_derived
 
 __all__ = [
     "LAYOUTS",
-    "PARTS",
     "UNIFIED_JOINTS",
     "Layout",
     "get_layout",
     "graph_subsets",
     "layout_for_names",
     "layout_from_dict",
-    "part_indices",
-    "to_unified",
     "unified",
     "unified_sources",
     "with_derived",

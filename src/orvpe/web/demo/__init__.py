@@ -14,9 +14,9 @@ from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.files import Together
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder
-from orvpe.runtime.together import Together
 from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera
 from orvpe.video.options import PersonFinder, PoseOptions

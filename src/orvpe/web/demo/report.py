@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.actions.timeline import UNSEEN, Timeline
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 from orvpe.video.overlay import colour, places
 from orvpe.video.people import Person, VideoPeople
 from orvpe.web.demo.told import VERSIONS, Told

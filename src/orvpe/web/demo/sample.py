@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orvpe.errors import InputError
-from orvpe.runtime.whole import write_atomic
+from orvpe.runtime.files import write_atomic
 from orvpe.video.fetch import NotThere, cache_folder, sha256, wheel
 
 WHEEL = "sports2d==0.8.34"

@@ -8,10 +8,10 @@ import numpy as np
 
 from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, timeline, windows_of
 from orvpe.data.protocols import titles_for
+from orvpe.models.embed import embed_clips, fit_clip
 from orvpe.models.model import Model
 from orvpe.poses.clip import Clip
 from orvpe.runtime.draws import Draws, seeded
-from orvpe.vectors.embed import embed_clips, fit_clip
 from orvpe.views.batch import collate
 from orvpe.views.occlusion import SUBGRAPHS, corruption
 

@@ -1,15 +1,50 @@
-"""The files of one call appear together when all of them are complete, or not at all."""
+"""Files written completely or not at all, alone or as the several files of one call."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from orvpe.errors import InputError
-from orvpe.runtime.whole import beside, whole_file
+
+
+def beside(target: Path) -> Path:
+    """A hidden name for this process in the folder of ``target``, with its suffix."""
+    return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Where to write what shall be at ``target``: it goes there at the end of the block, and by an error it is gone.
+
+    What the system says of the temporary file, or of a full disk without a name, it says of ``target``.
+
+    >>> with whole_file(Path("table.csv")) as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("a,b")
+    """
+    temporary = beside(target)
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        nameless = error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno is None or not (nameless or str(temporary) in str(error)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(target)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file, and the folder it lies in, so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 class Together:
@@ -57,20 +92,6 @@ class Together:
                     folder.rmdir()
 
 
-def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those around it; returns the new ones, the outermost first.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    missing = [p for p in (folder, *folder.parents) if not p.exists()][::-1]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from None
-    return missing
-
-
 def check_writable(target: Path) -> None:
     """Refuse a name under which nothing can be written, before the work that leads to it.
 
@@ -95,3 +116,17 @@ def place(made: Path, target: Path) -> None:
         with whole_file(target) as temporary:
             shutil.copyfile(made, temporary)
         made.unlink()
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those around it; returns the new ones, the outermost first.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    missing = [p for p in (folder, *folder.parents) if not p.exists()][::-1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    return missing
