@@ -25,6 +25,7 @@ from orvpe.models.model import Model, load, note_unfinished, transfer_encoder
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
 from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
@@ -35,6 +36,7 @@ from orvpe.views.view import View, ViewConfig, input_dims, other_input, people_o
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def finetune(
     store: str,
     run: str,

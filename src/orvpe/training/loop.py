@@ -137,7 +137,6 @@ def train(
 
     done = 0
     with (
-        run.alone(),
         run.interruptible(),
         Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress,
     ):

@@ -19,6 +19,7 @@ from orvpe.models.model import Model, adapt_encoder, load, note_unfinished, tran
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
 from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.contrast import ContrastiveModule
@@ -91,6 +92,7 @@ class Pretraining(nn.Module):
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def pretrain(
     store: str,
     run: str,
