@@ -27,8 +27,10 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import batches
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
@@ -51,6 +53,7 @@ def battery() -> list[str]:
     return list(dict.fromkeys([*SUBGRAPHS, *RA_GCN, *swept]))
 
 
+@flat_arguments
 def robustness(
     store: str,
     weights: list[str],
@@ -61,8 +64,7 @@ def robustness(
     raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Accuracy, retrieval and similarity of several models on corrupted test clips, as a table and a figure.
 
@@ -77,8 +79,7 @@ def robustness(
         raw: add what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What robustness.json holds: for each model and occlusion ``top1`` (per cent), ``retained`` (per cent of its
@@ -98,7 +99,7 @@ def robustness(
     check_folder(out)
     for occlusion in occlusions:
         check_occlusion(occlusion, "occlusions")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     found: dict[str, Any] = {}
     # all of them before the first is tested, which may take an hour
