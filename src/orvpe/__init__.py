@@ -31,7 +31,7 @@ _HOME = {
     "Clip": "poses.clip", "InputError": "errors", "Layout": "poses.skeleton", "get_layout": "poses.skeleton",
     "Store": "data.store",
     "write_store": "data.store", "ViewConfig": "views.view", "Model": "models.model", "load": "models.model",
-    "embed_clips": "vectors.embed",
+    "embed_clips": "models.embed",
     "generate": "data.generated",
 }  # fmt: skip
 __all__ = [*sorted(_HOME), "__version__"]

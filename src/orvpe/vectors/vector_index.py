@@ -1,6 +1,6 @@
 """An index of vectors of clips: exact search by similarity, with filters, in memory-mapped files.
 
-Every vector is compared, so nothing is ever missed.  `docs/search.md` says what that costs, and why no library of
+Every vector is compared, so nothing is ever missed.  `docs/guides/search.md` says what that costs, and why no library of
 approximate search stands here.
 """
 

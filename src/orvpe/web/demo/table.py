@@ -48,7 +48,7 @@ def table(people: list[Told], titles: Mapping[str, str], threshold: float) -> st
     if sum(len(person.features[VERSIONS[0]]) for person in people) >= _FEWEST:
         alike, others = similarities(people)
         hidden = ", ".join(f"{part} {value:.2f}{' (low)' * (value < _LOW)}" for part, value in alike.items())
-        lines.append(f"\nCosine of a moment's vectors, whole and with a part hidden: {hidden}.")
+        lines.append(f"\nCosine of a moment's two vectors, whole body and with a part hidden:\n{hidden}.")
         if others is not None:
             lines.append(f"Cosine between different people: {others:.2f}.")
     return "\n".join(lines)
