@@ -25,7 +25,9 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.run import RECIPE, check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
 
@@ -55,6 +57,7 @@ def model_scorer(model: Model, data: ResidentStore, task: Task, seed: int = 0, b
     return lambda occlusion: class_scores(model, data, task.test, occlusion, seed, batch_size)
 
 
+@flat_arguments
 def evaluate(
     store: str,
     weights: str,
@@ -63,8 +66,7 @@ def evaluate(
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Evaluate a fine-tuned or probed model, clean and under occlusions; prints a table.
 
@@ -78,8 +80,7 @@ def evaluate(
             with "/" between several each clip draws one.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What results.json holds.
@@ -92,7 +93,7 @@ def evaluate(
         check_folder(out)
         if (Path(out) / RECIPE).exists():
             raise InputError(f"--out {out}: holds a run, whose results would be written over; choose another folder")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     model = load(weights, where)
     check_fits(model, opened, weights)
@@ -159,12 +160,14 @@ def report(
     occlusions: list[str],
     out: str | Path | None,
     seed: int = 0,
+    raw: dict[str, dict[str, dict[str, float]]] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Evaluate, print the table, and write it into ``out``: results.json, scores.npz, per_class.csv, confusion.png.
 
     Shares retained and score files refer to clean clips, or to the first occlusion where "none" is not asked for.
-    Where test clips are copies of the task's training clips, what is right of the others is told too.
+    Where test clips are copies of the task's training clips, what is right of the others is told too.  ``raw`` is what
+    `orvpe.evaluation.raw.raw_rows` found of the same clips: the numbers that an encoder has to beat.
     """
     check_occlusions(occlusions)
     if not len(task.test):
@@ -193,6 +196,8 @@ def report(
             task.classes, clean.per_class.tolist(), clean.confusion.sum(axis=1), strict=True)},
         **more, "environment": environment(),
     }  # fmt: skip
+    if raw:
+        results["raw"] = raw
     if not new.all():
         results["copies"] = {"clips": int((~new).sum()), "pairs": pairs(store, task.test, same),
                              "without": without_copies}  # fmt: skip
@@ -223,12 +228,15 @@ def table(results: dict[str, Any]) -> str:
     copies = results.get("copies", {"without": {}})
     if copies["without"]:
         lines[-1] += f"{'no copies':>11}"
+    raw = results.get("raw", {})
+    lines[-1] += "".join(f"{method:>14}" for method in raw)
     for occlusion, row in results["occlusions"].items():
         retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
             f"{'clean' if occlusion == 'none' else occlusion:<{wide}}{row['top1']:>8.1f}{row['top5']:>8.1f}"
             f"{row['mean_class']:>11.1f}{retained:>10}"
             + (f"{copies['without'][occlusion]:>11.1f}" if copies["without"] else "")
+            + "".join(f"{found[occlusion]['top1']:>14.1f}" for found in raw.values())
         )
     if copies.get("clips"):
         of, first = f"{copies['clips']} of the {results['test_clips']} test clips", " is ".join(copies["pairs"][0])

@@ -22,12 +22,15 @@ from orvpe.errors import InputError
 from orvpe.evaluation.evaluate import learned_by, tell_trained_on
 from orvpe.evaluation.features import extract
 from orvpe.evaluation.metrics import accuracy
+from orvpe.evaluation.raw import raw_rows
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import batches
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
@@ -50,6 +53,7 @@ def battery() -> list[str]:
     return list(dict.fromkeys([*SUBGRAPHS, *RA_GCN, *swept]))
 
 
+@flat_arguments
 def robustness(
     store: str,
     weights: list[str],
@@ -57,10 +61,10 @@ def robustness(
     out: str,
     names: list[str] | None = None,
     occlusions: list[str] = battery(),  # noqa: B008  (never changed)
+    raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Accuracy, retrieval and similarity of several models on corrupted test clips, as a table and a figure.
 
@@ -72,10 +76,10 @@ def robustness(
         out: folder for robustness.json, robustness.md and robustness.png.
         names: what to call the models, in the same order; the folders' names when not given.
         occlusions: corruptions, see `orvpe evaluate`.
+        raw: add what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What robustness.json holds: for each model and occlusion ``top1`` (per cent), ``retained`` (per cent of its
@@ -95,7 +99,7 @@ def robustness(
     check_folder(out)
     for occlusion in occlusions:
         check_occlusion(occlusion, "occlusions")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     found: dict[str, Any] = {}
     # all of them before the first is tested, which may take an hour
@@ -124,10 +128,12 @@ def robustness(
             found[label] = {"weights": path, "others": others, "occlusions": rows}
             if visibility:
                 found[label]["by_visibility"] = visibility
-    results = {
+    results: dict[str, Any] = {
         "protocol": protocol, "test_clips": len(task.test), "seed": seed, "models": found,
         "environment": environment(),
     }  # fmt: skip
+    if raw:
+        results["raw"] = raw_rows(data, models[0][1], list(dict.fromkeys(["none", *occlusions])), seed, batch_size)
     if (same >= 0).any():
         results["copies"] = {"clips": int((same >= 0).sum()), "example": example(opened, task.test, same)}
     folder = Path(out)
@@ -210,23 +216,32 @@ _MEASURES = {
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """A table for each measure: a row for each occlusion, a column for each model."""
-    models = results["models"]
-    lines = [f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}."]
+    """A table for each measure: a row for each occlusion, a column for each model and for the raw joints."""
+    models, raw = results["models"], results.get("raw", {})
+    columns = {name: model["occlusions"] for name, model in models.items()} | raw
+    names = list(next(iter(models.values()))["occlusions"])
+    lines = [
+        f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}."
+        + (f" {', '.join(raw)}: raw joints, without an encoder." if raw else "")
+    ]
     for measure, (title, digits) in _MEASURES.items():
-        columns = [model["occlusions"] for model in models.values()]
-        rows = [name for name in columns[0] if measure == "top1" or name != "none"]
-        if not any(column[name][measure] is not None for column in columns for name in rows):
+        rows = names if measure == "top1" else [name for name in names if name != "none"]
+        shown = {
+            column_title: column
+            for column_title, column in columns.items()
+            if any(column[name].get(measure) is not None for name in rows)
+        }
+        if not shown:
             continue
         lines += [
             "",
             f"{title}:",
             "",
-            "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in models) + " |",
-            "|---" * (1 + len(models)) + "|",
+            "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in shown) + " |",
+            "|---" * (1 + len(shown)) + "|",
         ]
         for name in rows:
-            values = [column[name][measure] for column in columns]
+            values = [column[name].get(measure) for column in shown.values()]
             cells = ["-" if value is None else f"{value:.{digits}f}" for value in values]
             lines.append(f"| {'clean' if name == 'none' else name} | " + " | ".join(cells) + " |")
     known = {name: model["others"] for name, model in models.items() if model["others"] is not None}

@@ -24,7 +24,9 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load, note_unfinished, transfer_encoder
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
+from orvpe.runtime.groups import Resuming, TrainingHardware
 from orvpe.runtime.run import Run, environment, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
 from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 from orvpe.training.sync_norm import convert_sync_batchnorm
@@ -32,6 +34,7 @@ from orvpe.views.resident import ResidentStore, moved
 from orvpe.views.view import View, ViewConfig, input_dims, other_input, people_of, training_view, without_camera
 
 
+@flat_arguments
 def finetune(
     store: str,
     run: str,
@@ -49,13 +52,8 @@ def finetune(
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     eval_every: int = 0,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "32",
-    threads: int = 0,
-    compile: bool = False,
-    save_every: int = 0,
-    restart: bool = False,
-    stop_after: int | None = None,
+    hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
+    resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
     """Train encoder and classifier on a protocol's training clips, and evaluate the last epoch on its test clips.
 
@@ -80,13 +78,8 @@ def finetune(
         occlusions: test corruptions, see `orvpe evaluate`.
         eval_every: also log test accuracy every so many epochs, for a curve (never to choose an epoch); 0 for never.
         seed: of weights, order, views and few labels.
-        device: auto, cpu, cuda or mps.
-        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
-        threads: CPU threads, 0 for all.
-        compile: let torch.compile make one program of the encoder; minutes at the start, faster from there on.
-        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
-        restart: begin anew although the folder holds a run.
-        stop_after: stop (resumably) after so many steps.
+        hardware: processor, threads, precision.
+        resuming: checkpoints.
 
     Returns:
         The run's folder, with results.json, card.json and weights.safetensors in it.
@@ -109,9 +102,9 @@ def finetune(
     check_occlusions(occlusions)
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
-    check_counts(epochs, save_every, seed)
-    precision = resolve_precision(precision, device)
-    fabric = open_fabric(device, precision, threads)
+    check_counts(epochs, resuming.save_every, seed)
+    precision = resolve_precision(hardware.precision, hardware.device)
+    fabric = open_fabric(hardware.device, precision, hardware.threads)
     opened = Store.open_whole(store)
     view = without_camera(view, opened.dims)
     arguments: dict[str, Any] = {
@@ -138,10 +131,10 @@ def finetune(
         transfer_encoder(source, model, f"weights {weights}")
     if fabric.world_size > 1:
         model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
-    if compile:
+    if hardware.compile:
         model.encoder.compile()
     optimizer = build_optimizer([model], optim, fabric.device.type)
-    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=resuming.restart)
     if other and folder.main:
         print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
     if weights is not None and folder.main:
@@ -187,7 +180,7 @@ def finetune(
     train(
         fabric, folder, what=f"finetune {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
         batch_size=batch_size, state={"model": model, "optimizer": optimizer}, step=step, rows=rows,
-        end_epoch=end_epoch, save_every=save_every, stop_after=stop_after,
+        end_epoch=end_epoch, save_every=resuming.save_every, stop_after=resuming.stop_after,
     )  # fmt: skip
     if folder.main:
         seconds = sum(m["seconds"] for m in folder.metrics())

@@ -18,7 +18,9 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, adapt_encoder, load, note_unfinished, transfer_encoder
 from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
 from orvpe.runtime.draws import Draws, seeded
+from orvpe.runtime.groups import Resuming, TrainingHardware
 from orvpe.runtime.run import Run, environment, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.contrast import ContrastiveModule
 from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
 from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
@@ -88,6 +90,7 @@ class Pretraining(nn.Module):
         return self.contrast(feature, index, generator, positive)
 
 
+@flat_arguments
 def pretrain(
     store: str,
     run: str,
@@ -99,13 +102,8 @@ def pretrain(
     epochs: int = 60,
     batch_size: int = 32,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "32",
-    threads: int = 0,
-    compile: bool = False,
-    save_every: int = 0,
-    restart: bool = False,
-    stop_after: int | None = None,
+    hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
+    resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
     """Pre-train an encoder on all clips of a store, without labels.
 
@@ -121,13 +119,8 @@ def pretrain(
         epochs: passes over the data; the last one counts.
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
-        device: auto, cpu, cuda or mps.
-        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
-        threads: CPU threads, 0 for all.
-        compile: let torch.compile make one program of the encoder; minutes at the start, faster from there on.
-        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
-        restart: begin anew although the folder holds a run.
-        stop_after: stop (resumably) after so many steps.
+        hardware: processor, threads, precision.
+        resuming: checkpoints.
 
     Returns:
         The run's folder, with card.json and weights.safetensors in it.
@@ -136,9 +129,9 @@ def pretrain(
         InputError: a store, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
-    check_counts(epochs, save_every, seed)
-    precision = resolve_precision(precision, device)
-    fabric = open_fabric(device, precision, threads)
+    check_counts(epochs, resuming.save_every, seed)
+    precision = resolve_precision(hardware.precision, hardware.device)
+    fabric = open_fabric(hardware.device, precision, hardware.threads)
     opened = Store.open_whole(store)
     view = without_camera(view, opened.dims)
     arguments: dict[str, Any] = {
@@ -172,10 +165,10 @@ def pretrain(
     if fabric.world_size > 1:
         model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
     teacher = Teacher(model.encoder, model.projection, contrast.teacher) if contrast.teacher else None
-    if compile:
+    if hardware.compile:
         model.encoder.compile()
     optimizer = build_optimizer([model], optim, fabric.device.type)
-    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
+    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=resuming.restart)
     if new and folder.main:
         print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
     if other and folder.main:
@@ -228,8 +221,8 @@ def pretrain(
         state["teacher"] = teacher
     train(
         fabric, folder, what=f"pretrain {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
-        batch_size=batch_size, state=state, step=step, rows=rows, end_epoch=end_epoch, save_every=save_every,
-        stop_after=stop_after,
+        batch_size=batch_size, state=state, step=step, rows=rows, end_epoch=end_epoch, save_every=resuming.save_every,
+        stop_after=resuming.stop_after,
     )  # fmt: skip
     fabric.barrier()
     if folder.main:

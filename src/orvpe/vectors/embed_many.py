@@ -29,16 +29,17 @@ import torch
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Item, NoSkeleton, Options
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import is_store
 from orvpe.errors import InputError, unknown
 from orvpe.models.card import WEIGHTS, read_card
 from orvpe.models.embed import embed_batch
 from orvpe.models.model import load, note_unfinished
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.files import whole_file, write_atomic
 from orvpe.runtime.lock import alone
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import clip_text, read_item, table_schema, to_table
 from orvpe.views.batch import collate
 
@@ -80,19 +81,15 @@ class EmbedReport:
         return text + (f"; {len(self.failed):,} failed, see {Path(self.path) / FAILED}" if self.failed else "")
 
 
+@flat_arguments
 def embed_many(
     paths: list[str],
     weights: str,
     out: str,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
     batch_size: int = 64,
     workers: int = 0,
     device: str = "auto",
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> EmbedReport:
     """Embed many pose files into a folder of Parquet parts, with Ray Data.
 
@@ -104,15 +101,10 @@ def embed_many(
         paths: folders, zips or files with poses.
         weights: folder of the model.
         out: the folder to write.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
         batch_size: clips at a time in a worker.
         workers: processes that read and embed, a core each; 0 for one a core, or four a GPU, which share it.
         device: auto, cpu or cuda.
+        poses: what pose files do not say of themselves.
 
     Returns:
         what was done.
@@ -122,25 +114,23 @@ def embed_many(
             but failures, or parts that were lost because their worker died.
     """
     begun = time.monotonic()
-    for name, value, least in (("batch_size", batch_size, 1), ("max_people", max_people, 1), ("workers", workers, 0)):
+    poses.check()
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise InputError(f"{name} is {value}, expected at least {least}")
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(unknown("device", device, ("auto", "cpu", "cuda")))
-    if format is not None and format not in FORMATS:
-        raise InputError(unknown("format", format, FORMATS))
+    if poses.format is not None and poses.format not in FORMATS:
+        raise InputError(unknown("format", poses.format, FORMATS))
     _import_ray()
     note_unfinished(load(weights), weights)  # says now, and once, what every worker would say
-    options = Options(
-        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size,
-        dims=int(read_card(weights)["dims"]), min_confidence=min_confidence, max_people=max_people,
-    )  # fmt: skip
+    options = poses.options(int(read_card(weights)["dims"]))
     folder = Path(out)
-    _claim(folder, _description(weights, format, options))
+    _claim(folder, _description(weights, poses.format, options))
     with alone(folder / ".lock") as free:
         if not free:
             raise InputError(f"{out}: another process is writing there; wait, or choose another folder")
-        items, failed = _list(paths, format)
+        items, failed = _list(paths, poses.format)
         done = _done(folder)
         todo = [(key, reader) for key, reader in items if key not in done]
         before = len(items) - len(todo)
@@ -193,6 +183,7 @@ def _description(weights: str, format: str | None, options: Options) -> dict[str
         "image_size": list(options.image_size) if options.image_size else None,
         "min_confidence": options.min_confidence,
         "max_people": options.max_people,
+        "up": options.up,
     }
 
 
