@@ -1,4 +1,4 @@
-"""The figure of ``nucla-duplicates.md``: ``python docs/plot_nucla_duplicates.py nucla.orvpe docs/images/nucla-duplicates.png``.
+"""Plot the figure of ``nucla-duplicates.md``: ``python docs/plot_nucla_duplicates.py nucla.orvpe FIGURE.png``.
 
 The store is made by ``orvpe ingest nw-ucla-skeletons.zip -o nucla.orvpe``.
 """

@@ -283,7 +283,7 @@ def test_hidden_parts_carry_nothing(weights: dict[int, str]) -> None:
 def made_up(
     name: str, features: dict[str, Any], best: dict[str, list[int]], score: dict[str, list[float]] | None = None
 ) -> Told:
-    """A person with those features, likeliest classes (-1: not seen) and their probabilities in four slots of a second."""
+    """A person with these features, likeliest classes (-1: not seen) and their probabilities in four 1 s slots."""
     lines, edges = {}, np.arange(5.0)
     for version in VERSIONS:
         p = np.full((4, 3), 0.1, np.float32)
