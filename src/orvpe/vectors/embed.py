@@ -20,6 +20,7 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@flat_arguments
 def embed(
     path: str,
     weights: str,
