@@ -12,8 +12,9 @@ from orvpe.errors import InputError, unknown
 # A new format is a module with a ``FORMAT``, and its name here: specific ones first, as `detect` takes the
 # first that finds something.
 MODULES = (
-    "nucla", "ntu", "penn", "smarthome", "packed",
-    "pyskl", "openpose", "kinetics", "coco", "bvh", "arrays", "table",
+    "nucla", "ntu", "penn", "smarthome", "packed", "action_arrays",
+    "pyskl", "openpose", "mmpose", "openpifpaf", "alphapose", "azure_kinect", "mediapipe", "deeplabcut", "ultralytics",
+    "kinetics", "coco", "bvh", "trc", "arrays", "numpy_files", "pku", "table",
 )  # fmt: skip
 
 FORMATS: dict[str, Format] = {f.name: f for f in (import_module(f"{__name__}.{m}").FORMAT for m in MODULES)}
