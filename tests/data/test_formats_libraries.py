@@ -1,4 +1,4 @@
-"""Formats read by a library of their own: files written by that library where it is installed, plain words where not."""
+"""Formats read by a library of their own: its files where it is installed, plain words where it is not."""
 
 from __future__ import annotations
 
