@@ -118,8 +118,8 @@ def test_names_stand_there_as_they_are_given(trained: tuple[str, str], tmp_path:
     robustness(store, [run, run], "random:0.4", str(tmp_path), names, ["upper"], device="cpu")
     text = (tmp_path / "robustness.md").read_text()
     head, rule, *rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert head == "| occlusion | $x_y^$ \\| a | _hidden |"
-    assert {row.replace("\\|", "").count("|") for row in (head, rule, *rows)} == {4}
+    assert head == "| occlusion | $x_y^$ \\| a | _hidden | raw 1-NN | raw logistic |"
+    assert {row.replace("\\|", "").count("|") for row in (head, rule, *rows)} == {6}
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
 
 

@@ -13,10 +13,12 @@ from orvpe.data.protocols.task import make_task
 from orvpe.data.store import Store
 from orvpe.evaluation.evaluate import FIVE, model_scorer
 from orvpe.evaluation.features import extract
+from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.training.occluded_copies import with_versions
+from orvpe.training.recipes import from_shipped
 from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
@@ -45,8 +47,6 @@ class Probe:
         self.tested |= {part: extract(frozen, data, everything, part) for part in SUBGRAPHS}
 
     def __call__(self, protocol: str) -> tuple[Model, Scores]:
-        from orvpe.training.probe import logistic_of_versions
-
         task = make_task(self.store, protocol, None)
         classes = self.model.classes or []
         column = np.array([classes.index(c) for c in task.classes])
@@ -64,11 +64,10 @@ class Finetune:
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
         device: str, threads: int, restart: bool,
     ) -> None:  # fmt: skip
-        from orvpe.cli.arguments import parse
+        from orvpe.training.finetune import finetune
 
         self.store, self.run, self.where = store, Path(run), pick_device(device, threads)
-        words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
-        given = parse("finetune", words)
+        given = from_shipped(finetune, _RECIPES[store.dims], store=str(store.path), run=run)
         view: ViewConfig = given["view"]
         encoder: EncoderConfig = given["encoder"]
         if source is not None:  # an encoder goes on with the input that it knows

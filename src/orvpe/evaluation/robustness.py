@@ -22,6 +22,7 @@ from orvpe.errors import InputError
 from orvpe.evaluation.evaluate import learned_by, tell_trained_on
 from orvpe.evaluation.features import extract
 from orvpe.evaluation.metrics import accuracy
+from orvpe.evaluation.raw import raw_rows
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
@@ -57,6 +58,7 @@ def robustness(
     out: str,
     names: list[str] | None = None,
     occlusions: list[str] = battery(),  # noqa: B008  (never changed)
+    raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
     device: str = "auto",
@@ -72,6 +74,7 @@ def robustness(
         out: folder for robustness.json, robustness.md and robustness.png.
         names: what to call the models, in the same order; the folders' names when not given.
         occlusions: corruptions, see `orvpe evaluate`.
+        raw: add what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: places random occlusions.
         batch_size: clips at a time.
         device: auto, cpu, cuda or mps.
@@ -124,10 +127,12 @@ def robustness(
             found[label] = {"weights": path, "others": others, "occlusions": rows}
             if visibility:
                 found[label]["by_visibility"] = visibility
-    results = {
+    results: dict[str, Any] = {
         "protocol": protocol, "test_clips": len(task.test), "seed": seed, "models": found,
         "environment": environment(),
     }  # fmt: skip
+    if raw:
+        results["raw"] = raw_rows(data, models[0][1], list(dict.fromkeys(["none", *occlusions])), seed, batch_size)
     if (same >= 0).any():
         results["copies"] = {"clips": int((same >= 0).sum()), "example": example(opened, task.test, same)}
     folder = Path(out)
@@ -203,14 +208,15 @@ def between(features: Tensor) -> float:
 
 def markdown(results: dict[str, Any]) -> str:
     """The table: a row an occlusion, for each model accuracy, share retained, cosine and recall."""
-    models = results["models"]
+    models, raw = results["models"], results.get("raw", {})
     lines = [
         f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}. Each "
         "cell: top-1 % (share of the clean accuracy retained, %) / cosine of whole and occluded clip / recall@1, % of "
-        "occluded clips whose nearest whole clip is their own.",
+        "occluded clips whose nearest whole clip is their own."
+        + (" Raw joints, without an encoder: top-1 % / recall@1." if raw else ""),
         "",
-        "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in models) + " |",
-        "|---" * (1 + len(models)) + "|",
+        "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in (*models, *raw)) + " |",
+        "|---" * (1 + len(models) + len(raw)) + "|",
     ]
     for occlusion in next(iter(models.values()))["occlusions"]:
         cells = []
@@ -219,6 +225,9 @@ def markdown(results: dict[str, Any]) -> str:
             kept = f" ({row['retained']:.0f})" if row["retained"] is not None else ""
             top1 = f"{row['top1']:.1f}{kept} / " if row["top1"] is not None else ""
             cells.append(f"{top1}{row['cosine']:.2f} / {row['recall']:.0f}")
+        for found in raw.values():
+            row = found[occlusion]
+            cells.append(f"{row['top1']:.1f}" + (f" / {row['recall']:.0f}" if "recall" in row else ""))
         lines.append(f"| {'clean' if occlusion == 'none' else occlusion} | " + " | ".join(cells) + " |")
     known = {name: model["others"] for name, model in models.items() if model["others"] is not None}
     if known:

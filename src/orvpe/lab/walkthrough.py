@@ -219,11 +219,12 @@ def clips_a_minute() -> float:
     """Clips that one thread pre-trains on in a minute by its recipe, from a few seconds of doing it."""
     import torch
 
-    from orvpe.cli.arguments import parse
     from orvpe.models.encoders import build_encoder
     from orvpe.runtime.device import resolve_precision
+    from orvpe.training.pretrain import pretrain
+    from orvpe.training.recipes import from_shipped
 
-    recipe = parse("pretrain", ["s", "-r", "r", "--recipe", "quick-pretrain"])
+    recipe = from_shipped(pretrain, "quick-pretrain", store="", run="")
     encoder = build_encoder(recipe["encoder"].name, **recipe["encoder"].options)
     x = torch.randn(BATCH, 3, recipe["view"].tau, 17)
     half = resolve_precision(recipe["precision"], "cpu") == "bf16"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
+from orvpe.runtime.plain import MOST_JSON_BYTES, load_json, read_text
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 CARD_VERSION = 1
@@ -96,10 +97,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
         elif not folder.is_dir():
             what = f"a file, expected a folder with {CARD} and {WEIGHTS} in it"
         raise InputError(f"model {folder if str(path) else repr('')}: {what}")
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"model {folder}: {CARD} is not valid JSON ({error})") from None
+    where = f"model {folder}: {CARD}"
+    card = load_json(read_text(folder / CARD, where, MOST_JSON_BYTES), where)
     if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
         found = card.get("card_version") if isinstance(card, dict) else None
         raise InputError(f"model {folder}: card version {found}, this orvpe reads {CARD_VERSION}")

@@ -1,7 +1,7 @@
 """The loop every training shares: epochs and steps, checkpoints, interruption, metrics.  What a step does is the job's.
 
 Every random number of a step is drawn from (seed, epoch, step), so the state to keep is weights, optimiser, bank and
-the place in the loop; a resumed run on the CPU ends bit-identical to one that was never interrupted.
+the place in the loop; a run resumed on the same CPU ends bit-identical to one that was never interrupted.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from orvpe.poses.skeleton.catalogue import LAYOUTS
 from orvpe.poses.skeleton.layout import Layout, layout_from_dict, tree_layout, unified
 from orvpe.poses.skeleton.names import canonical
 from orvpe.poses.skeleton.rigs import mocap_layout
+from orvpe.runtime.plain import load_yaml, read_text
 
 
 def get_layout(name: str | Path | Layout) -> Layout:
@@ -29,17 +30,11 @@ def get_layout(name: str | Path | Layout) -> Layout:
 
 def load_layout(path: Path) -> Layout:
     """A layout from YAML: ``joints: {name: parent or null, ...}``, optional ``name`` and ``unified``."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"layout file {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"layout file {path}: not YAML ({' '.join(str(error).split())})") from None
+    where = f"layout file {path}"
+    data = load_yaml(read_text(path, where), where)
     if not isinstance(data, dict):
-        raise InputError(f"layout file {path}: expected a mapping with 'joints', found {type(data).__name__}")
-    return layout_from_dict({"name": Path(path).stem, **data}, where=f"layout file {path}")
+        raise InputError(f"{where}: expected a mapping with 'joints', found {type(data).__name__}")
+    return layout_from_dict({"name": Path(path).stem, **data}, where=where)
 
 
 def layout_for_names(names: Sequence[str], name: str = "named") -> Layout:

@@ -152,11 +152,16 @@ def _other_side(joint: str) -> str:
     return joint
 
 
+MOST_JOINTS = 4096  # of a description somebody hands us; the largest rigs of motion capture have some hundreds
+
+
 def layout_from_dict(data: Mapping[str, Any], where: str = "layout") -> Layout:
     """The inverse of `Layout.to_dict`."""
     joints = data.get("joints")
     if not isinstance(joints, Mapping) or not joints:
         raise InputError(f"{where}: 'joints' must map each joint to its parent (null for the root), in data order")
+    if len(joints) > MOST_JOINTS:
+        raise InputError(f"{where}: {len(joints):,} joints, expected at most {MOST_JOINTS:,}")
     extra = set(data) - {"name", "joints", "unified", "derived"}
     if extra:
         raise InputError(unknown("key", sorted(extra)[0], ("name", "joints", "unified", "derived"), where))
