@@ -30,6 +30,7 @@ from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
 _AXES = ("x", "y", "z")
+_RATE, _SIZE = "fps", ("image_width", "image_height")  # of a clip, as `orvpe.data.writers.table` writes them
 _OUR_JOINTS = {joint for layout in LAYOUTS.values() for joint in layout.joints}
 
 
@@ -105,12 +106,27 @@ def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options,
         info: dict[str, Any] = {key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()}
         joints = _grid(own, person_of[own.row], frame_of[own.row], layout, place)
         try:
-            clips.append(people_clip(joints, layout, options, place, name=clip_name, **info))
+            clips.append(
+                people_clip(
+                    joints, layout, options, place, name=clip_name, **info, **_rate_and_size(table, own.row, place)
+                )
+            )
         except NoSkeleton:
             continue
     if not clips:
         raise InputError(f"{where}: all joints are missing in all frames")
     return clips
+
+
+def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, Any]:
+    """fps and image size, where the table says them."""
+    first = table.take(pa.array(rows[:1]))
+    have = {c: float(_numbers(first, c, where)[0]) for c in (_RATE, *_SIZE) if c in table.column_names}
+    width, height = (have.get(c, np.nan) for c in _SIZE)
+    return {
+        "fps": have[_RATE] if have.get(_RATE, 0.0) > 0 else None,
+        "image_size": (int(width), int(height)) if width >= 1 and height >= 1 else None,
+    }
 
 
 def _grid(entries: _Entries, person: np.ndarray, frame: np.ndarray, layout: Layout, where: str) -> np.ndarray:

@@ -44,7 +44,9 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     unit = meta.get("units", "").lower()
     joints = table[:, 2:].reshape(len(table), len(markers), 3)  # (T, V, 3)
     layout, order = named_layout(_distinct(markers), options.layout, where)
-    if unit in _PIXELS or _flat(joints):
+    if unit in _PIXELS:
+        joints = joints[..., :2]
+    elif _flat(joints):
         joints = _downwards(joints[..., :2], layout, order)
     elif unit in _METRES:
         joints = joints * _METRES[unit]
