@@ -16,7 +16,7 @@ from orvpe.errors import InputError, unknown
 # first that finds something.
 MODULES = (
     "nucla", "ntu", "penn", "smarthome", "packed", "action_arrays",
-    "pyskl", "openpose", "mmpose", "openpifpaf", "alphapose", "azure_kinect", "mediapipe", "deeplabcut", "ultralytics",
+    "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "mediapipe", "deeplabcut", "ultralytics",
     "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "numpy_files", "pku", "table",
 )  # fmt: skip
 
