@@ -26,10 +26,9 @@ from orvpe.errors import InputError
 from orvpe.models.card import read_card
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
-from orvpe.training.occluded_copies import SEVERAL
 from orvpe.training.probe import probe
 from orvpe.video import estimate
-from orvpe.views.occlusion import SUBGRAPHS
+from orvpe.views.occlusion import SEVERAL, SUBGRAPHS
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from helpers.small_runs import LIGHT, make_store, orvpe, surroundings
 
 import orvpe as package
 from orvpe.cli.arguments import parse
-from orvpe.cli.commands import COMMANDS
+from orvpe.cli.commands import COMMANDS, function_of
 from orvpe.cli.help_pages import overview, usage_line
 from orvpe.cli.main import main
 from orvpe.errors import InputError
@@ -75,6 +75,12 @@ def test_public_names_resolve() -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError):
         package.no_such_name  # noqa: B018
+
+
+def test_every_command_is_a_function_of_the_package() -> None:
+    for command in set(COMMANDS) - {"models", "recipes"}:  # `orvpe.models` is a room
+        function = function_of(command)
+        assert getattr(package, function.__name__) is function
 
 
 def test_a_session_as_typed(tmp_path: Path) -> None:

@@ -80,4 +80,5 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_nothing_but_the_lab_imports_the_lab() -> None:
-    assert [m for m in MODULES if room(m) != "lab" and any(room(t) == "lab" for t in imported(m))] == []
+    inside = [m for m in MODULES if room(m)]  # the package itself only names what is imported when first used
+    assert [m for m in inside if room(m) != "lab" and any(room(t) == "lab" for t in imported(m))] == []

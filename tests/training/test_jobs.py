@@ -23,11 +23,12 @@ from orvpe.errors import InputError, Interrupted
 from orvpe.evaluation.evaluate import class_scores, evaluate, report
 from orvpe.evaluation.features import extract
 from orvpe.evaluation.fusion import fuse
+from orvpe.evaluation.linear import logistic_probe, ridge_probe
 from orvpe.models.model import Model, load
 from orvpe.training.finetune import finetune
 from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, pretrain
-from orvpe.training.probe import knn_scores, logistic_probe, probe, ridge_probe, sgd_probe
+from orvpe.training.probe import knn_scores, probe, sgd_probe
 from orvpe.vectors.index import index
 from orvpe.views.batch import batches
 from orvpe.views.resident import ResidentStore

@@ -13,12 +13,13 @@ from orvpe.data.generated import generate
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
 from orvpe.evaluation.features import extract
+from orvpe.evaluation.linear import logistic_probe
 from orvpe.lab.reproduce.steps import load_recipe
 from orvpe.models.model import load
 from orvpe.runtime.draws import ClipDraws
-from orvpe.training.occluded_copies import SEVERAL, with_versions
-from orvpe.training.probe import logistic_probe, probe
-from orvpe.views.occlusion import SUBGRAPHS
+from orvpe.training.occluded_copies import with_versions
+from orvpe.training.probe import probe
+from orvpe.views.occlusion import SEVERAL, SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import fixed_view
 from orvpe.web.index import build_index, fit_classifier

@@ -13,6 +13,7 @@ from orvpe.data.protocols.task import make_task
 from orvpe.data.store import Store
 from orvpe.evaluation.evaluate import FIVE, model_scorer
 from orvpe.evaluation.features import extract
+from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
@@ -22,7 +23,7 @@ from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
-_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)
+_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/lab/training-trials.md)
 _RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
 Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order
@@ -46,8 +47,6 @@ class Probe:
         self.tested |= {part: extract(frozen, data, everything, part) for part in SUBGRAPHS}
 
     def __call__(self, protocol: str) -> tuple[Model, Scores]:
-        from orvpe.training.probe import logistic_of_versions
-
         task = make_task(self.store, protocol, None)
         classes = self.model.classes or []
         column = np.array([classes.index(c) for c in task.classes])

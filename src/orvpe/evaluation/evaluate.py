@@ -162,12 +162,14 @@ def report(
     occlusions: list[str],
     out: str | Path | None,
     seed: int = 0,
+    raw: dict[str, dict[str, dict[str, float]]] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Evaluate, print the table, and write it into ``out``: results.json, scores.npz, per_class.csv, confusion.png.
 
     Shares retained and score files refer to clean clips, or to the first occlusion where "none" is not asked for.
-    Where test clips are copies of the task's training clips, what is right of the others is told too.
+    Where test clips are copies of the task's training clips, what is right of the others is told too.  ``raw`` is what
+    `orvpe.evaluation.raw.raw_rows` found of the same clips: the numbers that an encoder has to beat.
     """
     check_occlusions(occlusions)
     if not len(task.test):
@@ -196,6 +198,8 @@ def report(
             task.classes, clean.per_class.tolist(), clean.confusion.sum(axis=1), strict=True)},
         **more, "environment": environment(),
     }  # fmt: skip
+    if raw:
+        results["raw"] = raw
     if not new.all():
         results["copies"] = {"clips": int((~new).sum()), "pairs": pairs(store, task.test, same),
                              "without": without_copies}  # fmt: skip
@@ -226,12 +230,15 @@ def table(results: dict[str, Any]) -> str:
     copies = results.get("copies", {"without": {}})
     if copies["without"]:
         lines[-1] += f"{'no copies':>11}"
+    raw = results.get("raw", {})
+    lines[-1] += "".join(f"{method:>14}" for method in raw)
     for occlusion, row in results["occlusions"].items():
         retained = "-" if row["retained"] is None else f"{row['retained']:.1f}%"
         lines.append(
             f"{'clean' if occlusion == 'none' else occlusion:<{wide}}{row['top1']:>8.1f}{row['top5']:>8.1f}"
             f"{row['mean_class']:>11.1f}{retained:>10}"
             + (f"{copies['without'][occlusion]:>11.1f}" if copies["without"] else "")
+            + "".join(f"{found[occlusion]['top1']:>14.1f}" for found in raw.values())
         )
     if copies.get("clips"):
         of, first = f"{copies['clips']} of the {results['test_clips']} test clips", " is ".join(copies["pairs"][0])

@@ -13,6 +13,11 @@ from orvpe.views.resident import ResidentStore
 from orvpe.views.view import View, ViewConfig, fixed_view, training_view
 
 
+def clip_draws(data: ResidentStore, chosen: np.ndarray, occlusion: str, seed: int, version: int = 0) -> ClipDraws:
+    """What corrupts the clips at ``chosen``: a function of the seed, the pattern, the version and each clip's place."""
+    return ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
+
+
 @torch.no_grad()
 def extract(
     model: Model,
@@ -41,7 +46,7 @@ def extract(
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
         raw = data.batch(chosen)
-        draws = ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
+        draws = clip_draws(data, chosen, occlusion, seed, version)
         view: View = (
             fixed_view(raw, model.view, occlusion, draws)
             if random_view is None

@@ -22,6 +22,7 @@ from orvpe.errors import InputError
 from orvpe.evaluation.evaluate import learned_by, tell_trained_on
 from orvpe.evaluation.features import extract
 from orvpe.evaluation.metrics import accuracy
+from orvpe.evaluation.raw import raw_rows
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
@@ -62,6 +63,7 @@ def robustness(
     out: str,
     names: list[str] | None = None,
     occlusions: list[str] = battery(),  # noqa: B008  (never changed)
+    raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
     hardware: Hardware = Hardware(),  # noqa: B008
@@ -76,6 +78,7 @@ def robustness(
         out: folder for robustness.json, robustness.md and robustness.png.
         names: what to call the models, in the same order; the folders' names when not given.
         occlusions: corruptions, see `orvpe evaluate`.
+        raw: add what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: places random occlusions.
         batch_size: clips at a time.
         hardware: processor and threads.
@@ -127,10 +130,12 @@ def robustness(
             found[label] = {"weights": path, "others": others, "occlusions": rows}
             if visibility:
                 found[label]["by_visibility"] = visibility
-    results = {
+    results: dict[str, Any] = {
         "protocol": protocol, "test_clips": len(task.test), "seed": seed, "models": found,
         "environment": environment(),
     }  # fmt: skip
+    if raw:
+        results["raw"] = raw_rows(data, models[0][1], list(dict.fromkeys(["none", *occlusions])), seed, batch_size)
     if (same >= 0).any():
         results["copies"] = {"clips": int((same >= 0).sum()), "example": example(opened, task.test, same)}
     folder = Path(out)
@@ -204,25 +209,43 @@ def between(features: Tensor) -> float:
     return float((unit.sum(dim=0).square().sum() - unit.square().sum()) / (n * (n - 1))) if n > 1 else float("nan")
 
 
+_MEASURES = {
+    "top1": ("Top-1, %", 1),
+    "retained": ("Share of the clean accuracy retained, %", 0),
+    "cosine": ("Cosine of a whole clip and its occluded copy", 2),
+    "recall": ("Recall@1, %: occluded copies whose nearest whole clip is their own", 0),
+}
+
+
 def markdown(results: dict[str, Any]) -> str:
-    """The table: a row an occlusion, for each model accuracy, share retained, cosine and recall."""
-    models = results["models"]
+    """A table for each measure: a row for each occlusion, a column for each model and for the raw joints."""
+    models, raw = results["models"], results.get("raw", {})
+    columns = {name: model["occlusions"] for name, model in models.items()} | raw
+    names = list(next(iter(models.values()))["occlusions"])
     lines = [
-        f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}. Each "
-        "cell: top-1 % (share of the clean accuracy retained, %) / cosine of whole and occluded clip / recall@1, % of "
-        "occluded clips whose nearest whole clip is their own.",
-        "",
-        "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in models) + " |",
-        "|---" * (1 + len(models)) + "|",
+        f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}."
+        + (f" {', '.join(raw)}: raw joints, without an encoder." if raw else "")
     ]
-    for occlusion in next(iter(models.values()))["occlusions"]:
-        cells = []
-        for model in models.values():
-            row = model["occlusions"][occlusion]
-            kept = f" ({row['retained']:.0f})" if row["retained"] is not None else ""
-            top1 = f"{row['top1']:.1f}{kept} / " if row["top1"] is not None else ""
-            cells.append(f"{top1}{row['cosine']:.2f} / {row['recall']:.0f}")
-        lines.append(f"| {'clean' if occlusion == 'none' else occlusion} | " + " | ".join(cells) + " |")
+    for measure, (title, digits) in _MEASURES.items():
+        rows = names if measure == "top1" else [name for name in names if name != "none"]
+        shown = {
+            column_title: column
+            for column_title, column in columns.items()
+            if any(column[name].get(measure) is not None for name in rows)
+        }
+        if not shown:
+            continue
+        lines += [
+            "",
+            f"{title}:",
+            "",
+            "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in shown) + " |",
+            "|---" * (1 + len(shown)) + "|",
+        ]
+        for name in rows:
+            values = [column[name].get(measure) for column in shown.values()]
+            cells = ["-" if value is None else f"{value:.{digits}f}" for value in values]
+            lines.append(f"| {'clean' if name == 'none' else name} | " + " | ".join(cells) + " |")
     known = {name: model["others"] for name, model in models.items() if model["others"] is not None}
     if known:
         lines += ["", f"Cosine between different whole clips: {', '.join(f'{n} {v:.2f}' for n, v in known.items())}."]

@@ -222,7 +222,7 @@ def quantise(path: Path, clips: list[dict[str, np.ndarray]]) -> None:
     """Quantise the encoder's convolutions of a float32 graph, in place: weights to int8, what they read to 16 bits.
 
     Products with a graph and convolutions that read coordinates stay float32: they are few of the weights and lose
-    most of the accuracy (docs/deploy.md has the numbers).
+    most of the accuracy (docs/guides/deploying.md has the numbers).
 
     Args:
         path: the ONNX file.

@@ -14,12 +14,11 @@ from orvpe.errors import InputError
 from orvpe.evaluation.features import extract
 from orvpe.models.model import Model
 from orvpe.runtime.progress import Progress
+from orvpe.views.occlusion import SEVERAL
 from orvpe.views.resident import ResidentStore
 
 _MOST = 100
-VERSIONS = 9  # twice as many are no better (docs/experiments.md)
-# one of: the whole body, SubG-DA (twice as often), joints, a gap in time, what is behind a plane, noise
-SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
+VERSIONS = 9  # twice as many are no better (docs/lab/training-trials.md)
 
 
 def check_versions(versions: int) -> None:

@@ -8,7 +8,6 @@ statistic moves.  Probes read the 256-d feature, not the 128-d embedding: 256 c 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ from orvpe.data.store import Store
 from orvpe.errors import InputError, unknown
 from orvpe.evaluation.evaluate import FIVE, check_occlusions, model_scorer, report
 from orvpe.evaluation.features import extract
+from orvpe.evaluation.linear import logistic_of_versions, ridge_probe
+from orvpe.evaluation.raw import raw_rows
 from orvpe.models.config import EncoderConfig
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
@@ -32,9 +33,9 @@ from orvpe.runtime.groups import Hardware
 from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
-from orvpe.training.occluded_copies import SEVERAL, check_versions, with_versions
+from orvpe.training.occluded_copies import check_versions, with_versions
 from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
-from orvpe.views.occlusion import check_occlusion
+from orvpe.views.occlusion import SEVERAL, check_occlusion
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig, input_dims
 
@@ -56,59 +57,6 @@ def sgd_probe(features: Tensor, target: Tensor, classes: int, optim: Optim, epoc
             loss.backward()
             optimizer.step()
     return head
-
-
-def _standardised(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], features: Tensor) -> nn.Linear:
-    """Fit on standardised features and fold the standardisation into the layer, so that it stays 256 c + c."""
-    x = features.double().cpu().numpy()
-    mean, std = x.mean(axis=0), x.std(axis=0)
-    std = np.where(std > 1e-8, std, 1.0)
-    weight, bias = fit((x - mean) / std)
-    weight = weight / std
-    bias = bias - weight @ mean
-    head = nn.Linear(x.shape[1], len(bias)).to(features.device)
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight))
-        head.bias.copy_(torch.from_numpy(bias))
-    return head
-
-
-def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """Multinomial logistic regression to its optimum (scikit-learn, L-BFGS), C = ``strength``."""
-    from sklearn.linear_model import LogisticRegression
-
-    y = target.cpu().numpy()
-    if len(np.unique(y)) < 2:
-        raise InputError("the training clips are all of one class, a logistic probe needs at least 2")
-
-    def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = LogisticRegression(C=strength, max_iter=2000).fit(x, y)
-        weight, bias = np.zeros((classes, x.shape[1])), np.full(classes, -1e3)
-        if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes
-            weight[found.classes_[1]], bias[found.classes_] = found.coef_[0], [0.0, found.intercept_[0]]
-        else:
-            weight[found.classes_], bias[found.classes_] = found.coef_, found.intercept_
-        return weight, bias
-
-    return _standardised(fit, features)
-
-
-def logistic_of_versions(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """`logistic_probe` of (versions, N, 256) features, (N,) targets; a clip weighs the same, however many it has."""
-    versions = len(features)
-    return logistic_probe(features.flatten(0, 1), target.repeat(versions), classes, strength / versions)
-
-
-def ridge_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """Least squares on one-hot targets in closed form; ``strength`` is lambda per clip / 1000."""
-    one_hot = np.eye(classes)[target.cpu().numpy()]
-
-    def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        bias = one_hot.mean(axis=0)
-        gram = x.T @ x + strength * len(x) / 1000 * np.eye(x.shape[1])
-        return np.linalg.solve(gram, x.T @ (one_hot - bias)).T, bias
-
-    return _standardised(fit, features)
 
 
 def knn_scores(train: Tensor, target: Tensor, classes: int, queries: Tensor, k: int) -> np.ndarray:
@@ -141,6 +89,7 @@ def probe(
     versions: int = 0,
     occlusion: str = SEVERAL,
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
+    raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
     restart: bool = False,
@@ -164,6 +113,7 @@ def probe(
         versions: further versions of each training clip that a linear classifier learns from, under ``occlusion``.
         occlusion: of these; each clip of each version draws for itself.  The default occludes four in five of them.
         occlusions: test corruptions, see `orvpe evaluate`.
+        raw: also print what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: of the random encoder, sgd, few labels and random occlusions.
         batch_size: clips at a time.
         restart: throw away another run that the folder holds.
@@ -223,6 +173,8 @@ def probe(
     features, target = seen.flatten(0, 1), once.repeat(1 + versions)
     classes = len(task.classes)
     more: dict[str, Any] = {"arguments": arguments, "train_clips": len(trained)}
+    if raw:
+        more["raw"] = raw_rows(data, learned, occlusions, seed, batch_size)
     if method == "knn":
         print(f"{neighbours}-nearest-neighbour probe on {len(trained)} training clips")
 

@@ -1,7 +1,7 @@
 """An index of vectors of clips: exact search by similarity, with filters, in memory-mapped files.
 
-Every vector is compared, so nothing is ever missed.  `docs/search.md` says what that costs, and why no library of
-approximate search stands here.
+Every vector is compared, so recall is 1.  `docs/guides/search.md` has the cost, and why no library for approximate
+search is used.
 """
 
 from __future__ import annotations

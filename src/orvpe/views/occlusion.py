@@ -29,6 +29,8 @@ Corruption = Callable[[Batch, Draws], Batch]
 
 # (1) upper, (2) lower, (3) right, (4) left, (5) centre body invisible, (6) all visible: section IV-D a
 SUBGRAPHS = ("upper", "lower", "right", "left", "centre")
+# one of: the whole body, SubG-DA (twice as often), joints, a gap in time, what is behind a plane, noise
+SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
 
 
 def keep(batch: Batch, mask: Tensor) -> Batch:

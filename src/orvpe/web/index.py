@@ -15,10 +15,10 @@ from torch import nn
 from orvpe.data.protocols import titles_for
 from orvpe.data.store import Store
 from orvpe.evaluation.features import extract
+from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model
 from orvpe.training.occluded_copies import VERSIONS, with_versions
-from orvpe.training.probe import logistic_of_versions
 from orvpe.views.resident import ResidentStore
 
 MAX_INDEXED = 5000  # of a larger store, evenly spread

@@ -127,7 +127,7 @@ def demo(
         pictures = [shrink(frame.image) for frame in open_video(path, pose)]
         write_store(poses, [person.clips[VERSIONS[0]] for person in told])
         titles = titles_of(model)
-        summary = table(told, titles)
+        summary = table(told, titles, threshold)
         long = f"{found.frames / found.fps:.1f} s" + (f" from {start:g} s on" if start else "")
         count = "1 person" if len(told) == 1 else f"{len(told)} people"
         about = f"{Path(path).resolve().name}, {long}, {count}, model {Path(weights).resolve().name}"
