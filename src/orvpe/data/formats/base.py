@@ -7,15 +7,18 @@ No torch here.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from orvpe.data.formats.source import Source
-from orvpe.errors import InputError
+from orvpe.errors import InputError, one_line
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout
+
+R = TypeVar("R")
 
 
 class NoSkeleton(Exception):
@@ -69,12 +72,39 @@ class Format:
     items: Callable[[Source], list[Item]]
     read: Callable[[Source, Item, Options], list[Clip]]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", _foreseen(self.items, self.name))
+        object.__setattr__(self, "read", _foreseen(self.read, self.name))
+
+
+class Unforeseen(InputError):
+    """A reader stumbled over something in a file that it does not know of: one bad item, not the end of the job."""
+
+
+def _foreseen(function: Callable[..., R], name: str) -> Callable[..., R]:
+    """A reader's function that raises nothing but `InputError` and `NoSkeleton`, with the file in the message."""
+
+    @functools.wraps(function)
+    def call(source: Source, *more: Any) -> R:
+        try:
+            return function(source, *more)
+        except (InputError, NoSkeleton):
+            raise
+        except MemoryError:
+            reason = "needs more memory than there is"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(str(error))[:160]}".rstrip(": ")
+        where = source.where(more[0][0]) if more else str(source.path)
+        raise Unforeseen(f"{where}: cannot be read as {name} ({reason})") from None
+
+    return call
+
 
 def read_json(source: Source, name: str) -> Any:
     """Parsed JSON, or InputError with the file and the place where it breaks."""
     try:
         return json.loads(source.read(name))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of more than 4,300 digits
         raise InputError(f"{source.where(name)}: not valid JSON ({error})") from None
 
 
