@@ -62,7 +62,7 @@ def notebook(script: str) -> dict:  # type: ignore[type-arg]
 
 
 def test_the_notebook_is_the_script() -> None:
-    """Write it anew with `python tests/cli/test_examples.py`."""
+    """Write it again with `PYTHONPATH=tests python tests/cli/test_examples.py`."""
     script = (EXAMPLES / "pretrain_probe_curve.py").read_text(encoding="utf-8")
     found = json.loads((EXAMPLES / "pretrain_probe_curve.ipynb").read_text(encoding="utf-8"))
     assert found == notebook(script)
