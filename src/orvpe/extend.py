@@ -5,7 +5,7 @@
     extend.register_encoder("frames", FrameNet)
 
 Registered names work like the built-in ones, in Python and on the command line. Names here are imported when first
-used, so that a module with readers does not load torch. Worked examples: ``docs/extending.md``, ``examples/extend.py``.
+used, so that a module with readers does not load torch. Examples: docs/guides/extending.md, examples/extend.py.
 """
 
 from __future__ import annotations

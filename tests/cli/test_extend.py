@@ -1,4 +1,4 @@
-"""orvpe.extend: what registering checks; docs/extending.md and examples/extend.py use the rest."""
+"""orvpe.extend: what registering checks; docs/guides/extending.md and examples/extend.py use the rest."""
 
 from __future__ import annotations
 
