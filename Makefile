@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTS := pyproject.toml constraints.txt
 
-.PHONY: demo walkthrough install test lint clean
+.PHONY: demo walkthrough install docs test lint clean
 
 demo: .venv/installed
 	$(BIN)/orvpe demo --out $(DEMO)
@@ -27,8 +27,12 @@ lint: .venv/installed-test
 	$(BIN)/ruff format --check src tests
 	$(BIN)/mypy
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 clean:
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO) $(WALKTHROUGH)
+	rm -rf .venv build dist site src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO) $(WALKTHROUGH)
 
 # The stamps are younger than what they were made from, so nothing is installed twice.
 .venv/installed: $(WANTS)
@@ -38,4 +42,8 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
