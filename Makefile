@@ -1,7 +1,8 @@
 # Needs python3 (3.10 to 3.13) with venv, and make; everything else goes into .venv.
-#   make demo          install, and run the main job: who does what in a video, also with half the body hidden
+#   make demo          install, then name the actions in a video, also with half of the body hidden
 #   make test          install what tests need too, and run them
-#   make walkthrough   the method end to end: pre-training without labels, and what it brings
+#   make walkthrough   the method end to end: pre-training without labels, probes, occlusions
+#   make docs          build the documentation in site/
 PYTHON ?= python3
 DEMO ?= demo
 WALKTHROUGH ?= walkthrough
@@ -9,7 +10,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTS := pyproject.toml constraints.txt
 
-.PHONY: demo walkthrough install docs test lint clean
+.PHONY: demo walkthrough install docs test test-network lint clean
 
 demo: .venv/installed
 	$(BIN)/orvpe demo --out $(DEMO)
@@ -22,10 +23,14 @@ install: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 2
 
+test-network: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 -m network
+
 lint: .venv/installed-test
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -28,6 +28,7 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
 from orvpe.runtime.typed import flat_arguments
@@ -54,6 +55,7 @@ def battery() -> list[str]:
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def robustness(
     store: str,
     weights: list[str],

@@ -15,6 +15,7 @@ from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import Together
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder
 from orvpe.runtime.typed import flat_arguments
@@ -32,6 +33,7 @@ _MOST_SECONDS, _MOST_FRAMES = 60.0, 1800  # all pictures are inside the page
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def demo(
     video: str | None = None,
     out: str = "demo",
