@@ -1,4 +1,4 @@
-"""`orvpe learn`: a classifier from a folder of clips for each class, and an honest number for how well it does.
+"""`orvpe learn`: train a classifier from one folder of clips per class, with cross-validation.
 
 Every clip is tested once, by a model that has not learned from its recording (cross-validation).  The model that is
 kept then learns from all clips.  By default the encoder is frozen and only a linear classifier is fitted, which takes
@@ -61,7 +61,7 @@ def learn(
     finder: PersonFinder = PersonFinder(),  # noqa: B008
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LearnReport:
-    """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
+    """Train a classifier from one folder of videos or pose files per class, for `orvpe classify`.
 
     The clips are kept in RUN.orvpe and read again only when something has changed.
 
@@ -153,7 +153,7 @@ def learn(
 
 
 def _check_videos(model: Model, folder: str, joints: str | None) -> None:
-    """Refuse videos that the model cannot take, before minutes are spent on their poses."""
+    """Refuse videos that do not fit the model, before poses are estimated."""
     from orvpe.actions.classify import check_video
 
     for path in class_folders(folder).values():
@@ -162,7 +162,7 @@ def _check_videos(model: Model, folder: str, joints: str | None) -> None:
 
 
 def _shipped_for(store: Store) -> str | None:
-    """The encoder that comes with orvpe for such clips."""
+    """Name of the shipped encoder for such clips."""
     from orvpe.models.card import BY_DIMS, shipped
 
     name = BY_DIMS[store.dims]

@@ -1,4 +1,4 @@
-"""`orvpe live`: what the people before a camera, or in a file, do right now.
+"""`orvpe live`: name actions in a camera stream or file in real time.
 
 Pictures for which there is no time are dropped, so that what is said is about now.  Every ``stride`` seconds each
 person's last ``window`` seconds go through the model; what is said is the mean of the last few answers.
@@ -44,7 +44,7 @@ _HALF = 0.5  # of a window must have passed before anything is said of a person
 
 @dataclass(frozen=True)
 class LiveReport:
-    """What `live` did.
+    """Result of `live`.
 
     Args:
         source: what was watched.
@@ -103,7 +103,7 @@ def live(
     finder: PersonFinder = PersonFinder(),  # noqa: B008
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LiveReport:
-    """Say what the people before a camera or in a file do, in real time; pictures are dropped rather than late.
+    """Name the actions of people in a camera stream or file in real time; late frames are dropped.
 
     Ctrl-C ends it: the annotated video is completed and the report printed.
 
@@ -178,7 +178,7 @@ def watch(
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> LiveReport:
-    """Follow the people of a source until it ends or somebody asks to stop.
+    """Follow the people of a source until it ends or a stop is requested.
 
     Args:
         paced: the pictures.
@@ -255,7 +255,7 @@ class _Known:
 
 
 class Watcher:
-    """Remembers the last seconds of everybody, and asks the model about them now and then.
+    """Keeps the last seconds of each person and runs the model on them at intervals.
 
     Args:
         model: with a classifier.
@@ -278,7 +278,7 @@ class Watcher:
         self._size: tuple[int, int] | None = None
 
     def __call__(self, seen: Seen) -> list[str]:
-        """Take in a picture; a line for every label that has changed."""
+        """Process a frame; return a line for every label that changed."""
         assert self.windows.window is not None
         assert self.windows.stride is not None
         now = seen.frame.index / self.fps
@@ -354,7 +354,7 @@ class Watcher:
         return clip
 
     def drawn(self, seen: Seen) -> np.ndarray:
-        """The picture with the people and what is said of them, (H, W, 3) uint8."""
+        """The frame with skeletons and labels, (H, W, 3) uint8."""
         if not len(seen.ids):
             return seen.frame.image
         ids = [int(i) for i in seen.ids]
@@ -370,7 +370,7 @@ def _alike(rows: deque[np.ndarray]) -> list[np.ndarray]:
 
 
 def even(times: np.ndarray, joints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As many pictures at even times: linear between neighbours that both show a joint, else the nearer one decides.
+    """Resample to even times: linear between neighbours that both show a joint, else the nearer one.
 
     Args:
         times: (T,) seconds, growing.

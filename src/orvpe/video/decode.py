@@ -1,4 +1,4 @@
-"""Pictures of a video: a file, a folder of images or a camera, upright, at a steady rate.
+"""Frames of a video file, a folder of images or a camera: upright, at a constant rate.
 
 Video files are `orvpe.video.file`.
 """

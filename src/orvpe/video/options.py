@@ -1,4 +1,4 @@
-"""What to do with a video."""
+"""Options for processing videos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PersonFinder(Group):
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """How the people of a video become clips.
+    """How people in a video are found and turned into clips.
 
     Args:
         estimator: 'mediapipe' (33 joints) or 'rtmlib' (RTMPose, COCO's 17 joints; installed apart).

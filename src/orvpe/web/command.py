@@ -1,4 +1,4 @@
-"""orvpe serve: the server, started and stopped."""
+"""`orvpe serve`: start and stop the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def serve(
     readers: int = 2,
     threads: int = 1,
 ) -> None:
-    """Serve a model: a page that shows what hiding joints does to its answers, and an HTTP interface.
+    """Serve a model: a page that shows how hiding joints changes its answers, and an HTTP interface.
 
     Args:
         weights: a model's name or folder; one with a classifier brings its own classes. When None, the shipped encoder
@@ -88,7 +88,7 @@ def serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: who connects while the model is still being opened waits.
+    """Open a listening socket; clients that connect while the model is loading wait.
 
     Raises:
         InputError: the port is taken, or the address is not this machine's.
@@ -105,7 +105,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def free_port(wanted: int, host: str = "127.0.0.1") -> int:
-    """The port wanted, or 0, which stands for any free one, where it is taken."""
+    """The port, or 0 (any free one) if it is taken."""
     try:
         _listen(host, wanted).close()
     except InputError:
@@ -114,7 +114,7 @@ def free_port(wanted: int, host: str = "127.0.0.1") -> int:
 
 
 def _own_names(host: str) -> set[str]:
-    """Names that others may call this machine by, where it listens on all its addresses."""
+    """Host names of this machine, if it listens on all its addresses."""
     if host not in ("0.0.0.0", "::", ""):
         return set()
     name = socket.gethostname().lower()

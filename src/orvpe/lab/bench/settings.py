@@ -1,4 +1,4 @@
-"""What every part of the benchmark is told, checked once."""
+"""Settings of the benchmark, validated once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``orvpe reproduce TABLE``: run what a table needs, skipping what is done, and write it."""
+"""``orvpe reproduce TABLE``: run what a table needs, skip what is done, and write it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reproduce(
     dry_run: bool = False,
     report: bool = False,
 ) -> None:
-    """Run the trainings and tests of a table, and write it as Markdown beside the paper's numbers.
+    """Run the trainings and tests of a table, and write it as Markdown next to the paper's numbers.
 
     What is done is skipped, what was stopped goes on, so the same command can be given again and again.
 
@@ -146,7 +146,7 @@ def _told(step: Step, data: str | None) -> str:
 
 @dataclass(frozen=True)
 class _How:
-    """How the steps run, which decides nothing of what they are."""
+    """Options that change how steps run, not their results."""
 
     device: str
     threads: int

@@ -1,4 +1,4 @@
-"""``orvpe demo``: who does what in a video, whether hiding half the body changes that, and a page that shows it."""
+"""``orvpe demo``: name the actions in a video, hide half of the body, and write a page that shows both."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def demo(
     threads: int = 0,
     finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> Path:
-    """Say who does what in a video, and whether hiding half of the body changes that; write a page that shows it.
+    """Name the actions of the people in a video, also with half of the body hidden; write a page that shows both.
 
     Args:
         video: a video; without one a clip of two people is fetched from a package, once.
@@ -148,7 +148,7 @@ def demo(
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse to replace files that no demo wrote, as the index.html of a web site."""
+    """Refuse to replace files that were not written by a demo, such as a web site's index.html."""
     page, store = folder / PAGE, folder / PEOPLE
     if page.exists():
         with open(page, "rb") as file:
@@ -159,7 +159,7 @@ def _check_own(folder: Path) -> None:
 
 
 def _check_layout(model: Model, pose: PoseOptions) -> None:
-    """Refuse a model of joints that the estimator does not find, before minutes are spent on them."""
+    """Refuse a model whose joints the estimator does not find, before the video is processed."""
     from orvpe.video.estimate import ESTIMATORS
 
     found = getattr(ESTIMATORS[pose.estimator], "layout", None)  # of a class, not of a function that makes one
@@ -170,7 +170,7 @@ def _check_layout(model: Model, pose: PoseOptions) -> None:
 
 
 def _serve(weights: str, store: str, port: int) -> None:
-    """The page of `orvpe serve` with these people as samples, where its extra is installed."""
+    """Run `orvpe serve` with these people as samples, if its extra is installed."""
     try:
         import uvicorn  # noqa: F401
     except ImportError:
