@@ -29,7 +29,7 @@ class FolderOptions:
     """Options for reading examples.
 
     Args:
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
         joints: of videos 'image' or 'world'; of pose files the layout, where the format does not say.
         fps: of videos to take; of pose files that do not say.
         dims: for pose formats that hold both.

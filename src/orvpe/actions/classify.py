@@ -104,18 +104,18 @@ def classify(
         paths: videos, folders of videos or of images, stores, or anything that `orvpe ingest` reads.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
         out: folder for timeline.json, timeline.csv and the annotated videos.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
-        together: one timeline for all people of a pose clip, for actions of two; not for videos.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure".
+        min_visible: share of visible joints below which the label is "not seen".
+        together: one timeline for all people of a pose clip, for interactions; not for videos.
         start: seconds of videos to skip.
-        seconds: how many seconds of videos to take; all when not given.
-        interpolate: in videos, fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: in videos, quieten jitter with the one-euro filter.
+        seconds: seconds of videos to read; all when not given.
+        interpolate: in videos, interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: in videos, smooth jitter with the one-euro filter.
         overlay: write the annotated videos too.
-        skip_bad: leave out what cannot be read, and say so, instead of stopping.
-        overwrite: replace files of an earlier call.
+        skip_bad: skip what cannot be read, with a message, instead of stopping.
+        overwrite: replace existing files.
         reading: what files do not say of themselves, and which people to keep.
         finder: how people are found in videos.
         hardware: processor and threads.

@@ -66,21 +66,21 @@ def learn(
     The clips are kept in RUN.orvpe and read again only when something has changed.
 
     Args:
-        folder: holds a folder for each class, of videos, folders of images, or pose files.
+        folder: folder with one subfolder per class: videos, folders of images, or pose files.
         run: folder for the model, results.json, per-class table and confusion matrix.
-        weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
-            such joints, or from scratch where none comes with it. "scratch" begins there anyway, with ``finetune``.
+        weights: pre-trained model to start from, a folder or a name; when not given, the shipped one for such joints,
+            or from scratch if there is none. "scratch" begins there anyway, with ``finetune``.
         finetune: train the encoder too, instead of a classifier on frozen features.
-        folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
-        by: what a part must not tear apart: recording, or subject, where the pose files name it.
-        strength: C of the logistic regression on frozen features; larger fits closer.
+        folds: folds of the cross-validation, fewer if a class has fewer recordings; 0 for none.
+        by: what stays in one fold: recording, or subject if the pose files name it.
+        strength: C of the logistic regression on frozen features; larger values fit the training clips more closely.
         versions: further versions of each clip that this regression learns from, four in five of them with something
             hidden or noisy; 9 when not given, 0 for whole clips alone.
-        epochs: of the fine-tuning; 90 when not given.
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        epochs: epochs of fine-tuning; 90 when not given.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
-        seed: of the parts, and of training.
-        restart: begin anew although the folder holds a run.
+        seed: seed of the folds and of training.
+        restart: start again even if the folder holds a run.
         reading: what files do not say of themselves, and which people to keep.
         finder: how people are found in videos.
         hardware: processor and threads.

@@ -110,17 +110,17 @@ def live(
     Args:
         source: a camera (0, /dev/video0), a video file or a folder of images.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
-        rate: speed at which a file is played, 1 for its own; 0 as fast as it goes, without dropping any.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
+        rate: playback speed of a file, 1 for its own; 0 for as fast as possible, without dropping frames.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure".
+        min_visible: share of visible joints below which the label is "not seen".
         overlay: also write an annotated video, a .mp4 file.
         joints: 'image' for 2D, 'world' for MediaPipe's 3D.
-        fps: frames per second to take; the source's own when not given.
+        fps: frames per second to read; the source's own when not given.
         seconds: stop after that many seconds of the source.
-        max_people: look for at most that many; fewer is faster.
-        min_confidence: a joint that the estimator is less sure of is missing; its own when not given.
+        max_people: largest number of people to look for; fewer is faster.
+        min_confidence: joints with a lower confidence are missing; the estimator's own default when not given.
         overwrite: replace an existing overlay.
         finder: how people are found in videos.
         hardware: processor and threads.

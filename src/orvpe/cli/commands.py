@@ -189,7 +189,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             "orvpe.lab.reproduce:reproduce",
             "run all trainings of a table of results, and write the table",
             ("table",),
-            "orvpe reproduce encoders --dry-run",
+            "orvpe reproduce table-1 --data data/ --dry-run",
         ),
         "bench": Command(
             "orvpe.lab.bench:bench",

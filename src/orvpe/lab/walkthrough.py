@@ -139,10 +139,10 @@ def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: floa
     """Run the whole method on N-UCLA, or on generated clips if that is not available, and explain each step.
 
     Args:
-        out: folder for everything that is made.
+        out: output folder.
         data: folder with nw-ucla-skeletons.zip; else ORVPE_DATA and ../shared/data are looked into.
-        minutes: of pre-training on two idle cores; sets the number of epochs, at most 35.
-        restart: begin anew although the folder holds an earlier one.
+        minutes: minutes of pre-training on two idle cores; determines the number of epochs, at most 35.
+        restart: start again even if the folder holds an earlier run.
 
     Returns:
         The page with the results, index.html in the folder.

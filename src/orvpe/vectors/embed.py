@@ -52,10 +52,10 @@ def embed(
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         batch_size: clips at a time.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.

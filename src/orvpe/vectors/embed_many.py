@@ -103,7 +103,7 @@ def embed_many(
         weights: folder of the model.
         out: the folder to write.
         batch_size: clips at a time in a worker.
-        workers: processes that read and embed, a core each; 0 for one a core, or four a GPU, which share it.
+        workers: processes that read and embed, one core each; 0 for one per core, or four per GPU.
         device: auto, cpu or cuda.
         poses: what pose files do not say of themselves.
 

@@ -107,9 +107,9 @@ def index(
 
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
-        out: folder of the index, made if it is not there.
-        weights: folder or name of the model; the one that made the index, if it is there already.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        out: folder of the index, created if needed.
+        weights: folder or name of the model; for an existing index, the one that made it.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         batch_size: clips at a time.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.

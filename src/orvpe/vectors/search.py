@@ -100,13 +100,13 @@ def search(
         clip: a pose file or an npy of joints; PATH:NAME for a clip of a store, folder, zip or file of many; or the name
             of a clip in the index.
         db: folder of the index, made by `orvpe index`.
-        weights: where the model is now, if not where it was when the index was made.
-        k: how many.
+        weights: path of the model, if it has moved since the index was made.
+        k: number of results.
         label: only clips of these labels.
         subject: only clips of these subjects.
         camera: only clips of these cameras.
         occlusion: hide joints of the query first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         json: print JSON instead of a table.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.

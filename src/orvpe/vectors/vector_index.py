@@ -312,7 +312,7 @@ class Index:
 
         Args:
             vector: (D,) of any length but zero.
-            k: how many.
+            k: number of results.
             where: column (label, subject, camera, split, source) -> the value or values that count; all columns
                 given must fit.
 

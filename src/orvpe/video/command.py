@@ -118,20 +118,20 @@ def pose(
         out: the store to write, by convention ending in .orvpe.
         layout: 'unified' maps every clip onto the 17 common joints, 'native' keeps the joints of the estimator.
         joints: 'image' for 2D in pixels, 'world' for MediaPipe's 3D in metres.
-        max_people: look for at most that many people in a picture.
-        fps: frames per second to take; the video's own when not given, 30 for a folder of images.
+        max_people: largest number of people to look for in a picture.
+        fps: frames per second to read; the video's own when not given, 30 for a folder of images.
         start: seconds to skip.
-        seconds: how many to take; all when not given.
-        min_confidence: a joint that the estimator is less sure of is missing; 0.5 for mediapipe, 0.3 for rtmlib.
-        max_gap: seconds that a person may be unseen and still be the same.
+        seconds: seconds to read; all when not given.
+        min_confidence: joints with a lower confidence are missing; 0.5 for mediapipe, 0.3 for rtmlib.
+        max_gap: seconds for which a person may be lost and keep the same number.
         min_frames: leave out people seen in fewer frames.
-        interpolate: fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: quieten jitter with the one-euro filter.
+        interpolate: interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: smooth jitter with the one-euro filter.
         smooth_cutoff: the filter's cut-off frequency at rest, Hz.
-        smooth_beta: how much that grows with speed, Hz for each body size a second.
-        overlay: also write the video with the skeletons drawn on it, a .mp4 file; a folder where there are several.
-        skip_bad: leave out videos that cannot be read, and list them in the store, instead of stopping.
-        threads: CPU threads for decoding; 1 also decodes and estimates in turn; 0 for all.
+        smooth_beta: growth of the cut-off frequency with speed, in Hz per body size per second.
+        overlay: also write the video with the skeletons drawn on it, a .mp4 file; a folder if there are several.
+        skip_bad: skip videos that cannot be read, and list them in the store, instead of stopping.
+        threads: CPU threads for decoding; 0 for all. With 1, decoding and estimation alternate.
         max_seconds: refuse longer videos.
         overwrite: replace an existing store and overlay.
         finder: how people are found in videos.

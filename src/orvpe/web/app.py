@@ -41,7 +41,7 @@ class Limits:
     Args:
         upload_bytes: largest file.
         max_frames: longest clip.
-        read_seconds: longest that reading a file may take.
+        read_seconds: time limit for reading a file, in seconds.
         video_seconds: how much of a video is taken.
         readers: files read at a time; eight more may wait.
         hosts: names this server is called by.

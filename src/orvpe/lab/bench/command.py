@@ -51,10 +51,10 @@ def bench(
         batch_size: train: clips a step.
         clips: embed and train: generated clips, 0 for a number that suits the device.
         files: ingest: NTU .skeleton files.
-        store: embed: a store of your own instead of generated clips.
+        store: embed: a custom store instead of generated clips.
         compile: encoders: also with torch.compile.
-        seed: of inputs and weights.
-        quick: sizes of a few seconds that only show that it works; the numbers mean nothing.
+        seed: seed of inputs and weights.
+        quick: tiny sizes that only check that it works; the numbers are meaningless.
 
     Returns:
         The folder.

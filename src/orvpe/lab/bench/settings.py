@@ -25,7 +25,7 @@ class Settings:
         files: NTU files of the ingest part.
         store: a store for the embed part, None to generate one.
         compile: also measure with torch.compile.
-        seed: of inputs and weights.
+        seed: seed of inputs and weights.
         quick: sizes that only show that it works.
     """
 

@@ -52,20 +52,19 @@ def demo(
     """Name the actions of the people in a video, also with half of the body hidden; write a page that shows both.
 
     Args:
-        video: a video; without one a clip of two people is fetched from a package, once.
-        out: folder for index.html and people.orvpe, which holds the people's poses; those of an earlier demo are
-            replaced.
+        video: a video; when not given, a sample with two people is downloaded once, from a package.
+        out: folder for index.html and people.orvpe (the poses); those of an earlier demo are replaced.
         weights: a 2D model with a classifier.
         page: 'report' writes the page; 'serve' also serves the model with these people, on 127.0.0.1; 'auto' serves
-            when on a terminal.
-        fps: frames per second to look at; at most 1800 frames in all.
+            if it runs on a terminal.
+        fps: frames per second to analyse; at most 1800 frames in total.
         start: seconds of the video to skip.
-        seconds: how many to take, at most 60.
-        window: seconds that are looked at at a time; what the model learned from when null.
-        threshold: below that probability the label is "unsure".
-        max_people: look for at most that many; 4 when not given, 2 in the clip that is fetched, where there are two.
-        port: of the served page; 0, or a port that is taken, gives a free one.
-        threads: CPU threads, 0 for all; of these the answers take one where it is 0, as they are small.
+        seconds: seconds to analyse, at most 60.
+        window: window length in seconds; that of the model's training clips when null.
+        threshold: probability below which the label is "unsure".
+        max_people: largest number of people to look for; 4 when not given, 2 in the sample.
+        port: port of the served page; a free one if it is 0 or taken.
+        threads: CPU threads, 0 for all (the classifier then uses one).
         finder: how people are found in videos.
 
     Returns:
