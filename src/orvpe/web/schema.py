@@ -1,4 +1,4 @@
-"""What is asked and what is answered, as the OpenAPI description shows it."""
+"""Requests and responses, as the OpenAPI description shows them."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class AskedRectangle(_Asked):
 
 
 class Asked(_Asked):
-    """A clip, and what of it is hidden; nothing when neither a part nor a rectangle is given."""
+    """A clip, and what to hide: a part, a rectangle, both or nothing."""
 
     clip: Identity = Field(description="id of a sample or of an uploaded clip")
     part: Part | None = Field(None, description="a part of the body to hide")  # type: ignore[valid-type]
     rectangle: AskedRectangle | None = None
 
     def what(self) -> tuple[str | None, Rectangle | None]:
-        """Part and rectangle."""
+        """The part and the rectangle to hide."""
         r = self.rectangle
         return self.part, Rectangle((r.x[0], r.x[1]), (r.y[0], r.y[1]), r.angle) if r is not None else None
 
