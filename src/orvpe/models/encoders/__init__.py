@@ -31,7 +31,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
 
 
 def build_encoder(name: str, **config: Any) -> nn.Module:
-    """An encoder by name, with its constructor's arguments; ``config`` may be what its ``config()`` returned.
+    """An encoder by name, with its constructor's arguments.
 
     Raises:
         InputError: unknown encoder or argument (nearest names suggested), or a value the encoder refuses.

@@ -160,11 +160,7 @@ class LightEncoder(JointEncoder):
         check_kernel(kernel)
         check_kernel(stem_kernel, "stem_kernel")
         check_dilations(width, dilations)
-        options = {
-            "width": list(width), "strides": list(strides), "groups": groups, "stem_kernel": stem_kernel,
-            "stem_stride": stem_stride, "kernel": kernel, "dilations": list(dilations),
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
 
         seeds = graph_seeds(self.layout)
         start = seeds[torch.arange(groups) % len(seeds)]

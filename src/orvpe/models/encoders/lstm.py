@@ -49,8 +49,7 @@ class LSTMEncoder(JointEncoder):
         check_count("hidden", hidden)
         check_count("layers", layers)
         check_dropout(dropout)
-        options = {"hidden": hidden, "layers": layers, "dropout": dropout}
-        super().__init__(in_channels, layout, mask_channel, hidden, options)
+        super().__init__(in_channels, layout, mask_channel, hidden)
         # torch warns of a dropout that has no place to act
         between = dropout if layers > 1 else 0.0
         inputs = self.channels * len(self.layout)

@@ -150,11 +150,7 @@ class MSG3D(JointEncoder):
             raise InputError(f"windows is {tuple(windows)}, expected odd numbers of frames")
         check_kernel(kernel)
         check_dilations(width, dilations)
-        options = {
-            "width": list(width), "strides": list(strides), "scales": scales, "windows": list(windows),
-            "window_scales": window_scales, "kernel": kernel, "dilations": list(dilations),
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         graph = bones(self.layout)
         graphs = k_adjacency(hops(graph), range(scales))
         blocks, inputs = [], self.channels

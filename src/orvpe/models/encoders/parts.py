@@ -33,19 +33,13 @@ class JointEncoder(nn.Module):
         layout: the joints; a `Layout` or its `to_dict()`.
         mask_channel: give the visibility mask as one more input channel.
         feature_dim: width of the feature.
-        options: the other arguments of the subclass, as plain data.
 
     Raises:
         InputError: a value out of its range.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        layout: Layout | Mapping[str, Any],
-        mask_channel: bool,
-        feature_dim: int,
-        options: dict[str, Any],
+        self, in_channels: int, layout: Layout | Mapping[str, Any], mask_channel: bool, feature_dim: int
     ) -> None:
         super().__init__()
         if in_channels < 1:
@@ -53,7 +47,7 @@ class JointEncoder(nn.Module):
         self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
         self.in_channels, self.mask_channel = in_channels, mask_channel
         self.channels = in_channels + mask_channel
-        self.feature_dim, self.options = feature_dim, options
+        self.feature_dim = feature_dim
         self.input_norm = nn.BatchNorm1d(len(self.layout) * self.channels)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -93,15 +87,6 @@ class JointEncoder(nn.Module):
         assert self.input_norm.running_var is not None
         ever = (self.input_norm.running_var > _NEVER_SEEN).view(-1, self.channels)
         return ever.any(dim=1, keepdim=True).expand_as(ever).reshape(-1, 1).to(self.input_norm.running_var.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this encoder again, as plain data."""
-        return {
-            "in_channels": self.in_channels,
-            "layout": self.layout.to_dict(),
-            "mask_channel": self.mask_channel,
-            **self.options,
-        }
 
 
 class Block(nn.Module):

@@ -128,8 +128,7 @@ class STGCN(JointEncoder):
         check_blocks(width, strides)
         check_kernel(kernel)
         check_dropout(dropout)
-        options = {"width": list(width), "strides": list(strides), "kernel": kernel, "dropout": dropout}
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         unit = partial(Unit, subsets=spatial_partition(self.layout), kernel=kernel, dropout=dropout)
         self.blocks = stack(unit, self.channels, width, strides)
 

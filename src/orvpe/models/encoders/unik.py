@@ -80,8 +80,7 @@ class UNIK(JointEncoder):
         check_blocks(width, strides, multiple=4)
         check_count("heads", heads)
         check_kernel(kernel)
-        options = {"width": list(width), "strides": list(strides), "heads": heads, "kernel": kernel}
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         joints = len(self.layout)
         self.blocks = stack_blocks(
             lambda inputs, outputs: DependencyConv(inputs, outputs, joints, heads),
