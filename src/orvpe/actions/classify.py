@@ -27,6 +27,7 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.files import Together
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import environment
 from orvpe.runtime.typed import flat_arguments
@@ -76,6 +77,7 @@ def _said(span: Span) -> str:
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def classify(
     paths: list[str],
     weights: str,

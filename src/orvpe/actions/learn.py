@@ -32,6 +32,7 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import VERSIONS, check_versions
@@ -41,6 +42,7 @@ SCRATCH = "scratch"  # instead of a model's name
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def learn(
     folder: str,
     run: str,

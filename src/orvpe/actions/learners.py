@@ -23,7 +23,7 @@ from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
-_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)
+_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/lab/training-trials.md)
 _RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
 Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order

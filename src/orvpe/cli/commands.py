@@ -37,6 +37,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             ("paths",),
             "orvpe ingest recordings/ -o clips.orvpe --fps 30",
         ),
+        "convert": Command(
+            "orvpe.data.convert:convert",
+            "pose files or a store -> the files of another tool",
+            ("path",),
+            "orvpe convert recordings/ -o recordings.csv",
+        ),
         "pose": Command(
             "orvpe.video.command:pose",
             "videos, folders of images, a camera -> a store",

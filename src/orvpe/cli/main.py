@@ -9,7 +9,6 @@ import os
 import sys
 from dataclasses import is_dataclass
 
-from orvpe import __version__
 from orvpe.cli.commands import COMMANDS, function_of
 from orvpe.cli.help_pages import overview
 from orvpe.errors import InputError, Interrupted, one_line, unknown
@@ -26,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
             print(overview())
             code = 0
         elif command in ("-V", "--version"):
+            from orvpe import __version__
+
             print(f"orvpe {__version__}")
             code = 0
         elif command in COMMANDS:

@@ -28,6 +28,7 @@ from orvpe.data.store.parts import claim, merge
 from orvpe.data.store.writing import check_alike, orvpe_version
 from orvpe.errors import InputError, unknown
 from orvpe.poses.skeleton import layout_from_dict, with_derived
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
 
@@ -75,6 +76,7 @@ class IngestReport:
 
 
 @flat_arguments
+@alone_in("out")
 def ingest(
     paths: list[str],
     out: str,

@@ -26,6 +26,7 @@ from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import RECIPE, check_folder, environment
 from orvpe.runtime.typed import flat_arguments
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
@@ -58,6 +59,7 @@ def model_scorer(model: Model, data: ResidentStore, task: Task, seed: int = 0, b
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def evaluate(
     store: str,
     weights: str,

@@ -19,6 +19,7 @@ from typing import Any
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.lock import alone_in
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA
@@ -133,6 +134,7 @@ class Steps:
         write_atomic(self.record, json.dumps(self.done, indent=1) + "\n")
 
 
+@alone_in("out", folder=True)
 def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: float = 3.0, restart: bool = False) -> Path:
     """Run the whole method on N-UCLA, or on a generated set where that is not at hand, and say what happens.
 

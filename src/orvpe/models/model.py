@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.errors import InputError
-from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, from_hub, locate, read_card
+from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
@@ -103,7 +103,7 @@ class Model(nn.Module):
         Raises:
             InputError: nothing of that name, or as `load`.
         """
-        return load(from_hub(name), device)
+        return load(name, device)
 
     def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
         """Write this model to share it: as `save`, by default with weights in float16.

@@ -23,6 +23,7 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model
 from orvpe.runtime.draws import seeded
 from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.loop import check_counts
@@ -33,6 +34,7 @@ from orvpe.views.view import View, ViewConfig, people_of, training_view
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def finetune(
     store: str,
     run: str,

@@ -163,7 +163,6 @@ class Loop:
         self._resume()
         plan = self.plan
         with ExitStack() as held:
-            held.enter_context(self.run.alone())
             held.enter_context(self.run.interruptible())
             clips = plan.epochs * plan.steps * plan.batch_size
             self.progress = held.enter_context(Progress(self.what, clips, "clips", not self.run.main))

@@ -17,6 +17,7 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model
 from orvpe.runtime.draws import seeded
 from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.contrast import ContrastiveModule
@@ -79,6 +80,7 @@ class Pretraining(nn.Module):
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def pretrain(
     store: str,
     run: str,

@@ -30,6 +30,7 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.draws import seeded
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, environment, plain
 from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import check_versions, with_versions
@@ -71,6 +72,7 @@ METHODS = ("sgd", "logistic", "ridge", "knn")
 
 
 @flat_arguments
+@alone_in("run", folder=True)
 def probe(
     store: str,
     run: str,

@@ -20,6 +20,7 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 
 @flat_arguments
+@alone_in("out")
 def embed(
     path: str,
     weights: str,

@@ -26,10 +26,11 @@ from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import read_item
-from orvpe.vectors.vector_index import Added, Index, fingerprint
+from orvpe.vectors.vector_index import ABOUT, Added, Index, fingerprint
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -88,6 +89,7 @@ def describe(model: Model, weights: str) -> dict[str, Any]:
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def index(
     path: str,
     out: str,
@@ -124,7 +126,7 @@ def index(
     source, target = Path(path).resolve(), Path(out).resolve()
     if source.is_dir() and target.is_relative_to(source):
         raise InputError(f"{out}: is inside {path}, which would be read; give another --out")
-    if weights is None and not target.exists():
+    if weights is None and not (target / ABOUT).exists():
         raise InputError(f"{out}: no such index yet; give the model that makes its vectors with -w")
     where = pick_device(hardware.device, hardware.threads)
     model, about = open_model(Index.open(out), None, where) if weights is None else _described(weights, where)

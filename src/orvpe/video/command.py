@@ -18,6 +18,7 @@ from orvpe.data.store.writing import orvpe_version
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import with_derived
 from orvpe.runtime.files import check_writable, place, write_atomic
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
@@ -84,6 +85,7 @@ def _line(video: dict[str, Any]) -> str:
 
 
 @flat_arguments
+@alone_in("out")
 def pose(
     videos: list[str],
     out: str,

@@ -1,6 +1,6 @@
 """Normalisation of corrupted clips: small functions of what is still visible, vectorised over the batch.
 
-3D follows the backbone (FACTS, preprocessing): centred on the spine, spine to the z axis, shoulders to the x axis.
+3D follows the backbone: centred on the spine, spine to the z axis, shoulders to the x axis.
 2D follows VideoPose3D: x -> 2x/w - 1, y -> 2y/w - h/w from each clip's true width and height.
 
 Each reference (centre, spine, shoulders) has fall-backs in a fixed order for bodies that are partly hidden, so the

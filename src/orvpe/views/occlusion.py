@@ -63,7 +63,7 @@ def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> T
 def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:
     """Spatial SubG-DA: one of the six masks a clip, over all its frames and people.
 
-    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's reading (FACTS 7).
+    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's (docs/concepts/method.md, 7).
     """
     masks = part_mask(SUBGRAPHS, batch.layout, batch.joints.device)
     hidden = draws.uniform() < value

@@ -1,7 +1,7 @@
 """AGCN, the paper's video pose encoder (section III-B): the backbone of 2s-AGCN (Shi et al., CVPR 2019).
 
 Three directed subsets k of the skeleton's graph, each the sum of a fixed adjacency A_k, a learned B_k and an attention
-C_k per sample (docs/method.md, "Eq. 2").  It has the 3.45M parameters of Table I at 17 joints, with any of its heads.
+C_k per sample (docs/concepts/method.md, 2).  It has the 3.45M parameters of Table I at 17 joints, with any of its heads.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
 """

@@ -10,7 +10,7 @@ from orvpe.poses.skeleton.layout import Layout
 def graph_subsets(layout: Layout) -> np.ndarray:
     """(3, V, V) float32: the backbone's subsets self, inward (child to parent) and outward.
 
-    The columns of each are normalised, A D^-1 (docs/method.md, "Eq. 1").  With x (T, V) the product is x @ A: entry
+    The columns of each are normalised, A D^-1 (docs/concepts/method.md, 1).  With x (T, V) the product is x @ A: entry
     [i, j] carries joint i into joint j.
     """
     v = len(layout)

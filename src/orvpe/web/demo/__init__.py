@@ -15,6 +15,7 @@ from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import Together
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder
 from orvpe.runtime.typed import flat_arguments
@@ -32,6 +33,7 @@ _MOST_SECONDS, _MOST_FRAMES = 60.0, 1800  # all pictures are inside the page
 
 
 @flat_arguments
+@alone_in("out", folder=True)
 def demo(
     video: str | None = None,
     out: str = "demo",
@@ -125,7 +127,7 @@ def demo(
         pictures = [shrink(frame.image) for frame in open_video(path, pose)]
         write_store(poses, [person.clips[VERSIONS[0]] for person in told])
         titles = titles_of(model)
-        summary = table(told, titles)
+        summary = table(told, titles, threshold)
         long = f"{found.frames / found.fps:.1f} s" + (f" from {start:g} s on" if start else "")
         count = "1 person" if len(told) == 1 else f"{len(told)} people"
         about = f"{Path(path).resolve().name}, {long}, {count}, model {Path(weights).resolve().name}"
