@@ -10,7 +10,7 @@ from torch import Tensor
 
 from orvpe.errors import InputError
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 
@@ -64,7 +64,7 @@ def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
         visible = torch.where(mirrored[:, None, None, None], visible[..., order], visible)
     if strength.noise:
         joints = joints + strength.noise * draws.normal_at(*joints.shape[1:])
-    return batch.with_(joints=hide(joints, visible), visible=visible)
+    return batch.with_joints(joints, visible)
 
 
 def _matrix(batch: Batch, strength: Augment, draws: Draws) -> Tensor | None:

@@ -47,12 +47,24 @@ class Batch:
     def dims(self) -> int:
         return self.joints.shape[-1]
 
+    def with_joints(self, joints: Tensor, visible: Tensor | None = None, **changes: Any) -> Batch:
+        """The batch with other coordinates, zero wherever hidden.
+
+        Args:
+            joints: (N, M, T, V, C), anything where hidden.
+            visible: (N, M, T, V) bool, None for the same as before.
+            changes: of the other fields.
+        """
+        visible = self.visible if visible is None else visible
+        return replace(self, joints=hide(joints, visible), visible=visible, **changes)
+
     def with_(self, **changes: Any) -> Batch:
+        """The batch with other fields; joints are taken as they are, so they must be zero wherever hidden."""
         return replace(self, **changes)
 
 
 def hide(joints: Tensor, visible: Tensor) -> Tensor:
-    """Zero every coordinate under a hidden joint.  The one place where "missing" becomes a number.
+    """Set every coordinate of a hidden joint to zero.  The only place where "missing" becomes a number.
 
     Args:
         joints: (..., V, C).

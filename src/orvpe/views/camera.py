@@ -15,7 +15,7 @@ from torch import Tensor
 
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 IMAGE = (640.0, 480.0)  # pixels; only the ratio matters to an encoder
@@ -65,7 +65,7 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     pixels = pixels + middle[:, None, None, None]
     size = constant(IMAGE, device).expand(n, 2)
     visible = visible & ((pixels >= 0) & (pixels <= size[:, None, None, None])).all(dim=-1)
-    return batch.with_(joints=hide(pixels, visible), visible=visible, image_size=size)
+    return batch.with_joints(pixels, visible, image_size=size)
 
 
 def axes(azimuth: Tensor, height: Tensor, roll: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def normalize_3d(
     joints = torch.einsum("nij,nmtvj->nmtvi", rotation, joints)
     if scale == "body":
         joints = joints / _stature(batch)[:, None, None, None, None]
-    return batch.with_(joints=hide(joints, batch.visible))
+    return batch.with_joints(joints)
 
 
 def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Batch:
@@ -97,7 +97,7 @@ def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Ba
         if centre != "none":
             joints = joints - _centre(batch, centre)[:, None, :, None]
         joints = joints / _stature(batch)[:, None, None, None, None]
-        return batch.with_(joints=hide(joints, batch.visible))
+        return batch.with_joints(joints)
     seen = batch.visible[..., None]
     low = torch.where(seen, batch.joints, torch.inf).amin(dim=(1, 2, 3))  # (N, 2)
     high = torch.where(seen, batch.joints, -torch.inf).amax(dim=(1, 2, 3))
@@ -109,7 +109,7 @@ def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Ba
     origin = torch.where(known, 0.0, (low + high - side) / 2)
     half = size / 2
     joints = (batch.joints - (origin + half)[:, None, None, None]) / half[:, None, None, None, :1]
-    return batch.with_(joints=hide(joints, batch.visible))
+    return batch.with_joints(joints)
 
 
 _Y_TO_Z = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))

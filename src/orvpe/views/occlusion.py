@@ -22,7 +22,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.body_parts import PARTS, part_indices
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 Corruption = Callable[[Batch, Draws], Batch]
@@ -42,7 +42,7 @@ def keep(batch: Batch, mask: Tensor) -> Batch:
         hidden = batch.visible & ~mask
         reach = _reach(batch.layout.derived_index, len(batch.layout), batch.joints.device)
         visible = visible & ~(hidden.float() @ reach).bool()
-    return batch.with_(joints=hide(batch.joints, visible), visible=visible)
+    return batch.with_joints(batch.joints, visible)
 
 
 @lru_cache(maxsize=64)
@@ -61,9 +61,10 @@ def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> T
 
 
 def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:
-    """Spatial SubG-DA: one of the six masks a clip, over all its frames and people.
+    """Spatial SubG-DA: one of the six masks per clip, over all its frames and people.
 
-    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's (docs/concepts/method.md, 7).
+    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's
+    (docs/concepts/method.md, 7).
     """
     masks = part_mask(SUBGRAPHS, batch.layout, batch.joints.device)
     hidden = draws.uniform() < value
@@ -140,7 +141,7 @@ def jitter(batch: Batch, draws: Draws, value: float) -> Batch:
     low, high = _extent(batch.joints, batch.visible)
     sigma = value * (high - low).amax(dim=-1)[:, None, None, None, None]
     noise = draws.normal_at(*batch.joints.shape[1:]) * sigma
-    return batch.with_(joints=hide(batch.joints + noise, batch.visible))
+    return batch.with_joints(batch.joints + noise)
 
 
 def _extent(values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 
 CROPS = ("run", "resample")
 
@@ -81,6 +81,4 @@ def _interpolate(batch: Batch, position: Tensor) -> Batch:
     weight = torch.where(seen_low & seen_high, weight, near_high.float())
     visible = (near_high & seen_high) | (~near_high & seen_low)  # not where(): onnxruntime chooses among no bools
     joints = torch.lerp(_take(batch.joints, low), _take(batch.joints, high), weight[..., None])
-    return batch.with_(
-        joints=hide(joints, visible), visible=visible, frames=torch.full_like(batch.frames, position.shape[1])
-    )
+    return batch.with_joints(joints, visible, frames=torch.full_like(batch.frames, position.shape[1]))

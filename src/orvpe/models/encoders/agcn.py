@@ -1,7 +1,7 @@
 """AGCN, the paper's video pose encoder (section III-B): the backbone of 2s-AGCN (Shi et al., CVPR 2019).
 
 Three directed subsets k of the skeleton's graph, each the sum of a fixed adjacency A_k, a learned B_k and an attention
-C_k per sample (docs/concepts/method.md, 2).  It has the 3.45M parameters of Table I at 17 joints, with any of its heads.
+C_k per sample (docs/concepts/method.md, 2).  At 17 joints it has the 3.45M parameters of Table I.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
 """
@@ -134,20 +134,11 @@ class AGCN(JointEncoder):
     persons are folded into N, so the V x C series of a person are normalised, the same for every person.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block, multiples of 4.
         strides: temporal stride of each block.
         kernel: frames of the temporal convolution, odd.
         dropout: after each temporal convolution; the backbone has none.
-        mask_channel: give the visibility mask as one more input channel (off in the paper's recipe).
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(

@@ -120,8 +120,7 @@ class LightEncoder(JointEncoder):
     """Joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block, multiples of ``groups``.
         strides: temporal stride of each block.
         groups: channel groups with a graph of their own.
@@ -129,14 +128,6 @@ class LightEncoder(JointEncoder):
         stem_stride: its stride; the whole encoder then works on T / stem_stride frames.
         kernel: frames of the temporal branches, odd.
         dilations: of the temporal branches, one branch each.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(

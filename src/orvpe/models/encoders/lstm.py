@@ -21,19 +21,10 @@ class LSTMEncoder(JointEncoder):
     """Joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.  Only their number matters.
+        in_channels, layout, mask_channel: see `JointEncoder`.  Only the number of joints matters.
         hidden: units of each layer, and width of the feature.
         layers: LSTMs above each other.
         dropout: between the layers.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: ``hidden``.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(

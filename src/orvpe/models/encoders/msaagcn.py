@@ -80,20 +80,11 @@ class AAGCN(JointEncoder):
     """Attention-enhanced adaptive graph convolutional encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block, multiples of 4.
         strides: temporal stride of each block.
         kernel: frames of the temporal convolution and of the temporal attention, odd.
         reduction: of the channel attention.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(

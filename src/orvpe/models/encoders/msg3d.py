@@ -110,8 +110,7 @@ class MSG3D(JointEncoder):
     """Multi-scale encoder with unified space-time graphs: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block.
         strides: temporal stride of each block.
         scales: graphs of the factorised pathway, for 0 to scales - 1 bones.
@@ -119,14 +118,6 @@ class MSG3D(JointEncoder):
         window_scales: graphs of a window.
         kernel: frames of the temporal convolutions, odd.
         dilations: of the temporal convolutions, one branch each.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (384), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(

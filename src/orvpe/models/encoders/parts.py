@@ -24,15 +24,18 @@ _NEVER_SEEN = 1e-6  # running variance: of bodies about one long, a joint that e
 class JointEncoder(nn.Module):
     """Joints of one person over time -> a feature, by the ``encode`` of a subclass.
 
-    The V x C series of a person are batch-normalised, the same for every person.  A joint that training never showed,
-    as the nose of a Kinect, has no variance, which would make it hundreds of times louder than all others where another
-    source has it: outside training it is hidden, too.
+    The V x C series of a person are batch-normalised, the same for every person.  A joint that training never
+    showed, such as the nose for a Kinect, has no variance, so that in data which has it it would be hundreds of times
+    louder than all others: outside training it is hidden as well.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
+        in_channels: coordinates per joint, 2 or 3.
         layout: the joints; a `Layout` or its `to_dict()`.
-        mask_channel: give the visibility mask as one more input channel.
+        mask_channel: give the visibility mask as one more input channel (not in the paper).
         feature_dim: width of the feature.
+
+    Attributes:
+        feature_dim, in_channels, layout: as given.
 
     Raises:
         InputError: a value out of its range.

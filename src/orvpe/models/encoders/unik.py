@@ -50,20 +50,11 @@ class UNIK(JointEncoder):
     """Topology-free encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.  Only their number matters.
+        in_channels, layout, mask_channel: see `JointEncoder`.  Only the number of joints matters.
         width: output channels of each block, multiples of 4.
         strides: temporal stride of each block.
         heads: dependency matrices a layer.
         kernel: frames of the temporal convolution, odd.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
