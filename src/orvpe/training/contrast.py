@@ -18,7 +18,7 @@ from orvpe.training.losses import LOSSES
 
 
 class ContrastiveModule(nn.Module):
-    """Projection, bank and loss.  After each optimiser step call `update` with the embedding of `forward`.
+    """Projection, memory bank and loss. After each optimiser step, call `update` with the embedding of `forward`.
 
     Under DistributedDataParallel pass ``broadcast_buffers=False``: the bank keeps itself equal.
 

@@ -1,4 +1,4 @@
-"""Batches cut from a store: ragged clips in, one dense padded batch on the device out."""
+"""Batches: clips of different lengths padded to one dense tensor on the device."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Batch:
 
     @property
     def clips(self) -> int:
-        """N, as ``len`` gives it; but ``len`` makes a plain number, and in an exported graph N is none."""
+        """N, like ``len``, which however makes a plain number; in an exported graph N must stay symbolic."""
         return self.joints.shape[0]
 
     @property
@@ -74,7 +74,7 @@ def hide(joints: Tensor, visible: Tensor) -> Tensor:
 
 
 def collate(clips: list[Clip], device: torch.device | str = "cpu") -> Batch:
-    """A batch from clips in memory.
+    """Make a batch of clips in memory.
 
     Raises:
         InputError: no clip, or clips that differ in layout or dimension.
@@ -106,7 +106,7 @@ def collate(clips: list[Clip], device: torch.device | str = "cpu") -> Batch:
 
 
 def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """``indices`` in runs of ``size``, the last one shorter.
+    """Split ``indices`` into runs of ``size``; the last one may be shorter.
 
     Raises:
         InputError: a size below 1.

@@ -1,4 +1,4 @@
-"""The temporal sub-graph: which frames of a clip are seen (section III-A b, temporal dimension)."""
+"""Temporal sub-graph: choose the frames of a clip (section III-A b, temporal dimension)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def sample_frames(
 
 
 def _take(x: Tensor, frame: Tensor) -> Tensor:
-    """x (N, M, T, ...) at frame (N, tau) -> (N, M, tau, ...)."""
+    """Take frames (N, tau) of x (N, M, T, ...) -> (N, M, tau, ...)."""
     n = torch.arange(x.shape[0], device=x.device)[:, None, None]
     m = torch.arange(x.shape[1], device=x.device)[None, :, None]
     return x[n, m, frame[:, None, :]]
@@ -70,7 +70,7 @@ def _gather(batch: Batch, frame: Tensor) -> Batch:
 
 
 def _interpolate(batch: Batch, position: Tensor) -> Batch:
-    """Linear between neighbours that are both visible; else the nearer frame decides, value and visibility."""
+    """Interpolate linearly between frames if both are visible; else use value and visibility of the nearer frame."""
     length = batch.frames[:, None]
     low = position.floor().long().clamp(min=0)
     low = torch.minimum(low, length - 1)

@@ -1,4 +1,4 @@
-"""Fast kernels of the graph convolutions: products of matrices that lie as channels-last tensors do in memory.
+"""Fast matrix products for graph convolutions on channels-last tensors.
 
 Channels are mixed before joints, so that the sum over the subsets k belongs to the product with the joints, and
 everything is a matrix product of rows (T, V) by channels.
@@ -21,20 +21,21 @@ def rows(x: Tensor) -> Tensor:
 
 
 def side_by_side(graphs: Tensor) -> Tensor:
-    """K graphs as one matrix: (N, K, V, V) -> (N, V, VK), whose row j has at K i + k what joint i sends to j in k."""
+    """Put K graphs into one matrix: (N, K, V, V) -> (N, V, VK); [j, K i + k] carries joint i into joint j in graph
+    k."""
     n, k, v, _ = graphs.shape
     return graphs.permute(0, 3, 2, 1).reshape(n, v, v * k)
 
 
 def mix_channels(x: Tensor, weight: Tensor, subsets: int) -> Tensor:
-    """All W_k x: x (N, C, T, V), the W_k side by side (O, K C, 1, 1) -> (N, T, VK, O), row K i + k of joint i."""
+    """Compute all W_k x: x (N, C, T, V), W (O, K C, 1, 1) -> (N, T, VK, O); row K i + k is W_k x of joint i."""
     n, c, t, v = x.shape
     stacked = weight.view(-1, subsets, c).transpose(0, 1).reshape(-1, c)  # (K O, C)
     return F.linear(rows(x), stacked).view(n, t, v * subsets, -1)
 
 
 def joint_product(graph: Tensor, x: Tensor) -> Tensor:
-    """(N, V, S) @ (N, T, S, C) -> (N, T, V, C): one matrix a clip for all its frames."""
+    """Multiply each frame of a clip by the clip's matrix: (N, V, S), (N, T, S, C) -> (N, T, V, C)."""
     return _JointProduct.apply(graph, x)
 
 
@@ -55,7 +56,8 @@ def mean_products(theta: Tensor, phi: Tensor) -> Tensor:
 
 
 def per_clip(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
-    """matrix (N, A, B) times each frame of x (N, T, B, C) -> (N, T, A, C); added to ``onto``, in place, if given."""
+    """Multiply each frame of x (N, T, B, C) by matrix (N, A, B) -> (N, T, A, C); added in place to ``onto`` if
+    given."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         product = torch.matmul(matrix[:, None], x)
         return product if onto is None else onto.add_(product)

@@ -1,4 +1,4 @@
-"""A light encoder of ours: several times cheaper than AGCN, and quicker to converge on small data.
+"""Our light encoder: several times cheaper than AGCN, and faster to converge on small data.
 
 What it does differently: a strided temporal stem, one learned V x V graph for each group of channels (started from
 the skeleton, so no attention per sample), and multi-scale temporal branches behind one 1x1 convolution instead of a
@@ -36,7 +36,7 @@ def graph_seeds(layout: Layout) -> Tensor:
 
 
 class GroupGraph(nn.Module):
-    """Mixes joints with one learned V x V matrix for each group of channels: (N, C, T, V) -> the same.
+    """Mix joints with a learned V x V matrix per group of channels: (N, C, T, V) -> the same.
 
     Args:
         start: (G, V, V) the first matrices; a little noise is added.
@@ -53,7 +53,7 @@ class GroupGraph(nn.Module):
 
 
 class MultiScaleTime(nn.Module):
-    """Dilated convolutions, a running maximum and the frame itself, each on a share of the channels."""
+    """Dilated convolutions, max pooling and identity over frames, each on a share of the channels."""
 
     def __init__(self, channels: int, stride: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class MultiScaleTime(nn.Module):
         return self.norm(torch.cat(parts, dim=1))  # (N, C, ceil(T / stride), V)
 
     def fold_norm(self) -> None:
-        """Multiply the first batch-norm, as it evaluates, into the convolution before it; for inference only."""
+        """Merge the first batch-norm, as in evaluation, into the convolution before it; for inference only."""
         self.reduce = fuse_conv_bn_eval(self.reduce, self.reduce_norm)
         self.reduce_norm = nn.Identity()  # type: ignore[assignment]
 

@@ -1,7 +1,7 @@
 """A stacked LSTM over frames: the recurrent baseline of skeleton papers (two layers in Shahroudy et al., *NTU RGB+D*,
 CVPR 2016; the "LSTM" row of the paper's Table IV).
 
-All coordinates of a frame are its input; it knows nothing of joints or bones.  None of those papers gives all sizes, so
+All coordinates of a frame are its input, without a graph of joints or bones.  None of those papers gives all sizes, so
 there is no published count: with two layers of 256 it has 0.84M parameters at 17 joints in 3D.  The feature is the mean
 of the last layer's outputs over the frames.
 """

@@ -46,7 +46,7 @@ class MultiScaleGraphConv(nn.Module):
 
 
 class WindowGraphConv(nn.Module):
-    """MS-G3D: a multi-scale graph convolution in windows of frames, then each window collapsed into one frame.
+    """MS-G3D: a multi-scale graph convolution over windows of frames; each window becomes one frame.
 
     Args:
         inputs, inner, outputs: channels before, in and after the window.
@@ -76,7 +76,7 @@ class WindowGraphConv(nn.Module):
 
 
 class MultiScaleTime(nn.Module):
-    """Branches of time with a residual, and a ReLU unless something is to be added first."""
+    """Temporal branches with a residual, then ReLU unless ``last``."""
 
     def __init__(
         self, inputs: int, outputs: int, stride: int, kernel: int, dilations: Sequence[int], last: bool = False
@@ -93,7 +93,7 @@ class MultiScaleTime(nn.Module):
 
 
 class Block(nn.Module):
-    """Both pathways (STGC block), then once more time at several scales."""
+    """Both pathways (STGC block), then multi-scale temporal branches."""
 
     def __init__(self, factorised: nn.Module, windows: Sequence[nn.Module], temporal: nn.Module) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ from orvpe.poses.skeleton import Layout, unified
 
 
 class DependencyConv(GraphConv):
-    """S-LSU: a graph convolution without a graph; its ``learned`` matrices start from chance.
+    """S-LSU: a graph convolution without a skeleton; its ``learned`` matrices start at random.
 
     Args:
         inputs, outputs: channels; outputs is a multiple of 4, the attention works on outputs / 4.
