@@ -1,4 +1,4 @@
-"""Small tensors that every batch needs anew: made once a GPU, since each copy from the host would wait for it."""
+"""Small constant tensors, kept once per GPU, since each copy from the host would wait for it."""
 
 from __future__ import annotations
 
