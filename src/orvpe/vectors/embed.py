@@ -1,4 +1,4 @@
-"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+"""Embed stores and pose files into Parquet tables."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def embed(
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         batch_size: clips at a time.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.
@@ -108,7 +108,7 @@ _Text = dict[str, list[str | None]]
 
 
 def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
-    """The columns of a model's vectors: text, feature (256 numbers), and embedding (128) if it has a projection."""
+    """Columns of the table: text, feature (256 numbers), and embedding (128) if the model has a projection."""
     import pyarrow as pa
 
     width = {"feature": model.feature_dim}
@@ -121,7 +121,7 @@ def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Sche
 
 
 def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
-    """Text and vectors of N clips as N rows of ``schema``."""
+    """Build N rows of ``schema`` from the text and vectors of N clips."""
     import pyarrow as pa
 
     columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]
