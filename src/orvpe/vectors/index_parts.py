@@ -1,8 +1,8 @@
 """An index on disk: a folder of parts, Arrow files that are written once, whole or not at all.
 
 A part's name ends in the CRC-32 of its bytes, which is checked before any of them is used.  It names in its metadata
-the rows of other parts that it takes the place of, so one rename both adds and replaces, and nothing else has to be kept in
-step.  A part that was merged into another is named there too, and passed over.
+the rows of other parts that it takes the place of, so one rename both adds and replaces, and nothing else has to be
+kept in step.  A part that was merged into another is named there too, and passed over.
 """
 
 from __future__ import annotations
