@@ -211,4 +211,6 @@ def _shown(line: bytes) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-FORMAT = Format("ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read)
+FORMAT = Format(
+    "ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read, unit="m"
+)
