@@ -26,6 +26,10 @@ class NoSkeleton(Exception):
     """An item that is well-formed but holds no person: skipped and counted, not an error."""
 
 
+class OtherKind(NoSkeleton):
+    """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a file cannot say of itself.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
-from orvpe.data.formats.detections import FRAME_FILE, frame_range, hide_missing, layout_for, people_clip
+from orvpe.data.formats.detections import FRAME_FILE, frames_of, hide_missing, layout_for, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -21,6 +21,7 @@ from orvpe.poses.skeleton import LAYOUTS
 
 _KNOWN = {25: LAYOUTS["openpose_25"], 18: LAYOUTS["openpose_18"]}
 _MPI_JOINTS = 15
+_KEY, _OLD_KEY = "pose_keypoints_2d", "pose_keypoints"
 
 
 def items(source: Source) -> list[Item]:
@@ -36,9 +37,10 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     numbers = [int(FRAME_FILE.sub(r"\2", name)) for name in item]
     video = FRAME_FILE.sub(r"\1", item[0]).rsplit("/", 1)
     where = source.where(item[0]) + (f" and {len(item) - 1} more frames" if len(item) > 1 else "")
-    at, count = frame_range(numbers, where)
+    numbered = frames_of(numbers, where)
+    count = numbered.count
     by_frame: dict[int, np.ndarray] = {}
-    for frame, name in zip(at, item, strict=True):
+    for frame, name in zip(numbered.at, item, strict=True):
         people = _people(read_json(source, name), source.where(name))
         if len(people):
             by_frame[int(frame)] = people
@@ -56,7 +58,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         for people in (by_frame.get(t, np.zeros((0, joints, 3))) for t in range(count))
     ]
     name = video[-1] or video[0]  # a folder a video, its files named by the frame alone
-    return [people_clip(link_people(frames), layout, options, where, name=name)]
+    return [people_clip(link_people(frames), layout, options, where, name=name, step=numbered.step)]
 
 
 def _people(data: Any, where: str) -> np.ndarray:
@@ -65,7 +67,7 @@ def _people(data: Any, where: str) -> np.ndarray:
     if not isinstance(people, list):
         raise InputError(f"{where}: no 'people' list in it, expected OpenPose's JSON of one frame")
     try:
-        rows = [np.array(person["pose_keypoints_2d"], dtype=np.float64) for person in people]
+        rows = [np.array(person[_key(person)], dtype=np.float64) for person in people]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{where}: a person without a plain list 'pose_keypoints_2d'") from None
     rows = [row for row in rows if row.size]  # only a face or a hand was found
@@ -76,6 +78,11 @@ def _people(data: Any, where: str) -> np.ndarray:
         found = " and ".join(str(n) for shape in sorted(sizes) for n in shape)
         raise InputError(f"{where}: 'pose_keypoints_2d' has {found} numbers, expected 3 a joint (75 or 54)")
     return np.stack(rows).reshape(len(rows), -1, 3)
+
+
+def _key(person: dict[str, Any]) -> str:
+    """Before version 1.2 it had another name."""
+    return _OLD_KEY if _OLD_KEY in person and _KEY not in person else _KEY
 
 
 FORMAT = Format("openpose", "OpenPose: a folder of <video>_<frame>_keypoints.json, pixels", items, read)
