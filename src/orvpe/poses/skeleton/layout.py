@@ -245,16 +245,19 @@ def with_derived(layout: Layout, *others: Layout) -> Layout:
 # and their mean is used.  A derived joint is missing when any of its parents is (FACTS, preprocessing), but for the
 # head: one ear or eye says enough.
 _RULES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "head": (("head",), ("head_top",), ("left_ear", "right_ear"), ("left_eye", "right_eye")),
+    "head": (("head",), ("head_top",), ("left_ear", "right_ear"), ("left_eye", "right_eye"),
+             ("left_front_head", "right_front_head", "left_back_head", "right_back_head")),
     "nose": (("nose",),),
     "neck": (("neck",), ("shoulder_center",), ("spine_shoulder",), ("thorax",), ("left_shoulder", "right_shoulder")),
     "chest": (("chest",), ("spine",), ("spine_mid",), ("torso",), ("neck", "mid_hip"),
-              ("left_shoulder", "right_shoulder", "left_hip", "right_hip")),
-    "mid_hip": (("mid_hip",), ("pelvis",), ("hip_center",), ("spine_base",), ("left_hip", "right_hip")),
+              ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), ("t10", "strn")),
+    "mid_hip": (("mid_hip",), ("pelvis",), ("hip_center",), ("spine_base",), ("left_hip", "right_hip"),
+                ("left_asis", "right_asis", "left_psis", "right_psis")),
     **{j: ((j,),) for j in LIMBS},
 }  # fmt: skip
 for _s in SIDES:
-    _RULES[f"{_s}_wrist"] = ((f"{_s}_wrist",), (f"{_s}_hand",))
+    _RULES[f"{_s}_wrist"] = ((f"{_s}_wrist",), (f"{_s}_hand",), (f"{_s}_wrist_a", f"{_s}_wrist_b"))
+    _RULES[f"{_s}_hip"] = ((f"{_s}_hip",), (f"{_s}_asis", f"{_s}_psis"))
     _RULES[f"{_s}_ankle"] = ((f"{_s}_ankle",), (f"{_s}_foot",))
 
 
