@@ -19,6 +19,7 @@ from typing import Any
 
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Options
+from orvpe.data.formats.labels import Labels, column_pairs
 from orvpe.data.formats.reading import check_choices, left_out, survey_of, without_kept
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.ingest_chunks import Chunk, read_chunks
@@ -43,6 +44,7 @@ class IngestReport:
         clips: clips in the store.
         frames: people x frames in the store.
         skipped_no_skeleton: items in which nobody is, and windows in which nobody is seen.
+        skipped_other: files of another kind that lie beside those of the format.
         skipped_short: clips with fewer than ``min_frames`` frames.
         bad: one line for each item that could not be read.
         seconds: wall-clock time of this call.
@@ -55,6 +57,7 @@ class IngestReport:
     skipped_no_skeleton: int
     skipped_short: int
     bad: list[str] = field(default_factory=list)
+    skipped_other: int = 0
     seconds: float = 0.0
     bytes: int = 0
     path: str = ""
@@ -62,6 +65,7 @@ class IngestReport:
     def __str__(self) -> str:
         left_out = {
             "without a skeleton": self.skipped_no_skeleton,
+            "of another kind": self.skipped_other,
             "too short": self.skipped_short,
             "that cannot be read": len(self.bad),
         }
@@ -90,6 +94,8 @@ def ingest(
     up: str = "auto",
     units: str = "auto",
     subject: str | None = None,
+    labels: str | None = None,
+    column: list[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -118,6 +124,10 @@ def ingest(
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         subject: who is seen, where the source does not say.
+        labels: "folders" where the files of each class lie in a folder of its name, or a CSV with the columns name and
+            label, and optionally subject, camera, split; a name is a clip's or its file's.
+        column: what a table's columns mean, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -151,6 +161,8 @@ def ingest(
         up=up,
         units=units,
         subject=subject,
+        columns=column_pairs(column),
+        labels=Labels(labels) if labels is not None else None,
     )
     settings = {
         "layout": layout,
@@ -167,6 +179,8 @@ def ingest(
         "up": up,
         "units": units,
         "subject": subject,
+        "labels": options.labels.to_list() if options.labels else None,
+        "column": column,
     }
     parts = target.with_name(target.name + ".parts")
     strange = Notes()
@@ -188,12 +202,12 @@ def ingest(
     if bad and not skip_bad:
         rest = f" (and {len(bad) - 1} more that cannot be read)" if len(bad) > 1 else ""
         raise InputError(f"{bad[0]}{rest}; give --skip-bad to leave such items out")
-    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short")
+    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short", "skipped_other")
     total = {kind: sum(note[kind] for note in notes) for kind in kinds}
     meta = {
         "generated": False,
         "sources": sources,
-        "options": settings,
+        "options": settings | {"labels": labels},
         "notes": strange.lines(),
         "skipped": {
             "no_skeleton": total["skipped_no_skeleton"],
@@ -222,6 +236,7 @@ def ingest(
         skipped_no_skeleton=total["skipped_no_skeleton"],
         skipped_short=total["skipped_short"],
         bad=bad,
+        skipped_other=total["skipped_other"],
         seconds=time.monotonic() - begun,
         bytes=target.stat().st_size,
         path=out,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import FORMATS
-from orvpe.data.formats.base import Item, NoSkeleton, Options
+from orvpe.data.formats.base import Item, NoSkeleton, Options, OtherKind
 from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.store import StoreWriter
@@ -116,6 +116,7 @@ def _read_chunk(chunk: Chunk) -> None:
         )
     source, reader = _opened(chunk.source), FORMATS[chunk.format]
     note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
+    note["skipped_other"] = 0
     strange = Notes()
     clips: list[Clip] = []
     places: list[Grid | None] = []
@@ -126,6 +127,9 @@ def _read_chunk(chunk: Chunk) -> None:
             ready = [seen_people(to_unified(clip) if chunk.unified else clip) for clip in found]
             pieces = [piece for clip in ready for piece in windows(clip, chunk.window, chunk.stride)]
             grids = [None if piece is None else grid(piece) for piece in pieces]  # raises now if it cannot be stored
+        except OtherKind:
+            note["skipped_other"] += 1
+            continue
         except NoSkeleton:
             note["skipped_no_skeleton"] += 1
             continue

@@ -10,7 +10,8 @@ import numpy as np
 
 from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import NoSkeleton, Options
+from orvpe.data.formats.base import NoSkeleton, Options, OtherKind
+from orvpe.data.formats.labels import Labels, column_pairs
 from orvpe.data.formats.reading import check_choices, left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
@@ -44,6 +45,7 @@ class Inspection:
             y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
         no_skeleton: items in which nobody is.
+        other: files of another kind that lie beside those of the format.
         bad: one line for each item that could not be read.
         notes: further lines (a store's grid, size and checksums).
         figure: the picture that was drawn.
@@ -68,6 +70,7 @@ class Inspection:
     up: str = ""
     missing: dict[str, float] = field(default_factory=dict)
     no_skeleton: int = 0
+    other: int = 0
     bad: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figure: str | None = None
@@ -77,6 +80,8 @@ class Inspection:
         if self.read < self.items:
             lines.append(f"looked at {self.read} of {self.items:,} items, evenly spread; counts are of these")
         rows = [("clips", f"{self.clips:,}")]
+        if self.other:
+            rows.append(("of another kind", f"{self.other:,}"))
         if self.no_skeleton:
             rows.append(("without a skeleton", f"{self.no_skeleton:,}"))
         if self.bad:
@@ -148,6 +153,8 @@ def inspect(
     image_size: tuple[int, int] | None = None,
     up: str = "auto",
     units: str = "auto",
+    labels: str | None = None,
+    column: list[str] | None = None,
     sample: int = SAMPLE,
 ) -> Inspection:
     """Say what a path holds: format, layout, clips, classes, frames, fps, and how much is missing per joint.
@@ -164,6 +171,8 @@ def inspect(
         image_size: width and height in pixels, where the source does not say.
         up: the axis that points up, one of auto, y, -y, z, -z, x and -x; auto looks which way the bodies point.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        labels: "folders", or a CSV with the columns name, label, and optionally subject, camera, split.
+        column: what a table's columns mean, as label=shot or clip=video.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
 
     Raises:
@@ -184,6 +193,8 @@ def inspect(
             image_size=image_size,
             up=up,
             units=units,
+            columns=column_pairs(column),
+            labels=Labels(labels) if labels is not None else None,
         )
         found, clips = _inspect_source(Source(path), format, options, sample)
     if figure is not None:
@@ -270,6 +281,9 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
     for i in chosen:
         try:
             clips = read_clips(reader, source, items[i], options)
+        except OtherKind:
+            found.other += 1
+            continue
         except NoSkeleton:
             found.no_skeleton += 1
             continue

@@ -20,6 +20,7 @@ from orvpe.poses.skeleton import Layout
 
 if TYPE_CHECKING:
     from orvpe.data.formats.gate import Survey
+    from orvpe.data.formats.labels import Labels
 
 
 class NoSkeleton(Exception):
@@ -45,6 +46,7 @@ class Options:
         units: of 3D coordinates, one of `orvpe.data.formats.gate.UNITS`; "auto" looks how large the bodies are.
         subject: who is seen, where the file does not say.
         columns: (ours, theirs) names of a table's columns.
+        labels: what is said of the clips outside of their files.
         survey: what is known about the source already; looked at when None.
     """
 
@@ -58,6 +60,7 @@ class Options:
     units: str = "auto"
     subject: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    labels: Labels | None = None
     survey: Survey | None = field(default=None, compare=False)
 
 

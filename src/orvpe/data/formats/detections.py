@@ -20,7 +20,7 @@ from orvpe.poses.skeleton.names import canonical
 FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
 
 
-_PEEKS = 6
+_PEEKS = 12  # files that are all looked into
 
 
 def other_kind(source: Source, message: str) -> InputError | NoSkeleton:
@@ -38,13 +38,11 @@ def json_files_with(source: Source, *keys: bytes) -> list[Item]:
     """
     names = [n for n in by_suffix(source, ".json") if not FRAME_FILE.match(n)]
     other = set()
-    for i in dict.fromkeys([*range(min(2, len(names))), *(len(names) * k // _PEEKS for k in range(_PEEKS)), -1]):
-        if not names:
-            break
-        text = source.read(names[i])
+    for name in names if len(names) <= _PEEKS else (names[0], names[-1]):
+        text = source.read(name)
         if all(key in text for key in keys):
             return [(n,) for n in names if n not in other]
-        other.add(names[i])
+        other.add(name)
     return []
 
 
@@ -110,6 +108,7 @@ class FrameNumbers:
     step: int = 1
 
 
+UNSURE = "detections whose own score is below --min-confidence are nobody"
 _MOST_STEP = 1000  # numbers further apart count something else, as nanoseconds
 
 
@@ -124,8 +123,8 @@ def frames_of(numbers: Sequence[int] | np.ndarray, where: str) -> FrameNumbers:
     step = int(np.gcd.reduce(np.diff(distinct))) if len(distinct) > 2 else 1
     if step > _MOST_STEP:
         raise InputError(
-            f"{where}: frame numbers {distinct[0]}, {distinct[1]}, {distinct[2]} ... are {step:,} and more apart, expected "
-            "0, 1, 2 ...; are they times?"
+            f"{where}: frame numbers {distinct[0]}, {distinct[1]}, {distinct[2]} ... are {step:,} and more apart, "
+            "expected 0, 1, 2 ...; are they times?"
         )
     if step > 1:
         array = (array - distinct[0]) // step

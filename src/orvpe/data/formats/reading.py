@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from weakref import WeakKeyDictionary
 
+from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, items_of
 from orvpe.data.formats.gate import UNITS, Survey, passed, survey
 from orvpe.data.formats.source import Source
@@ -35,7 +36,8 @@ def read_clips(reader: Format, source: Source, item: Item, options: Options) -> 
     ready = []
     for clip in clips:
         try:
-            ready.append(_ready(clip, found, options, reader.unit))
+            clip = _ready(clip, found, options, reader.unit)
+            ready.append(options.labels.applied(clip, item[0], source.names) if options.labels is not None else clip)
         except InputError as error:
             where = source.where(item[0])
             raise InputError(str(error) if where in str(error) else f"{where}: {error}") from None
@@ -85,6 +87,23 @@ def _survey(reader: Format, source: Source, options: Options) -> Survey:
     found = survey([clip for clips in kept.values() for clip in clips], options.up)
     found.kept = kept
     return found
+
+
+def common_up(paths: Sequence[str], format: str | None, options: Options) -> tuple[str, list[str]]:
+    """``--up`` for sources that are one set of clips, as the folders of its classes: people lie in all clips of some.
+
+    Returns:
+        The axis, and what there is to be said about it.
+    """
+    clips = []
+    for path in paths:
+        source = Source(path)
+        found = _survey(choose_reader(source, format), source, options)
+        clips += [clip for some in found.kept.values() for clip in some]
+    together = survey(clips, options.up)
+    if any(clip.dims == 3 for clip in clips):
+        return together.up3, [note.text for note in together.notes3]
+    return together.up2, [note.text for note in together.notes2]
 
 
 def without_kept(found: Survey) -> Survey:
