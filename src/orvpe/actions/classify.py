@@ -17,12 +17,13 @@ from typing import Any
 from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import read_clips
+from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout, unified
 from orvpe.runtime.files import Together
 from orvpe.runtime.progress import Progress
@@ -94,7 +95,8 @@ def classify(
     overlay: bool = True,
     format: str | None = None,
     image_size: tuple[int, int] | None = None,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     skip_bad: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -125,7 +127,9 @@ def classify(
         overlay: write the annotated videos too.
         format: name of the pose format, if it is not recognised.
         image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         skip_bad: leave out what cannot be read, and say so, instead of stopping.
         overwrite: replace files of an earlier call.
         device: auto, cpu, cuda or mps.
@@ -142,6 +146,7 @@ def classify(
 
     if max_people is not None and max_people < 1:
         raise InputError(f"max_people is {max_people}, expected at least 1")
+    check_choices(up, units)
     windows = WindowOptions(window, stride, threshold, min_visible)
     where = pick_device(device, threads)
     model = load(weights, where).for_inference()
@@ -161,6 +166,7 @@ def classify(
     options = Options(
         layout=get_layout(layout) if layout and others else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=0.1 if min_confidence is None else min_confidence, max_people=max_people or 2, up=up,
+        units=units,
     )  # fmt: skip
     folder = _checked_folder(out, [name for name, _ in videos] if overlay else [], paths, overwrite)
     sources: list[tuple[str, list[Timeline]]] = []
@@ -278,9 +284,13 @@ def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool =
         return
     source = Source(path)
     reader = choose_reader(source, format)
-    for item in reader.items(source):
+    items, notes = reader.items(source), Printed()
+    notes.say(*left_out(source, items))
+    for item in items:
         try:
-            yield from read_clips(reader, source, item, options)
+            clips = read_clips(reader, source, item, options)
+            notes.add(clips)
+            yield from clips
         except NoSkeleton:
             continue
         except InputError as error:

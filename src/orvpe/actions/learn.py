@@ -19,6 +19,7 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.formats.reading import check_choices
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
 from orvpe.data.protocols.task import make_task
@@ -50,7 +51,8 @@ def learn(
     fps: float | None = None,
     format: str | None = None,
     image_size: tuple[int, int] | None = None,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     max_people: int | None = None,
     min_confidence: float | None = None,
     estimator: str = "mediapipe",
@@ -83,7 +85,9 @@ def learn(
         fps: frames per second to take of videos, or of pose files that do not say.
         format: name of the pose format, if it is not recognised.
         image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
         min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
         estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
@@ -119,6 +123,7 @@ def learn(
         raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
+    check_choices(up, units)
     class_folders(folder)
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
@@ -130,7 +135,7 @@ def learn(
         _check_videos(source, folder, joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
         window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
-        up=up, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
+        up=up, units=units, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
         weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
         threads=threads,
     ))  # fmt: skip

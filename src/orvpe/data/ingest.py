@@ -11,26 +11,27 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Options
-from orvpe.data.formats.reading import UP
+from orvpe.data.formats.labels import Labels, column_pairs
+from orvpe.data.formats.reading import check_choices, left_out, survey_of, without_kept
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.ingest_chunks import Chunk, read_chunks
 from orvpe.data.store import Store
 from orvpe.data.store.parts import claim, merge
 from orvpe.data.store.writing import check_alike, orvpe_version
 from orvpe.errors import InputError, unknown
+from orvpe.poses.notes import Notes
 from orvpe.poses.skeleton import get_layout, layout_from_dict, with_derived
 from orvpe.runtime.progress import Progress
 
-_PARTS = 3  # changes when parts of an older orvpe must not be taken up
+_PARTS = 4  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
 _KEEP_BAD = 100
 
@@ -43,6 +44,7 @@ class IngestReport:
         clips: clips in the store.
         frames: people x frames in the store.
         skipped_no_skeleton: items in which nobody is, and windows in which nobody is seen.
+        skipped_other: files of another kind that lie beside those of the format.
         skipped_short: clips with fewer than ``min_frames`` frames.
         bad: one line for each item that could not be read.
         seconds: wall-clock time of this call.
@@ -55,6 +57,7 @@ class IngestReport:
     skipped_no_skeleton: int
     skipped_short: int
     bad: list[str] = field(default_factory=list)
+    skipped_other: int = 0
     seconds: float = 0.0
     bytes: int = 0
     path: str = ""
@@ -62,6 +65,7 @@ class IngestReport:
     def __str__(self) -> str:
         left_out = {
             "without a skeleton": self.skipped_no_skeleton,
+            "of another kind": self.skipped_other,
             "too short": self.skipped_short,
             "that cannot be read": len(self.bad),
         }
@@ -87,8 +91,11 @@ def ingest(
     window: int | None = None,
     stride: int | None = None,
     min_frames: int = 1,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     subject: str | None = None,
+    labels: str | None = None,
+    column: list[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -113,8 +120,14 @@ def ingest(
         window: cut recordings longer than that many frames into windows of that length.
         stride: frames from one window to the next; half a window when not given.
         min_frames: leave out clips with fewer frames.
-        up: the axis that points up in 3D sources: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         subject: who is seen, where the source does not say.
+        labels: "folders" where the files of each class lie in a folder of its name, or a CSV with the columns name and
+            label, and optionally subject, camera, split; a name is a clip's or its file's.
+        column: what a table's columns mean, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -132,8 +145,7 @@ def ingest(
     target = Path(out)
     if target.is_dir():
         raise InputError(f"{out}: is a folder, expected the name of the store to write")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     not_a_source(out, paths)
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
@@ -147,7 +159,10 @@ def ingest(
         min_confidence=min_confidence,
         max_people=max_people,
         up=up,
+        units=units,
         subject=subject,
+        columns=column_pairs(column),
+        labels=Labels(labels) if labels is not None else None,
     )
     settings = {
         "layout": layout,
@@ -162,10 +177,14 @@ def ingest(
         "stride": stride,
         "min_frames": min_frames,
         "up": up,
+        "units": units,
         "subject": subject,
+        "labels": options.labels.to_list() if options.labels else None,
+        "column": column,
     }
     parts = target.with_name(target.name + ".parts")
-    chunks, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames)
+    strange = Notes()
+    chunks, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames, strange)
     claim(parts, _fingerprint([Source(p) for p in paths], settings, len(chunks)), by="ingest")
     todo = [chunk for chunk in chunks if not _is_done(chunk)]
     resumed = len(chunks) - len(todo)
@@ -176,18 +195,20 @@ def ingest(
         for chunk in read_chunks(todo, workers or os.cpu_count() or 1):
             progress.advance(len(chunk.items))
     notes = [json.loads(chunk.part.with_suffix(".json").read_text(encoding="utf-8")) for chunk in chunks]
-    for doubt in dict.fromkeys(d for note in notes for d in note["doubts"]):
-        print(f"note: {doubt}", file=sys.stderr)
+    for note in notes:
+        strange.merge(note["strange"])
+    strange.print()
     bad = [line for note in notes for line in note["bad"]]
     if bad and not skip_bad:
         rest = f" (and {len(bad) - 1} more that cannot be read)" if len(bad) > 1 else ""
         raise InputError(f"{bad[0]}{rest}; give --skip-bad to leave such items out")
-    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short")
+    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short", "skipped_other")
     total = {kind: sum(note[kind] for note in notes) for kind in kinds}
     meta = {
         "generated": False,
         "sources": sources,
-        "options": settings,
+        "options": settings | {"labels": labels},
+        "notes": strange.lines(),
         "skipped": {
             "no_skeleton": total["skipped_no_skeleton"],
             "short": total["skipped_short"],
@@ -215,6 +236,7 @@ def ingest(
         skipped_no_skeleton=total["skipped_no_skeleton"],
         skipped_short=total["skipped_short"],
         bad=bad,
+        skipped_other=total["skipped_other"],
         seconds=time.monotonic() - begun,
         bytes=target.stat().st_size,
         path=out,
@@ -269,6 +291,7 @@ def _plan(
     window: int | None,
     stride: int | None,
     min_frames: int,
+    strange: Notes,
 ) -> tuple[list[Chunk], list[dict[str, Any]]]:
     chunks: list[Chunk] = []
     sources: list[dict[str, Any]] = []
@@ -279,10 +302,14 @@ def _plan(
         if not items:
             raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
         sources.append({"path": Path(path).name, "format": reader.name, "items": len(items)})
+        strange.say(*left_out(source, items))
+        how = options
+        if len(items) > CHUNK_ITEMS:  # all chunks are to be turned alike
+            how = replace(options, survey=without_kept(survey_of(reader, source, options)))
         for begin in range(0, len(items), CHUNK_ITEMS):
             part = parts / f"{len(chunks):06d}"
             some = tuple(items[begin : begin + CHUNK_ITEMS])
-            chunks.append(Chunk(path, reader.name, some, part, options, unified, window, stride, min_frames))
+            chunks.append(Chunk(path, reader.name, some, part, how, unified, window, stride, min_frames))
     return chunks, sources
 
 

@@ -10,12 +10,15 @@ import numpy as np
 
 from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import NoSkeleton, Options
+from orvpe.data.formats.base import NoSkeleton, Options, OtherKind
+from orvpe.data.formats.labels import Labels, column_pairs
+from orvpe.data.formats.reading import check_choices, left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.drawing import draw_skeletons, save_figure
+from orvpe.poses.notes import Notes
 from orvpe.poses.skeleton import get_layout
 
 SAMPLE = 200
@@ -38,8 +41,11 @@ class Inspection:
         people: people -> clips.
         fps: frames per second -> clips; 0 where unknown.
         image_sizes: (width, height) -> clips.
+        units, up: of the source's 3D coordinates and its axis that points up, before the clips are put into metres with
+            y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
         no_skeleton: items in which nobody is.
+        other: files of another kind that lie beside those of the format.
         bad: one line for each item that could not be read.
         notes: further lines (a store's grid, size and checksums).
         figure: the picture that was drawn.
@@ -60,8 +66,11 @@ class Inspection:
     people: Counter[int] = field(default_factory=Counter)
     fps: Counter[float] = field(default_factory=Counter)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    units: str = ""
+    up: str = ""
     missing: dict[str, float] = field(default_factory=dict)
     no_skeleton: int = 0
+    other: int = 0
     bad: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figure: str | None = None
@@ -71,6 +80,8 @@ class Inspection:
         if self.read < self.items:
             lines.append(f"looked at {self.read} of {self.items:,} items, evenly spread; counts are of these")
         rows = [("clips", f"{self.clips:,}")]
+        if self.other:
+            rows.append(("of another kind", f"{self.other:,}"))
         if self.no_skeleton:
             rows.append(("without a skeleton", f"{self.no_skeleton:,}"))
         if self.bad:
@@ -85,6 +96,8 @@ class Inspection:
                 ("fps", _counts(Counter({_fps(f): n for f, n in self.fps.items()}), self.clips)),
                 ("people a clip", _counts(self.people, self.clips)),
             ]
+            if self.units:
+                rows.insert(-3, ("unit, up axis", f"{self.units}, {self.up}"))
             if self.image_sizes:
                 sizes = Counter({f"{w} x {h}": n for (w, h), n in self.image_sizes.items()})
                 rows.append(("image size", _counts(sizes, self.clips)))
@@ -136,6 +149,12 @@ def inspect(
     dims: int = 3,
     min_confidence: float = 0.1,
     max_people: int = 2,
+    fps: float | None = None,
+    image_size: tuple[int, int] | None = None,
+    up: str = "auto",
+    units: str = "auto",
+    labels: str | None = None,
+    column: list[str] | None = None,
     sample: int = SAMPLE,
 ) -> Inspection:
     """Say what a path holds: format, layout, clips, classes, frames, fps, and how much is missing per joint.
@@ -148,6 +167,12 @@ def inspect(
         dims: 3 for metres or 2 for pixels, for formats that hold both.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
+        fps: frames per second, where the source does not say.
+        image_size: width and height in pixels, where the source does not say.
+        up: the axis that points up, one of auto, y, -y, z, -z, x and -x; auto looks which way the bodies point.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        labels: "folders", or a CSV with the columns name, label, and optionally subject, camera, split.
+        column: what a table's columns mean, as label=shot or clip=video.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
 
     Raises:
@@ -155,6 +180,7 @@ def inspect(
     """
     if sample < 1:
         raise InputError(f"sample is {sample}, expected at least 1")
+    check_choices(up, units)
     if is_store(path):
         found, clips = _inspect_store(Store.open(path))
     else:
@@ -163,6 +189,12 @@ def inspect(
             dims=dims,
             min_confidence=min_confidence,
             max_people=max_people,
+            fps=fps,
+            image_size=image_size,
+            up=up,
+            units=units,
+            columns=column_pairs(column),
+            labels=Labels(labels) if labels is not None else None,
         )
         found, clips = _inspect_source(Source(path), format, options, sample)
     if figure is not None:
@@ -244,9 +276,14 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
     total: Counter[str] = Counter()
     frames: list[int] = []
     drawn: list[Clip] = []
+    strange = Notes()
+    strange.say(*left_out(source, items))
     for i in chosen:
         try:
-            clips = reader.read(source, items[i], options)
+            clips = read_clips(reader, source, items[i], options)
+        except OtherKind:
+            found.other += 1
+            continue
         except NoSkeleton:
             found.no_skeleton += 1
             continue
@@ -256,6 +293,7 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
         if int(i) in draw_from:
             most = _ROWS if len(items) == 1 else 1
             drawn += [clips[int(k)] for k in _spread(len(clips), most)]
+        strange.add(clips)
         for clip in clips:
             frames.append(clip.frames)
             found.layouts[clip.layout.name] += 1
@@ -277,6 +315,12 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
             f"{source.path}: no clip in {len(chosen)} items of format {reader.name!r} "
             f"({found.no_skeleton} without a skeleton, {len(found.bad)} that cannot be read{first})"
         )
+    found.notes += [f"note: {line}" for line in strange.lines()]
+    survey = survey_of(reader, source, options)
+    if 3 in found.dims:
+        found.units, found.up = survey.units or options.units, survey.up3
+    else:
+        found.units, found.up = "px", survey.up2
     found.clips = len(frames)
     found.frames = np.array(frames)
     found.missing = {joint: hidden[joint] / total[joint] for joint in total}

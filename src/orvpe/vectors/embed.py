@@ -11,12 +11,13 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import UP, misspelt, read_clips
+from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
-from orvpe.errors import InputError, unknown
+from orvpe.errors import InputError
 from orvpe.models.embed import embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.files import whole_file
 from orvpe.views.batch import Batch, batches, collate
@@ -36,7 +37,8 @@ def embed(
     image_size: tuple[int, int] | None = None,
     min_confidence: float = 0.1,
     max_people: int = 2,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     skip_bad: bool = False,
     overwrite: bool = False,
     occlusion: str = "none",
@@ -60,7 +62,9 @@ def embed(
         image_size: width and height in pixels, where the format does not say.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
@@ -89,8 +93,7 @@ def embed(
         raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
     if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
         raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     not_a_source(out, [path])
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
@@ -99,7 +102,7 @@ def embed(
     note_unfinished(model, weights)
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=min_confidence, max_people=max_people, up=up,
+        min_confidence=min_confidence, max_people=max_people, up=up, units=units,
     )  # fmt: skip
     schema = table_schema(model, weights, occlusion)
     total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
@@ -154,7 +157,7 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
-        if options.up != "y":
+        if options.up not in ("auto", "y"):
             raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
@@ -183,15 +186,13 @@ def _batches(
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
-        said: set[str] = set()
+        notes = Printed()
+        notes.say(*left_out(source, items))
         for item in items:
             try:
                 found = read_clips(reader, source, item, options)
+                notes.add(found)
                 waiting += [fit_clip(model, c) for c in found]
-                for doubt in (d for c in found for d in misspelt(c.layout)):
-                    if doubt not in said:
-                        said.add(doubt)
-                        print(f"note: {doubt}", file=sys.stderr)
             except NoSkeleton:
                 continue
             except InputError as error:

@@ -16,14 +16,15 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import UP
+from orvpe.data.formats.reading import check_choices, left_out
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
-from orvpe.errors import InputError, unknown
+from orvpe.errors import InputError
 from orvpe.models.card import WEIGHTS, locate
 from orvpe.models.embed import check_fits, embed_batch
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.progress import Progress
@@ -96,7 +97,8 @@ def index(
     image_size: tuple[int, int] | None = None,
     min_confidence: float = 0.1,
     max_people: int = 2,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     skip_bad: bool = False,
     batch_size: int = 64,
     device: str = "auto",
@@ -118,7 +120,9 @@ def index(
         image_size: width and height in pixels, where the format does not say.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         batch_size: clips at a time.
         device: auto, cpu, cuda or mps.
@@ -130,8 +134,7 @@ def index(
     begun = time.monotonic()
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     if not Path(path).exists():
         raise InputError(f"{path}: no such store, file or folder")
     source, target = Path(path).resolve(), Path(out).resolve()
@@ -143,7 +146,7 @@ def index(
     model, about = open_model(Index.open(out), None, where) if weights is None else _described(weights, where)
     if is_store(path):
         store = Store.open(path)
-        if up != "y":
+        if up not in ("auto", "y"):
             raise InputError(f"up is {up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, about["name"])
         job = _Job(Index.create(out, about), str(source), model, len(store), "clips")
@@ -151,17 +154,22 @@ def index(
     else:
         options = Options(
             layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up,
+            min_confidence=min_confidence, max_people=max_people, up=up, units=units,
         )  # fmt: skip
         opened = Source(path)
         reader = choose_reader(opened, format)
         items = reader.items(opened)
         job = _Job(Index.create(out, about), str(source), model, len(items), "items")
 
+        notes = Printed()
+        notes.say(*left_out(opened, items))
+
         def read() -> Iterator[tuple[int, list[Clip]]]:
             for item in items:
                 try:
-                    yield 1, read_item(model, opened, reader, item, options)
+                    clips = read_item(model, opened, reader, item, options)
+                    notes.add(clips)
+                    yield 1, clips
                 except NoSkeleton:
                     yield 1, []
                 except InputError as error:

@@ -12,11 +12,12 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
-from orvpe.data.formats.reading import UP, read_clips, turn_up
+from orvpe.data.formats.reading import check_choices, gated, read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
-from orvpe.errors import InputError, unknown
+from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.vectors.vector_index import Added, Hit, Index, unknown_of_many
 
@@ -93,7 +94,8 @@ def search(
     image_size: tuple[int, int] | None = None,
     min_confidence: float = 0.1,
     max_people: int = 2,
-    up: str = "y",
+    up: str = "auto",
+    units: str = "auto",
     json: bool = False,
     device: str = "auto",
     threads: int = 0,
@@ -117,7 +119,9 @@ def search(
         image_size: width and height in pixels, where the format does not say.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, those who move most.
-        up: the axis that points up in a 3D pose file: y, -y, z, -z, x or -x.
+        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
+            bodies of the whole source point; clips are turned so that y is up.
+        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         json: print JSON instead of a table.
         device: auto, cpu, cuda or mps.
         threads: CPU threads, 0 for all.
@@ -130,8 +134,7 @@ def search(
         from orvpe.views.occlusion import check_occlusion
 
         check_occlusion(occlusion, "occlusion")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     index = Index.open(db)
     where = {"label": label, "subject": subject, "camera": camera}
     wanted = {column: values for column, values in where.items() if values is not None}
@@ -146,9 +149,10 @@ def search(
         model, _ = open_model(index, weights, device_)
         options = Options(
             layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up,
+            min_confidence=min_confidence, max_people=max_people, up=up, units=units,
         )  # fmt: skip
         found = find_clip(f"{source}:{name}" if source else clip, options, format)
+        Printed().add([found])
         name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
     hits = index.search(vector, k, wanted)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)
@@ -261,6 +265,4 @@ def _of_array(path: Path, options: Options) -> Clip:
             f"{len(options.layout)}"
         )
     size = options.image_size if array.shape[-1] == 2 else None
-    return turn_up(
-        Clip.from_array(array, options.layout, fps=options.fps, image_size=size, name=path.stem), options.up
-    )  # fmt: skip
+    return gated([Clip.from_array(array, options.layout, fps=options.fps, image_size=size, name=path.stem)], options)[0]
