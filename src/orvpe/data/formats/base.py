@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout
 
+if TYPE_CHECKING:
+    from orvpe.data.formats.gate import Survey
+    from orvpe.data.formats.labels import Labels
+
 
 class NoSkeleton(Exception):
     """An item that is well-formed but holds no person: skipped and counted, not an error."""
+
+
+class OtherKind(NoSkeleton):
+    """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,12 @@ class Options:
         dims: 2 or 3, for formats that hold both (NTU ``.skeleton``: 3 metres, 2 colour-image pixels).
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, the most energetic ones.
-        up: the axis that points up in 3D sources, one of `orvpe.data.formats.reading.UP`.
+        up: the axis that points up, one of `orvpe.poses.axes.UP`; "auto" looks which way the bodies point.
+        units: of 3D coordinates, one of `orvpe.data.formats.gate.UNITS`; "auto" looks how large the bodies are.
         subject: who is seen, where the file does not say.
+        columns: (ours, theirs) names of a table's columns.
+        labels: what is said of the clips outside of their files.
+        survey: what is known about the source already; looked at when None.
     """
 
     layout: Layout | None = None
@@ -43,8 +56,12 @@ class Options:
     dims: int = 3
     min_confidence: float = 0.1
     max_people: int = 2
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
     subject: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    labels: Labels | None = None
+    survey: Survey | None = field(default=None, compare=False)
 
 
 Item = tuple[str, ...]
@@ -62,12 +79,26 @@ class Format:
             May peek into a few files; must be quick on 100,000 names.
         read: (source, item, options) -> its clips.  Raises InputError naming file, value and what was expected;
             NoSkeleton when there is nobody in it.
+        unit: of 3D coordinates, where the format's publication says it: a body of a strange size is then a glitch of
+            the sensor, noted and not refused.
     """
 
     name: str
     about: str
     items: Callable[[Source], list[Item]]
     read: Callable[[Source, Item, Options], list[Clip]]
+    unit: str | None = None
+
+
+_listed: WeakKeyDictionary[Source, dict[str, list[Item]]] = WeakKeyDictionary()
+
+
+def items_of(reader: Format, source: Source) -> list[Item]:
+    """``reader.items(source)``, listed once a source."""
+    known = _listed.setdefault(source, {})
+    if reader.name not in known:
+        known[reader.name] = reader.items(source)
+    return known[reader.name]
 
 
 def read_json(source: Source, name: str) -> Any:
