@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTS := pyproject.toml constraints.txt
 
-.PHONY: demo walkthrough install test lint clean
+.PHONY: demo walkthrough install test test-network lint clean
 
 demo: .venv/installed
 	$(BIN)/orvpe demo --out $(DEMO)
@@ -22,10 +22,14 @@ install: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest -n 2
 
+test-network: .venv/installed-test
+	$(BIN)/python -m pytest -n 2 -m network
+
 lint: .venv/installed-test
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache $(DEMO) $(WALKTHROUGH)

@@ -12,9 +12,10 @@ import pytest
 from helpers.small_runs import LIGHT, make_store, orvpe, surroundings
 
 import orvpe as package
-from orvpe.cli.arguments import build_parser, canonical, parse
-from orvpe.cli.commands import COMMANDS
-from orvpe.cli.main import main, usage
+from orvpe.cli.arguments import parse
+from orvpe.cli.commands import COMMANDS, function_of
+from orvpe.cli.help_pages import overview, usage_line
+from orvpe.cli.main import main
 from orvpe.errors import InputError
 
 
@@ -26,7 +27,7 @@ out = io.StringIO()
 with contextlib.redirect_stdout(out):
     assert main(["--help"]) == 0 and main([]) == 0 and main(["--version"]) == 0
 assert "pretrain" in out.getvalue()
-heavy = {"torch", "jsonargparse", "lightning", "numpy", "pyarrow", "matplotlib", "sklearn"} & set(sys.modules)
+heavy = {"torch", "yaml", "lightning", "numpy", "pyarrow", "matplotlib", "sklearn"} & set(sys.modules)
 print(sorted(heavy))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), check=True)
@@ -37,7 +38,7 @@ def test_import_is_light_and_reading_needs_no_torch(tmp_path: Path) -> None:
     code = f"""
 import sys
 import orvpe
-print(sorted({{"torch", "numpy", "jsonargparse"}} & set(sys.modules)))
+print(sorted({{"torch", "numpy", "yaml"}} & set(sys.modules)))
 from orvpe.cli.main import main
 main(["generate", {str(tmp_path / "a.orvpe")!r}, "--count", "3"])
 main(["inspect", {str(tmp_path / "a.orvpe")!r}])
@@ -55,8 +56,8 @@ def test_every_commands_help(command: str, capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr()
     assert out.err == ""
     assert out.out.startswith(f"usage: orvpe {command} ")
-    assert f"  {command:<10} " in usage()
-    for argument in COMMANDS[command][2]:
+    assert f"  {command:<12} " in overview()
+    for argument in COMMANDS[command].positional:
         assert argument.upper() in out.out.splitlines()[0]
 
 
@@ -66,7 +67,7 @@ def test_usage_says_what_may_be_left_out() -> None:
         ("walkthrough", "orvpe walkthrough [options]"),
         ("classify", "orvpe classify PATHS... [options]"),
     ):
-        assert build_parser(command).format_usage().strip() == f"usage: {line}"
+        assert usage_line(command) == f"usage: {line}"
 
 
 def test_public_names_resolve() -> None:
@@ -74,6 +75,12 @@ def test_public_names_resolve() -> None:
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError):
         package.no_such_name  # noqa: B018
+
+
+def test_every_command_is_a_function_of_the_package() -> None:
+    for command in set(COMMANDS) - {"models", "recipes"}:  # `orvpe.models` is a room
+        function = function_of(command)
+        assert getattr(package, function.__name__) is function
 
 
 def test_a_session_as_typed(tmp_path: Path) -> None:
@@ -193,7 +200,7 @@ def test_a_recipe_fills_in_and_what_is_typed_wins(tmp_path: Path) -> None:
         (["pretrain", "s", "-r"], "-r needs a value"),
         (["pretrain", "s", "-r", "--epochs", "3"], "-r needs a value"),
         (["pretrain", "s", "-r", "r", "--epochs", "three"], "epochs"),
-        (["ingest", "a", "-o", "x", "--image-size", "640"], "image_size"),
+        (["ingest", "a", "-o", "x", "--image-size", "640"], "--image-size is '640', expected 2 values"),
         (["pretrain", "s", "-r", "r", "--recipe", __file__], "expected a file whose name ends in .yaml"),
         (["probe", "s", "-r", "r", "-p", "all", "--versions", ""], "--versions is '', expected a whole number"),
         (["learn", "s", "-r", "r", "--versions", ""], "--versions is '', expected a whole number"),
@@ -217,10 +224,11 @@ def test_recipes_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> N
     assert "encoder:" in capsys.readouterr().out
 
 
-def test_canonical_keeps_values_that_look_like_other_things() -> None:
-    assert canonical("evaluate", ["s", "--seed", "-1", "--protocol=-x"]) == ["--seed=-1", "--protocol=-x", "--store=s"]
+def test_values_that_look_like_other_things() -> None:
+    found = parsed("evaluate", "s", "-w", "w", "--seed", "-1", "--protocol=-x")
+    assert (found["seed"], found["protocol"], found["store"]) == (-1, "-x", "s")
     with pytest.raises(InputError, match="needs a value"):
-        canonical("fuse", ["--weights", "-o", "x"])
+        parsed("fuse", "--weights", "-o", "x")
 
 
 def test_print_config_can_be_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

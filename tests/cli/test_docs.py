@@ -13,9 +13,9 @@ import pytest
 import torch
 from helpers.small_runs import surroundings
 
-from orvpe.cli.arguments import build_parser, parse
+from orvpe.cli.arguments import parse
 from orvpe.cli.commands import COMMANDS
-from orvpe.cli.recipe_files import recipe_path
+from orvpe.cli.help_pages import usage_line
 from orvpe.data.formats import FORMATS, detect
 from orvpe.data.formats.base import Options
 from orvpe.data.formats.source import Source
@@ -26,6 +26,7 @@ from orvpe.models.encoders import ENCODERS, build_encoder
 from orvpe.models.model import Model
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.draws import Draws, seeded
+from orvpe.training.recipes import recipe_path
 from orvpe.views.batch import collate
 from orvpe.views.occlusion import PATTERNS, corruption
 from orvpe.views.view import ViewConfig
@@ -60,7 +61,7 @@ def test_commands_parse(page: str, line: str, tmp_path: Path, monkeypatch: pytes
     if arguments and "--help" not in arguments:
         parse(command, arguments)
     else:
-        build_parser(command)
+        usage_line(command)
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -210,7 +210,7 @@ def test_order_of_the_joints_is_the_layouts(name: str) -> None:
             state[key] = model.state_dict()[key].zero_()
     shuffled.load_state_dict(state)
     x = normal(2, 3, 6, v)
-    torch.testing.assert_close(shuffled(x[..., order]), model(x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(shuffled(x[..., order]), model(x), rtol=1e-6, atol=1e-6)  # float32 graphs
 
 
 @pytest.mark.parametrize("name", ["stgcn", "msg3d", "lstm", "ctrgcn"])  # AGCN's layer is exported in test_export.py

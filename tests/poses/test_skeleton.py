@@ -23,7 +23,8 @@ from orvpe.poses.skeleton import (
     unified_sources,
     with_derived,
 )
-from orvpe.poses.skeleton.rigs import mocap_layout, mocap_name
+from orvpe.poses.skeleton.names import canonical
+from orvpe.poses.skeleton.rigs import mocap_layout
 from orvpe.poses.unify import to_unified
 
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -313,7 +314,7 @@ def test_a_rigs_own_parents() -> None:
      ("lower_leg-r", "right_knee"), ("Head", "head"), ("tail", "tail")],
 )  # fmt: skip
 def test_mocap_names(raw: str, ours: str) -> None:
-    assert mocap_name(raw) == ours
+    assert canonical([raw]) == [ours]
 
 
 def test_layouts_are_found_by_their_names() -> None:

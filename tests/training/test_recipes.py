@@ -11,12 +11,12 @@ import yaml
 
 from orvpe.cli.arguments import parse
 from orvpe.cli.commands import COMMANDS
-from orvpe.cli.recipe_files import RECIPES
 from orvpe.data.protocols import get_protocol
 from orvpe.models.encoders import build_encoder
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import PRECISIONS
 from orvpe.training.optim import build_optimizer, learning_rate
+from orvpe.training.recipes import RECIPES
 from orvpe.views.occlusion import corruption
 
 torch.set_num_threads(1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips import clip, drawn, same_bits
+from helpers.rounding import TailRoundsUp, same_to_rounding
 from scipy.stats import kstest
 
 from orvpe.data.generated import generate
@@ -118,11 +119,17 @@ def everything(d: Draws) -> list[torch.Tensor]:
     ]  # fmt: skip
 
 
+NORMAL_AT = 6  # which of them rounds by place
+
+
 def test_halves_draw_the_rows_of_the_whole() -> None:
-    whole = everything(Draws(seeded("cpu", 1, "x"), 10))
+    with TailRoundsUp():
+        whole = everything(Draws(seeded("cpu", 1, "x"), 10))
     for rows in (slice(0, 5), slice(5, 10), slice(0, 1), slice(3, 10), slice(1, 10, 2)):
-        for part, full in zip(everything(Draws(seeded("cpu", 1, "x"), 10, rows)), whole, strict=True):
-            assert torch.equal(part, full[rows])
+        with TailRoundsUp():
+            parts = everything(Draws(seeded("cpu", 1, "x"), 10, rows))
+        for i, (part, full) in enumerate(zip(parts, whole, strict=True)):
+            assert same_to_rounding(part, full[rows], 8) if i == NORMAL_AT else torch.equal(part, full[rows])
 
 
 def test_every_part_of_the_key_counts() -> None:
@@ -140,8 +147,9 @@ def test_every_part_of_the_key_counts() -> None:
 def test_numbers_of_a_place_do_not_depend_on_padding() -> None:
     small, large = drawn(3, 7).uniform_at(1, 5, 17), drawn(3, 7).uniform_at(4, 90, 17)
     assert torch.equal(small, large[:, :1, :5])
-    small, large = drawn(3, 7).normal_at(1, 5, 17, 3), drawn(3, 7).normal_at(2, 9, 17, 3)
-    assert torch.equal(small, large[:, :1, :5])
+    with TailRoundsUp():
+        small, large = drawn(3, 7).normal_at(1, 5, 17, 3), drawn(3, 7).normal_at(2, 9, 17, 3)
+    assert same_to_rounding(small, large[:, :1, :5], 8)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])

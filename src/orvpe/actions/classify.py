@@ -10,7 +10,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,20 @@ from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
+from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout, unified
+from orvpe.poses.skeleton import unified
 from orvpe.runtime.files import Together
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera, image_files
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.video.people import VideoPeople
 from orvpe.views.view import input_dims
 
@@ -72,6 +76,8 @@ def _said(span: Span) -> str:
     return f"{UNSURE} ({span.best}?)" if span.label == UNSURE else span.label
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def classify(
     paths: list[str],
     weights: str,
@@ -81,24 +87,16 @@ def classify(
     threshold: float = 0.5,
     min_visible: float = 0.25,
     together: bool = False,
-    joints: str | None = None,
-    fps: float | None = None,
-    max_people: int | None = None,
-    min_confidence: float | None = None,
     start: float = 0.0,
     seconds: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     interpolate: int = 0,
     smooth: bool = False,
     overlay: bool = True,
-    format: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    up: str = "y",
     skip_bad: bool = False,
     overwrite: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    reading: PosesOrVideos = PosesOrVideos(),  # noqa: B008
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> ClassifyReport:
     """Say what the people in videos, pose files or stores do, and when.
 
@@ -111,25 +109,16 @@ def classify(
         threshold: below that probability the label is "unsure".
         min_visible: where a smaller share of the joints is visible, the label is "not seen".
         together: one timeline for all people of a pose clip, for actions of two; not for videos.
-        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
-            say.
-        fps: frames per second to take of videos, or of pose files that do not say.
-        max_people: look for at most that many; 4 in videos, 2 in pose files, when not given.
-        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
         start: seconds of videos to skip.
         seconds: how many seconds of videos to take; all when not given.
-        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
         interpolate: in videos, fill gaps of a joint of at most that many frames; 0 for none.
         smooth: in videos, quieten jitter with the one-euro filter.
         overlay: write the annotated videos too.
-        format: name of the pose format, if it is not recognised.
-        image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
         skip_bad: leave out what cannot be read, and say so, instead of stopping.
         overwrite: replace files of an earlier call.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        reading: what files do not say of themselves, and which people to keep.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         The timelines; printed as a table.
@@ -140,28 +129,26 @@ def classify(
     """
     from orvpe.runtime.device import pick_device
 
-    if max_people is not None and max_people < 1:
-        raise InputError(f"max_people is {max_people}, expected at least 1")
+    if reading.max_people is not None and reading.max_people < 1:
+        raise InputError(f"max_people is {reading.max_people}, expected at least 1")
     windows = WindowOptions(window, stride, threshold, min_visible)
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     model = load(weights, where).for_inference()
     with_classes(model, weights)
     videos, others = _sorted_out(paths)
     if videos and together:
         raise InputError(f"{videos[0][1]}: together is for pose files; people in videos come and go")
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people or 4,
+        **asdict(finder), max_people=reading.max_people or 4,
         layout="unified" if model.layout.joints == unified.joints else "native",
-        joints=(joints or "image") if videos else "image", fps=fps if videos else None, start=start, seconds=seconds,
-        min_confidence=min_confidence, interpolate=interpolate, smooth=smooth, threads=threads,
+        joints=(reading.joints or "image") if videos else "image", fps=reading.fps if videos else None,
+        start=start, seconds=seconds, min_confidence=reading.min_confidence, interpolate=interpolate, smooth=smooth,
+        threads=hardware.threads,
     )  # fmt: skip
     if videos:
         check_video(model, videos[0][1], pose.joints)
-    layout = joints if not videos or joints not in ("image", "world") else None
-    options = Options(
-        layout=get_layout(layout) if layout and others else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=0.1 if min_confidence is None else min_confidence, max_people=max_people or 2, up=up,
-    )  # fmt: skip
+    layout = reading.joints if not videos or reading.joints not in ("image", "world") else None
+    options = reading.pose_files(layout if others else None).options(model.dims)
     folder = _checked_folder(out, [name for name, _ in videos] if overlay else [], paths, overwrite)
     sources: list[tuple[str, list[Timeline]]] = []
     files = [folder / name for name in _FILES]
@@ -184,7 +171,7 @@ def classify(
             files += [_drawing(folder, name)] if drawn else []
         for path in others:
             lines = []
-            for clip in pose_clips(path, format, options, skip_bad):
+            for clip in pose_clips(path, reading.format, options, skip_bad):
                 lines += [timeline(model, one, windows) for one in ([clip] if together else one_by_one(clip))]
             sources.append((path, lines))
         if not any(lines for _, lines in sources):

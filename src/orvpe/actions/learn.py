@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
 from orvpe.data.protocols.task import make_task
@@ -29,12 +31,18 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import VERSIONS, check_versions
+from orvpe.video.options import PersonFinder
 
 SCRATCH = "scratch"  # instead of a model's name
 
 
+@flat_arguments
+@alone_in("run", folder=True)
 def learn(
     folder: str,
     run: str,
@@ -46,20 +54,12 @@ def learn(
     versions: int | None = None,
     epochs: int | None = None,
     window: float = 2.0,
-    joints: str | None = None,
-    fps: float | None = None,
-    format: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    up: str = "y",
-    max_people: int | None = None,
-    min_confidence: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     dims: int | None = None,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 0,
     restart: bool = False,
+    reading: PosesOrVideos = PosesOrVideos(),  # noqa: B008
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LearnReport:
     """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
 
@@ -78,21 +78,12 @@ def learn(
             hidden or noisy; 9 when not given, 0 for whole clips alone.
         epochs: of the fine-tuning; 90 when not given.
         window: seconds; longer clips (from twice that on) are cut into windows of this length.
-        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
-            say.
-        fps: frames per second to take of videos, or of pose files that do not say.
-        format: name of the pose format, if it is not recognised.
-        image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
-        max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
-        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
-        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
         seed: of the parts, and of training.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
         restart: begin anew although the folder holds a run.
+        reading: what files do not say of themselves, and which people to keep.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         What was learned, as a table with the confusion matrix of the cross-validation.
@@ -124,15 +115,13 @@ def learn(
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
         raise InputError(f"run folder {run} is a file, expected a folder or a new name")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
-        _check_videos(source, folder, joints)
+        _check_videos(source, folder, reading.joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
-        window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
-        up=up, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
-        weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
-        threads=threads,
+        **asdict(reading), **asdict(finder), window=window, dims=dims or (source.dims if source else 3),
+        native=source is not None and source.layout.joints != unified.joints, threads=hardware.threads,
     ))  # fmt: skip
     if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
@@ -158,7 +147,7 @@ def learn(
         fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
         how += f" (whole clips and {versions} more versions of each)" if versions else ""
     else:
-        fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
+        fit = Finetune(source, weights, store, run, epochs, seed, hardware.device, hardware.threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 

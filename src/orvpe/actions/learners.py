@@ -18,11 +18,12 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.training.occluded_copies import with_versions
+from orvpe.training.recipes import from_shipped
 from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
-_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)
+_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/lab/training-trials.md)
 _RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
 Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order
@@ -63,11 +64,10 @@ class Finetune:
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,
         device: str, threads: int, restart: bool,
     ) -> None:  # fmt: skip
-        from orvpe.cli.arguments import parse
+        from orvpe.training.finetune import finetune
 
         self.store, self.run, self.where = store, Path(run), pick_device(device, threads)
-        words = ["--store", str(store.path), "--run", run, "--recipe", _RECIPES[store.dims]]
-        given = parse("finetune", words)
+        given = from_shipped(finetune, _RECIPES[store.dims], store=str(store.path), run=run)
         view: ViewConfig = given["view"]
         encoder: EncoderConfig = given["encoder"]
         if source is not None:  # an encoder goes on with the input that it knows

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -28,10 +28,12 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, unified
 from orvpe.poses.unify import to_unified
 from orvpe.runtime.files import check_writable, whole_file
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.signals import heard_by
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.video.overlay import check_overlay, draw_people, write_timed
 from orvpe.video.pace import AtRate, Newest, Paced
 from orvpe.video.people import Seen, follow, make_estimator, open_video
@@ -82,6 +84,7 @@ class LiveReport:
         )
 
 
+@flat_arguments
 def live(
     source: str,
     weights: str,
@@ -96,11 +99,9 @@ def live(
     seconds: float | None = None,
     max_people: int = 1,
     min_confidence: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     overwrite: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LiveReport:
     """Say what the people before a camera or in a file do, in real time; pictures are dropped rather than late.
 
@@ -120,11 +121,9 @@ def live(
         seconds: stop after that many seconds of the source.
         max_people: look for at most that many; fewer is faster.
         min_confidence: a joint that the estimator is less sure of is missing; its own when not given.
-        estimator: 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
         overwrite: replace an existing overlay.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         Pictures processed and dropped, where the time went, and the changes of label.
@@ -144,10 +143,10 @@ def live(
         if target.exists() and not overwrite:
             raise InputError(f"{overlay}: exists already; give --overwrite to replace it")
         check_writable(target)
-    model = load(weights, pick_device(device, threads)).for_inference()
+    model = load(weights, pick_device(hardware.device, hardware.threads)).for_inference()
     with_classes(model, weights)
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people, joints=joints, fps=fps, seconds=seconds,
+        **asdict(finder), max_people=max_people, joints=joints, fps=fps, seconds=seconds,
         layout="unified" if model.layout.joints == unified.joints else "native", min_confidence=min_confidence,
     )  # fmt: skip
     check_video(model, source, joints)

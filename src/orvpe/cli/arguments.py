@@ -1,128 +1,179 @@
-"""What is typed after a command, as its function's arguments: flags, help and recipes come from the signature."""
+"""What is typed after a command, as its function's arguments; the signature says what there is."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import is_dataclass
-from inspect import Parameter, signature
 from itertools import takewhile
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from orvpe.cli.commands import COMMANDS, function_of
-from orvpe.cli.recipe_files import recipe_for
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.plain import Text, check_names, meant
+from orvpe.runtime.typed import REQUIRED, Argument, arguments_of, converted, filled, flag, flat_values
+from orvpe.training.recipes import recipe_values
 
 _WITHOUT_RECIPES = ("recipes", "models")
 SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p", "db": "-d"}
+_LONG = {v: k for k, v in SHORT.items()}
 
 
-def build_parser(command: str) -> Any:
-    """The argument parser of a command, made from its function's signature and docstring."""
-    from jsonargparse import ActionConfigFile, ArgumentParser
-
-    function, positional = function_of(command), COMMANDS[command][2]
-    words = [f"{p.upper()}..." if p in ("paths", "files", "parts", "videos") else p.upper() for p in positional]
-    optional = [signature(function).parameters[p].default is not Parameter.empty for p in positional]
-    words = [f"[{word}]" if free else word for word, free in zip(words, optional, strict=True)]
-    parser = ArgumentParser(
-        prog=f"orvpe {command}",
-        usage=" ".join([f"orvpe {command}", *words, "[options]"]),
-        description=(function.__doc__ or "").strip().splitlines()[0],
-        exit_on_error=False,
-    )
-    if command not in _WITHOUT_RECIPES:
-        parser.add_argument(
-            "--recipe",
-            action=ActionConfigFile,
-            help="a shipped recipe's name, or a YAML file, with these arguments",
-        )
-    parser.add_function_arguments(function, sub_configs=False)
-    return parser
+class Shown(Exception):
+    """``--help`` or ``--print-config`` was asked for; the text is what to print."""
 
 
-def canonical(command: str, argv: list[str]) -> list[str]:
-    """What people type, as ``--name=value`` words: arguments without flag, dashes for underscores, ``-o``,
-    switches without a value, lists as several words.
+def takes_recipes(command: str) -> bool:
+    return command not in _WITHOUT_RECIPES
+
+
+def parse(command: str, argv: list[str]) -> dict[str, Any]:
+    """The keywords to call a command's function with.
 
     Raises:
-        InputError: a word that belongs to no argument, or a flag without its value.
+        InputError: a word that belongs to no argument, a value that does not fit, an argument that is missing.
+        Shown: help or the configuration was asked for.
     """
-    hints = _arguments(function_of(command))
-    positional = list(COMMANDS[command][2])
-    short = {v: k for k, v in SHORT.items()}
-    known = {*hints, "recipe"} if command not in _WITHOUT_RECIPES else {*hints}
-    given: dict[str, list[str]] = {}
-    out: list[str] = []
-    filled_in: list[str] = []  # recipes come first: what is typed has the last word, wherever it stands
-    i = 0
-    while i < len(argv):
-        word = argv[i]
-        i += 1
-        if not _is_flag(word):
-            target = next((p for p in positional if p not in given or _is_list(hints[p])), None)
+    function = function_of(command)
+    known = arguments_of(function)
+    words = _Words(command, known)
+    words.read(argv)
+    values: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for recipe in words.recipes:  # what is typed has the last word, wherever it stands
+        found = recipe_values(function, recipe, command)
+        values |= found
+        source |= dict.fromkeys(found, f"recipe {recipe}: ")
+    for name, raw in words.given.items():
+        values[name] = converted(known[name], raw, words.typed_as[name])
+        source.pop(name, None)
+    for name, inside in words.inside.items():
+        base = values.get(name, known[name].default)
+        values[name] = {
+            **(base or {}),
+            **{inner: meant(Text(raw), f"--{name}.{inner}") for inner, raw in inside.items()},
+        }
+    if not words.print_config:
+        _check_needed(command, known, values)
+    try:
+        arguments = filled(function, values)
+    except InputError as error:  # of a dataclass, which does not know who gave the value
+        named = re.match(r"(?:unknown )?([\w.]+) ", str(error))
+        raise InputError((source.get(named[1], "") if named else "") + str(error)) from None
+    if words.print_config:
+        raise Shown(_as_recipe(flat_values(function, arguments)))
+    return arguments
+
+
+class _Words:
+    """Words sorted into arguments: positionals, ``-o``, ``--batch-size 8``, ``--seed=-1``, switches, lists."""
+
+    def __init__(self, command: str, known: dict[str, Argument]) -> None:
+        self.command, self.known = command, known
+        self.given: dict[str, Any] = {}
+        self.typed_as: dict[str, str] = {}
+        self.inside: dict[str, dict[str, str]] = {}  # --encoder.options.width 0.5
+        self.recipes: list[str] = []
+        self.print_config = False
+
+    def read(self, argv: list[str]) -> None:
+        positional = list(COMMANDS[self.command].positional)
+        placed: dict[str, list[str]] = {}
+        rest = list(argv)
+        while rest:
+            word = rest.pop(0)
+            if is_flag(word):
+                rest = self._read_flag(word, rest)
+                continue
+            target = next((p for p in positional if p not in placed or self.known[p].is_list), None)
             if target is None:
                 raise InputError(f"unexpected argument {word!r}")
-            given.setdefault(target, []).append(word)
-            continue
-        flag, equals, value = word.partition("=")
-        name = short.get(flag, flag.lstrip("-").replace("-", "_"))
+            placed.setdefault(target, []).append(word)
+        for name, words in placed.items():
+            self._give(name, words, name.upper())
+
+    def _read_flag(self, word: str, rest: list[str]) -> list[str]:
+        """Take a flag and its values; returns the words that are left."""
+        typed, equals, value = word.partition("=")
+        name = _LONG.get(typed, typed.lstrip("-").replace("-", "_"))
         if name in ("h", "help"):
-            return ["--help"]
+            from orvpe.cli.help_pages import help_page
+
+            raise Shown(help_page(self.command))
         if name == "print_config":
-            out.append("--print_config")
-            continue
-        hint = hints.get(name.removesuffix("+"))
-        if name.removesuffix("+") not in known and get_origin(hints.get(name.rpartition(".")[0])) is not dict:
-            raise InputError(unknown("argument", flag, [f"--{n.replace('_', '-')}" for n in sorted(known)]))
-        if equals:
-            values = [value]
-        elif _is_list(hint):
-            values = list(takewhile(lambda w: _belongs(w, hint), argv[i:]))  # noqa: B023  (used at once)
-            i += len(values)
-        elif hint is bool and (i == len(argv) or argv[i].lower() not in ("true", "false")):
-            values = ["true"]
-        else:
-            values = [w for w in argv[i : i + 1] if not _is_flag(w) or w in ("-x", "-y", "-z")]  # of --up
-            i += len(values)
-        if not values and name == "image_size" and argv[i : i + 1] and not _is_flag(argv[i]):
-            raise InputError(f"{flag} is {argv[i]!r}, expected width and height in pixels, as in 640x480")
-        if not values and _is_list(hint) and i < len(argv) and not _is_flag(argv[i]):
-            raise InputError(f"{flag} is {argv[i]!r}, expected numbers")  # "str" in hint would have taken it
+            self.print_config = True
+            return rest
+        check_names(name, typed)
+        argument = self.known.get(name)
+        outer, _, inner = name.rpartition(".")
+        is_inside = argument is None and outer in self.known and self.known[outer].kind == dict[str, Any]
+        is_recipe = name == "recipe" and takes_recipes(self.command)
+        if argument is None and not is_inside and not is_recipe:
+            flags = [flag(n) for n in sorted([*self.known, *(["recipe"] if takes_recipes(self.command) else [])])]
+            raise InputError(unknown("argument", typed, flags))
+        values = [value] if equals else self._values(argument, rest)
         if not values:
-            raise InputError(f"{flag} needs a value")
-        if name == "recipe":
-            filled_in.append(f"--recipe={recipe_for(command, values[0], hints)}")
-        else:
-            out.append(f"--{name}={_joined(values, hint)}")
-    return filled_in + out + [f"--{p}={_joined(v, hints[p])}" for p, v in given.items()]
+            raise InputError(self._without_value(typed, argument, rest))
+        taken = 0 if equals or (argument and argument.kind is bool and values == [""]) else len(values)
+        if is_recipe:
+            self.recipes.append(values[0])
+        elif is_inside:
+            self.inside.setdefault(outer, {})[inner] = values[0]
+        elif argument is not None:
+            is_switch = argument.kind is bool and not equals and taken == 0
+            self._give(name, ["true"] if is_switch else values, flag(name))
+        return rest[taken:]
+
+    def _values(self, argument: Argument | None, rest: list[str]) -> list[str]:
+        """The words after a flag that are its values; [""] for a switch without one."""
+        if argument is not None and argument.is_list:
+            return list(takewhile(lambda w: _belongs(w, argument), rest))
+        if argument is not None and argument.kind is bool and (not rest or rest[0].lower() not in ("true", "false")):
+            return [""]
+        return [w for w in rest[:1] if not is_flag(w) or w in ("-x", "-y", "-z")]  # of --up
+
+    @staticmethod
+    def _without_value(typed: str, argument: Argument | None, rest: list[str]) -> str:
+        if argument is not None and argument.is_list and rest and not is_flag(rest[0]):
+            expected = "width and height in pixels, as in 640x480" if argument.name == "image_size" else "numbers"
+            return f"{typed} is {rest[0]!r}, expected {expected}"
+        return f"{typed} needs a value"
+
+    def _give(self, name: str, words: list[str], typed: str) -> None:
+        self.given[name] = words if self.known[name].is_list else words[0]
+        self.typed_as[name] = typed
 
 
-def _arguments(function: Any) -> dict[str, Any]:
-    """Every argument and its type; a dataclass's own stand as ``view.tau``."""
-    found: dict[str, Any] = {}
-    for name, hint in get_type_hints(function).items():
-        found[name] = hint
-        if is_dataclass(hint):
-            found |= {f"{name}.{inner}": kind for inner, kind in _arguments(hint).items()}
-    found.pop("return", None)
-    return found
+def _check_needed(command: str, known: dict[str, Argument], values: dict[str, Any]) -> None:
+    for name, argument in known.items():
+        if argument.default is REQUIRED and name not in values:
+            typed = name.upper() if name in COMMANDS[command].positional else flag(name)
+            short = f" ({SHORT[name]})" if name in SHORT and typed.startswith("-") else ""
+            raise InputError(f"{typed}{short} is missing: {argument.about.rstrip('.')}")
 
 
-def _is_flag(word: str) -> bool:
+def _as_recipe(values: dict[str, Any]) -> str:
+    """All arguments as YAML that ``--recipe`` reads."""
+    import yaml
+
+    tree: dict[str, Any] = {}
+    for name, value in values.items():
+        *folders, last = name.split(".")
+        inside = tree
+        for folder in folders:
+            inside = inside.setdefault(folder, {})
+        inside[last] = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def is_flag(word: str) -> bool:
     return word.startswith("-") and word != "-" and not _is_number(word)
 
 
-def _belongs(word: str, hint: Any) -> bool:
+def _belongs(word: str, argument: Argument) -> bool:
     """Whether a word after the flag of a list is one of its values: of numbers, only numbers are."""
-    if _is_flag(word):
+    if is_flag(word):
         return False
-    pieces = word.strip("[]").replace("x", " ").replace(",", " ").split()  # 640x480, [30,40]
-    return "str" in str(hint) or all(_is_number(p) for p in pieces)
-
-
-def _is_list(hint: Any) -> bool:
-    """list[...] or tuple[...], also as one side of a union."""
-    return any(get_origin(h) in (list, tuple) for h in (hint, *get_args(hint)))
+    pieces = re.sub(r"[x,\[\]]", " ", word).split()  # 640x480, [30,40]
+    return not argument.of_numbers or all(_is_number(p) for p in pieces)
 
 
 def _is_number(word: str) -> bool:
@@ -131,42 +182,3 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _joined(values: list[str], hint: Any) -> str:
-    import json
-
-    if not _is_list(hint) or (len(values) == 1 and values[0].startswith("[")):
-        return values[0]
-    if get_origin(hint) is tuple or any(get_origin(h) is tuple for h in get_args(hint)):
-        values = [v for w in values for v in w.replace("x", " ").replace(",", " ").split()]  # 640x480
-    # numbers are left for the parser to judge
-    return json.dumps(values) if "str" in str(hint) else f"[{', '.join(values)}]"
-
-
-def parse(command: str, argv: list[str]) -> dict[str, Any]:
-    """The arguments of a command's function."""
-    parser = build_parser(command)
-    config = parser.parse_args(canonical(command, argv))
-    filled = parser.instantiate(config) if hasattr(parser, "instantiate") else parser.instantiate_classes(config)
-    return {k: getattr(filled, k) for k in signature(function_of(command)).parameters}
-
-
-_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "dict": "{name: value, ...}",
-          "list": "[value, ...]"}  # fmt: skip
-
-
-def in_our_words(text: str) -> str:
-    """'Parser key "batch_size": Expected a <class 'int'>. Got value: many' as people would say it."""
-    found = re.search(
-        r"""Parser key "([^"]+)": .*?Expected an? <class '(int|float|bool|dict|list)'>\. Got value:\s*(.*)""", text
-    )
-    # of a number or nothing: "... Union subtypes ... Expected a <class 'int'> ... Given value: 2.5"; of numbers or
-    # nothing: "... Expected a <class 'float'>. Got value: x - Expected ... Given value: [1.0, 'x']"
-    union = r"""Parser key "([^"]+)": .*?Union .*?Expected (?:an? )?<class '(int|float|bool|dict|list)'>"""
-    found = re.search(union + r"\. Got value: (.+?) - Expected ", text) or found
-    found = found or re.search(union + r".*?Given value:\s*(.*)", text)
-    if found is None:
-        return text
-    name, kind, value = found.groups()
-    return f"--{name.replace('_', '-')} is {value!r}, expected {_KINDS[kind]}"

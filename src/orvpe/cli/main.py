@@ -9,22 +9,9 @@ import os
 import sys
 from dataclasses import is_dataclass
 
-from orvpe import __version__
 from orvpe.cli.commands import COMMANDS, function_of
+from orvpe.cli.help_pages import overview
 from orvpe.errors import InputError, Interrupted, one_line, unknown
-
-
-def usage() -> str:
-    lines = [
-        "usage: orvpe COMMAND [...]",
-        "",
-        "Occlusion-robust embeddings of human pose sequences.",
-        "",
-        *(f"  {name:<10} {about}" for name, (_, about, _) in COMMANDS.items()),
-        "",
-        "orvpe COMMAND --help tells a command's arguments; --recipe NAME or FILE.yaml fills them in.",
-    ]
-    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,9 +22,11 @@ def main(argv: list[str] | None = None) -> int:
         for word in argv:
             word.encode()
         if command in ("-h", "--help", "help"):
-            print(usage())
+            print(overview())
             code = 0
         elif command in ("-V", "--version"):
+            from orvpe import __version__
+
             print(f"orvpe {__version__}")
             code = 0
         elif command in COMMANDS:
@@ -83,20 +72,13 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _run(command: str, argv: list[str]) -> int:
-    from argparse import ArgumentError
-
-    from orvpe.cli.arguments import in_our_words, parse
-    from orvpe.cli.recipe_files import where_from
+    from orvpe.cli.arguments import Shown, parse
 
     try:
         arguments = parse(command, argv)
-    except ArgumentError as error:
-        text = in_our_words(one_line(str(error)))
-        raise InputError(where_from(argv, text) + text) from None
-    except InputError as error:  # of a dataclass
-        raise InputError(where_from(argv, str(error)) + str(error)) from None
-    except SystemExit as done:  # --help and --print_config have printed
-        return int(done.code or 0)
+    except Shown as text:
+        print(text)
+        return 0
     try:
         result = function_of(command)(**arguments)
     except Interrupted as stop:

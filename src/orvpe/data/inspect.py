@@ -12,11 +12,13 @@ from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.drawing import draw_skeletons, save_figure
 from orvpe.poses.skeleton import get_layout
+from orvpe.runtime.typed import flat_arguments
 
 SAMPLE = 200
 
@@ -128,27 +130,22 @@ def _columns(shares: dict[str, float], columns: int = 3) -> list[str]:
     return ["    " + "    ".join(cells[row::height]) for row in range(height)]
 
 
+@flat_arguments
 def inspect(
     path: str,
     figure: str | None = None,
-    format: str | None = None,
-    joints: str | None = None,
     dims: int = 3,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
     sample: int = SAMPLE,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> Inspection:
     """Say what a path holds: format, layout, clips, classes, frames, fps, and how much is missing per joint.
 
     Args:
         path: a store, or a folder, zip or file with poses.
         figure: draw a few frames of a few clips to this PNG (or SVG, PDF).
-        format: the format of the source; found by itself when not given.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
         dims: 3 for metres or 2 for pixels, for formats that hold both.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
+        poses: what pose files do not say of themselves.
 
     Raises:
         InputError: no such path; nothing known in it; a damaged store; no item that can be read.
@@ -159,12 +156,12 @@ def inspect(
         found, clips = _inspect_store(Store.open(path))
     else:
         options = Options(
-            layout=get_layout(joints) if joints else None,
+            layout=get_layout(poses.joints) if poses.joints else None,
             dims=dims,
-            min_confidence=min_confidence,
-            max_people=max_people,
+            min_confidence=poses.min_confidence,
+            max_people=poses.max_people,
         )
-        found, clips = _inspect_source(Source(path), format, options, sample)
+        found, clips = _inspect_source(Source(path), poses.format, options, sample)
     if figure is not None:
         save_figure(draw_skeletons(clips, title=f"{Path(path).name} ({found.format})"), figure)
         found.figure = figure

@@ -7,12 +7,11 @@ jump: ["*/Jump"]
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.plain import read_scalars, read_text
 
 _SHOWN = 12  # labels of a store in a message
 
@@ -23,16 +22,8 @@ def read_classes(path: str) -> dict[str, list[str]]:
     Raises:
         InputError: no such file, no YAML, or something else in it.
     """
-    import yaml
-
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
-        # every scalar as it is written: a label 1 or yes is text, not a number or a truth
-        data = _plain(yaml.compose(text, Loader=yaml.SafeLoader), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"classes {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"classes {path}: not YAML ({_reason(error)})") from None
+    # every scalar as it is written: a label 1 or yes is text, not a number or a truth
+    data = read_scalars(read_text(path, f"classes {path}"), f"classes {path}")
     if not isinstance(data, dict) or not data:
         raise InputError(f'classes {path}: expected lines like \'jump: ["*/Jump", "*/hop"]\'')
     found = {}
@@ -44,36 +35,6 @@ def read_classes(path: str) -> dict[str, list[str]]:
             raise InputError(f"classes {path}: {name!r} is {patterns!r}, expected a list of labels or patterns")
         found[name] = patterns
     return found
-
-
-def _plain(node: Any, path: str) -> Any:
-    """A YAML node as dicts, lists and text, each scalar as it is written.
-
-    Raises:
-        InputError: a class that is named twice, of which YAML would silently keep one; one that is no text.
-    """
-    import yaml
-
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(v, path) for v in node.value]
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
-        for key, value in node.value:
-            name = _plain(key, path)
-            if not isinstance(name, str):
-                raise InputError(f"classes {path}: class {name!r}, expected a name")
-            if name in found:
-                raise InputError(f"classes {path}: class {name!r} stands there twice; give all its labels in one list")
-            found[name] = _plain(value, path)
-        return found
-    return None if node is None else str(node.value)
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong and where, in a few words."""
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or " ".join(str(error).split())
-    return what if mark is None else f"line {mark.line + 1}: {what}"
 
 
 def relabel(labels: np.ndarray, classes: dict[str, list[str]], where: str = "classes") -> np.ndarray:

@@ -25,7 +25,10 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import RECIPE, check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
 
@@ -55,6 +58,8 @@ def model_scorer(model: Model, data: ResidentStore, task: Task, seed: int = 0, b
     return lambda occlusion: class_scores(model, data, task.test, occlusion, seed, batch_size)
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def evaluate(
     store: str,
     weights: str,
@@ -63,8 +68,7 @@ def evaluate(
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Evaluate a fine-tuned or probed model, clean and under occlusions; prints a table.
 
@@ -78,8 +82,7 @@ def evaluate(
             with "/" between several each clip draws one.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What results.json holds.
@@ -92,7 +95,7 @@ def evaluate(
         check_folder(out)
         if (Path(out) / RECIPE).exists():
             raise InputError(f"--out {out}: holds a run, whose results would be written over; choose another folder")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     model = load(weights, where)
     check_fits(model, opened, weights)

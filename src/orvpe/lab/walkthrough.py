@@ -19,6 +19,7 @@ from typing import Any
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.lock import alone_in
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA
@@ -133,6 +134,7 @@ class Steps:
         write_atomic(self.record, json.dumps(self.done, indent=1) + "\n")
 
 
+@alone_in("out", folder=True)
 def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: float = 3.0, restart: bool = False) -> Path:
     """Run the whole method on N-UCLA, or on a generated set where that is not at hand, and say what happens.
 
@@ -219,11 +221,12 @@ def clips_a_minute() -> float:
     """Clips that one thread pre-trains on in a minute by its recipe, from a few seconds of doing it."""
     import torch
 
-    from orvpe.cli.arguments import parse
     from orvpe.models.encoders import build_encoder
     from orvpe.runtime.device import resolve_precision
+    from orvpe.training.pretrain import pretrain
+    from orvpe.training.recipes import from_shipped
 
-    recipe = parse("pretrain", ["s", "-r", "r", "--recipe", "quick-pretrain"])
+    recipe = from_shipped(pretrain, "quick-pretrain", store="", run="")
     encoder = build_encoder(recipe["encoder"].name, **recipe["encoder"].options)
     x = torch.randn(BATCH, 3, recipe["view"].tau, 17)
     half = resolve_precision(recipe["precision"], "cpu") == "bf16"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from orvpe.errors import InputError
+from orvpe.runtime.plain import MOST_JSON_BYTES, load_json, read_text
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 CARD_VERSION = 1
@@ -24,36 +26,37 @@ def shipped() -> list[str]:
 
 
 def locate(name: str | Path) -> Path:
-    """The folder of a model: a folder as it is, else a shipped model's by name.  What is neither stays as it is."""
+    """The folder of a model: a folder, a shipped model's name, or ``OWNER/NAME`` of the Hugging Face hub.
+
+    A model of the hub is fetched and cached.  What is none of these stays as it is.
+
+    Raises:
+        InputError: a name of the hub that cannot be fetched.
+    """
     path = Path(name)
-    if not path.exists() and str(name) in shipped():
+    if path.exists() or not str(name):
+        return path
+    if str(name) in shipped():
         return SHIPPED / str(name)
+    # runs/pre beside a folder runs is a folder that is missing
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+        return _fetched(str(name))
     return path
 
 
-def from_hub(name: str) -> Path:
-    """The folder of a shipped model, of a folder, or of ``OWNER/NAME`` on the Hugging Face hub, fetched and cached.
-
-    Raises:
-        InputError: nothing of that name, huggingface_hub is not installed, or the hub does not answer.
-    """
-    path = locate(name)
-    if path.exists() and str(name):  # no name would be the working folder
-        return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None:
-        raise InputError(
-            f"model {name}: no such folder, and none of those that come with orvpe: {', '.join(shipped())}"
-        )
+@lru_cache(maxsize=8)
+def _fetched(name: str) -> Path:
+    missing = f"model {name}: no such folder, and no model of that name"
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError:
-        raise InputError(f"model {name}: no such folder; for models on the hub: pip install huggingface_hub") from None
+        raise InputError(f"{missing}; for models on the hub: pip install huggingface_hub") from None
     try:
         return Path(snapshot_download(name, allow_patterns=["card.json", "weights.safetensors", "README.md"]))
     except Exception as error:  # of the network, of the hub, of the name: all mean that the model is not to be had
         text = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
-        raise InputError(f"model {name}: no such folder, and not to be had from the hub ({reason})") from None
+        raise InputError(f"{missing}, and not to be had from the hub ({reason})") from None
 
 
 def models(name: str | None = None) -> None:
@@ -96,10 +99,8 @@ def read_card(path: str | Path) -> dict[str, Any]:
         elif not folder.is_dir():
             what = f"a file, expected a folder with {CARD} and {WEIGHTS} in it"
         raise InputError(f"model {folder if str(path) else repr('')}: {what}")
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"model {folder}: {CARD} is not valid JSON ({error})") from None
+    where = f"model {folder}: {CARD}"
+    card = load_json(read_text(folder / CARD, where, MOST_JSON_BYTES), where)
     if not isinstance(card, dict) or card.get("card_version") != CARD_VERSION:
         found = card.get("card_version") if isinstance(card, dict) else None
         raise InputError(f"model {folder}: card version {found}, this orvpe reads {CARD_VERSION}")

@@ -26,6 +26,7 @@ from orvpe.models.card import read_card
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.files import whole_file
+from orvpe.runtime.lock import alone_in
 from orvpe.views.batch import Batch, batches, hide
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import fixed_view
@@ -105,6 +106,7 @@ class Half(nn.Module):
         return self.encoder(x.half(), visible).float()
 
 
+@alone_in("out")
 def export(
     weights: str,
     out: str,
@@ -220,7 +222,7 @@ def quantise(path: Path, clips: list[dict[str, np.ndarray]]) -> None:
     """Quantise the encoder's convolutions of a float32 graph, in place: weights to int8, what they read to 16 bits.
 
     Products with a graph and convolutions that read coordinates stay float32: they are few of the weights and lose
-    most of the accuracy (docs/deploy.md has the numbers).
+    most of the accuracy (docs/guides/deploying.md has the numbers).
 
     Args:
         path: the ONNX file.

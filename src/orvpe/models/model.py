@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.errors import InputError
-from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, from_hub, locate, read_card
+from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
@@ -103,7 +103,7 @@ class Model(nn.Module):
         Raises:
             InputError: nothing of that name, or as `load`.
         """
-        return load(from_hub(name), device)
+        return load(name, device)
 
     def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
         """Write this model to share it: as `save`, by default with weights in float16.
@@ -184,13 +184,19 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     return model.to(device).eval()
 
 
-def note_unfinished(model: Model, path: str | Path) -> None:
-    """Say on stderr that a model's pre-training goes on or was stopped: it writes its weights after every epoch."""
+def unfinished(model: Model, path: str | Path) -> list[str]:
+    """A note, if a model's pre-training goes on or was stopped: it writes its weights after every epoch."""
     done, trained = model.card.get("epochs_done"), model.card.get("trained")
     wanted = trained.get("epochs") if isinstance(trained, dict) else None
     if isinstance(done, int) and isinstance(wanted, int) and done < wanted:
-        said = f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"
-        print(f"note: {said}", file=sys.stderr)
+        return [f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"]
+    return []
+
+
+def note_unfinished(model: Model, path: str | Path) -> None:
+    """Print `unfinished` on stderr."""
+    for note in unfinished(model, path):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _described(card: dict[str, Any]) -> Model:

@@ -96,6 +96,84 @@ class Clip:
             raise InputError(f"clip {info.get('name', '')!r}: infinite coordinate; use NaN for a missing joint")
         return cls(joints, ~np.isnan(joints).any(axis=-1), layout, **info)
 
+    # what estimators return; ``info`` is any of fps, image_size, name, label, subject, camera and split.  Each raises
+    # InputError where nobody is in any frame, or joints are not those of the layout.
+
+    @classmethod
+    def from_ultralytics(
+        cls, results: Any, layout: str | Layout | None = None, *, min_confidence: float = 0.1, **info: Any
+    ) -> Clip:
+        """A clip from the ``Results`` of a video's frames: pixels, people by their track where ``model.track`` ran."""
+        from orvpe.poses.objects import from_ultralytics
+
+        return cls(**{**from_ultralytics(results, layout, min_confidence), **info})
+
+    @classmethod
+    def from_mediapipe(
+        cls,
+        results: Any,
+        *,
+        world: bool = True,
+        image_size: tuple[int, int] | None = None,
+        min_confidence: float = 0.1,
+        **info: Any,
+    ) -> Clip:
+        """A clip from pose results, one a frame: world landmarks in metres with y up; pixels with ``world=False``."""
+        from orvpe.poses.objects import from_mediapipe
+
+        return cls(**{**from_mediapipe(results, world, image_size, min_confidence), **info})
+
+    @classmethod
+    def from_mmpose(
+        cls,
+        results: Any,
+        layout: str | Layout | Sequence[str] | None = None,
+        *,
+        min_confidence: float = 0.1,
+        **info: Any,
+    ) -> Clip:
+        """A clip from ``PoseDataSample`` or an inferencer's results; ``layout`` may be the joints' names."""
+        from orvpe.poses.objects import from_mmpose
+
+        return cls(**{**from_mmpose(results, layout, min_confidence), **info})
+
+    @classmethod
+    def from_rtmlib(
+        cls,
+        keypoints: Any,
+        scores: Any,
+        layout: str | Layout | None = None,
+        *,
+        min_confidence: float = 0.1,
+        **info: Any,
+    ) -> Clip:
+        """A clip from each frame's keypoints (P, V, 2) and scores (P, V), pixels; people are linked."""
+        from orvpe.poses.objects import from_rtmlib
+
+        return cls(**{**from_rtmlib(keypoints, scores, layout, min_confidence), **info})
+
+    @classmethod
+    def from_supervision(
+        cls,
+        key_points: Any,
+        tracker_ids: Sequence[Any] | None = None,
+        layout: str | Layout | None = None,
+        *,
+        min_confidence: float = 0.1,
+        **info: Any,
+    ) -> Clip:
+        """A clip from ``KeyPoints``, one a frame, and the ``Detections.tracker_id`` of each frame if there are any."""
+        from orvpe.poses.objects import from_supervision
+
+        return cls(**{**from_supervision(key_points, tracker_ids, layout, min_confidence), **info})
+
+    @classmethod
+    def from_pose_format(cls, pose: Any, *, world: bool = False, min_confidence: float = 0.1, **info: Any) -> Clip:
+        """A clip from pose-format's ``Pose``: pixels, or world landmarks in metres with y up."""
+        from orvpe.poses.objects import from_pose_format
+
+        return cls(**{**from_pose_format(pose, world, min_confidence), **info})
+
     @property
     def people(self) -> int:
         return self.joints.shape[0]

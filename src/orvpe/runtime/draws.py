@@ -1,4 +1,8 @@
-"""Random numbers that do not depend on how a batch is spread over processes."""
+"""Random numbers that do not depend on how a batch is spread over processes.
+
+Integers and uniform numbers are exactly the same.  Normal ones of `Draws.normal_at` are the same to float32 rounding:
+vectorised ``log1p`` and ``cos`` may differ in the last bit by the place of a number in its tensor.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ from torch import Tensor
 def seeded(device: torch.device | str, *key: int | str) -> torch.Generator:
     """A generator whose state is a function of ``key`` alone, e.g. (seed, "views", epoch, step).
 
-    Random operations are thereby stateless: a resumed run needs no saved generator to go on bit-identically.
+    Random operations are thereby stateless: a run resumed on the same machine needs no saved generator to end with
+    the same bits as one that was never interrupted.
     """
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "little") >> 1)
@@ -24,7 +29,7 @@ class Draws:
     """Draws for the ``total`` clips of a global batch, of which this process keeps ``rows``.
 
     Every process draws the same numbers for all clips and keeps its own, so that two processes with half a batch
-    each see exactly the clips that one process with the whole batch sees.
+    each see the clips that one process with the whole batch sees, to float32 rounding.
     """
 
     def __init__(self, generator: torch.Generator, total: int, rows: slice | None = None) -> None:
@@ -62,14 +67,17 @@ class Draws:
         return bits.float().div_(1 << 24)
 
     def normal_at(self, *shape: int) -> Tensor:
-        """(n, *shape), standard normal, as `uniform_at` independent of padding (Box-Muller)."""
+        """(n, *shape), standard normal (Box-Muller); as in `uniform_at`, a number depends on its clip and place alone.
+
+        This holds to float32 rounding: the vectorised functions may round differently at another place in the tensor.
+        """
         radius, angle = self.uniform_at(*shape, 2).unbind(-1)
         length = (-radius).log1p_().mul_(-2).sqrt_()  # in place: batches of draws are large
         return length.mul_((2 * math.pi * angle).cos_())
 
 
 class ClipDraws(Draws):
-    """Draws of clips each by itself: a clip's are the same whichever batch it is in, as tests and embeddings want.
+    """Draws made clip by clip, for tests and embeddings: a clip has the same in any batch, to float32 rounding.
 
     Args:
         device: where the numbers are drawn.

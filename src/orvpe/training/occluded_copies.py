@@ -18,7 +18,7 @@ from orvpe.views.occlusion import SEVERAL
 from orvpe.views.resident import ResidentStore
 
 _MOST = 100
-VERSIONS = 9  # twice as many are no better (docs/experiments.md)
+VERSIONS = 9  # twice as many are no better (docs/lab/training-trials.md)
 
 
 def check_versions(versions: int) -> None:

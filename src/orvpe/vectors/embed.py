@@ -11,14 +11,17 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import UP, misspelt, read_clips
+from orvpe.data.formats.reading import misspelt, read_clips
 from orvpe.data.formats.source import Source, not_a_source
-from orvpe.errors import InputError, unknown
+from orvpe.data.pose_files import PoseFiles
+from orvpe.errors import InputError
 from orvpe.models.embed import embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.files import whole_file
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -26,24 +29,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@flat_arguments
+@alone_in("out")
 def embed(
     path: str,
     weights: str,
     out: str,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "y",
     skip_bad: bool = False,
     overwrite: bool = False,
     occlusion: str = "none",
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> Path:
     """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
 
@@ -54,20 +52,13 @@ def embed(
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
         seed: places a random occlusion.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Returns:
         The Parquet file.
@@ -89,20 +80,16 @@ def embed(
         raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
     if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
         raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    poses.check()
     not_a_source(out, [path])
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     model = load(weights, where).for_inference()
     note_unfinished(model, weights)
-    options = Options(
-        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=min_confidence, max_people=max_people, up=up,
-    )  # fmt: skip
+    options = poses.options(model.dims)
     schema = table_schema(model, weights, occlusion)
-    total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
+    total, parts = _batches(path, weights, model, batch_size, poses.format, options, skip_bad)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:

@@ -15,20 +15,22 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import UP
+from orvpe.data.formats.base import NoSkeleton
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
-from orvpe.errors import InputError, unknown
+from orvpe.errors import InputError
 from orvpe.models.card import WEIGHTS, locate
 from orvpe.models.embed import check_fits, embed_batch
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import read_item
-from orvpe.vectors.vector_index import Added, Index, fingerprint
+from orvpe.vectors.vector_index import ABOUT, Added, Index, fingerprint
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -86,21 +88,16 @@ def describe(model: Model, weights: str) -> dict[str, Any]:
     }
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def index(
     path: str,
     out: str,
     weights: str | None = None,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "y",
     skip_bad: bool = False,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> IndexReport:
     """Put every clip of a store, or of a pose file, folder or zip, into an index for `orvpe search`.
 
@@ -112,17 +109,10 @@ def index(
         path: a store made by `orvpe ingest`, or anything that it reads.
         out: folder of the index, made if it is not there.
         weights: folder or name of the model; the one that made the index, if it is there already.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Raises:
         InputError: a path, model or value that does not fit; an index of another model; a source without a clip.
@@ -130,31 +120,27 @@ def index(
     begun = time.monotonic()
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    poses.check()
     if not Path(path).exists():
         raise InputError(f"{path}: no such store, file or folder")
     source, target = Path(path).resolve(), Path(out).resolve()
     if source.is_dir() and target.is_relative_to(source):
         raise InputError(f"{out}: is inside {path}, which would be read; give another --out")
-    if weights is None and not target.exists():
+    if weights is None and not (target / ABOUT).exists():
         raise InputError(f"{out}: no such index yet; give the model that makes its vectors with -w")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     model, about = open_model(Index.open(out), None, where) if weights is None else _described(weights, where)
     if is_store(path):
         store = Store.open(path)
-        if up != "y":
-            raise InputError(f"up is {up!r}, but {path} is a store; its clips were turned when it was made")
+        if poses.up != "y":
+            raise InputError(f"up is {poses.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, about["name"])
         job = _Job(Index.create(out, about), str(source), model, len(store), "clips")
         job.run(_store_batches(job, store, batch_size))
     else:
-        options = Options(
-            layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up,
-        )  # fmt: skip
+        options = poses.options(model.dims)
         opened = Source(path)
-        reader = choose_reader(opened, format)
+        reader = choose_reader(opened, poses.format)
         items = reader.items(opened)
         job = _Job(Index.create(out, about), str(source), model, len(items), "items")
 

@@ -12,12 +12,14 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
-from orvpe.data.formats.reading import UP, read_clips, turn_up
+from orvpe.data.formats.reading import read_clips, turn_up
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
-from orvpe.errors import InputError, unknown
+from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.vector_index import Added, Hit, Index, unknown_of_many
 
 __all__ = ["Added", "Hit", "Index", "SearchReport", "find_clip", "search"]
@@ -77,6 +79,7 @@ def _short(source: str) -> str:
         return source
 
 
+@flat_arguments
 def search(
     clip: str,
     db: str,
@@ -87,16 +90,9 @@ def search(
     camera: list[str] | None = None,
     occlusion: str = "none",
     seed: int = 0,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "y",
     json: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> SearchReport:
     """Find the clips of an index that move like this one; prints a table.
 
@@ -111,16 +107,9 @@ def search(
         camera: only clips of these cameras.
         occlusion: hide joints of the query first, see `orvpe evaluate`.
         seed: places a random occlusion.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the query's joints, a known name or a YAML file, where its format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people, those who move most.
-        up: the axis that points up in a 3D pose file: y, -y, z, -z, x or -x.
         json: print JSON instead of a table.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Raises:
         InputError: no such index, clip, filter value or occlusion; another model than the index's; a clip that does not
@@ -130,8 +119,7 @@ def search(
         from orvpe.views.occlusion import check_occlusion
 
         check_occlusion(occlusion, "occlusion")
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    poses.check()
     index = Index.open(db)
     where = {"label": label, "subject": subject, "camera": camera}
     wanted = {column: values for column, values in where.items() if values is not None}
@@ -142,13 +130,10 @@ def search(
         from orvpe.runtime.device import pick_device
         from orvpe.vectors.index import open_model
 
-        device_ = pick_device(device, threads)
+        device_ = pick_device(hardware.device, hardware.threads)
         model, _ = open_model(index, weights, device_)
-        options = Options(
-            layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up,
-        )  # fmt: skip
-        found = find_clip(f"{source}:{name}" if source else clip, options, format)
+        options = poses.options(model.dims)
+        found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
         name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
     hits = index.search(vector, k, wanted)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)

@@ -1,7 +1,7 @@
 """An index of vectors of clips: exact search by similarity, with filters, in memory-mapped files.
 
-Every vector is compared, so nothing is ever missed.  `docs/search.md` says what that costs, and why no library of
-approximate search stands here.
+Every vector is compared, so recall is 1.  `docs/guides/search.md` has the cost, and why no library for approximate
+search is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.files import write_atomic
-from orvpe.runtime.lock import alone
+from orvpe.runtime.lock import LOCK, alone
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
 from orvpe.vectors.index_sources import Sources
 
@@ -29,6 +29,7 @@ VERSION = 1
 ABOUT = "index.json"
 FILTERS = ("label", "subject", "camera", "split", "source")
 _SMALL, _MANY = 16384, 32  # so many parts of fewer rows than that are merged into one
+WRITING = ".writing"  # the lock of a single change; `orvpe index` holds the whole folder
 _PATIENCE = 60.0  # seconds to wait for another writer, who needs a fraction of one
 _SHOWN = 12  # values listed in a message
 
@@ -105,7 +106,7 @@ class Index:
             index = cls.open(path)
             index.check(model)
             return index
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(p.name != LOCK for p in folder.iterdir()):
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
         near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
         model = model if near == model.get("path", "") else {**model, "near": near}
@@ -266,7 +267,7 @@ class Index:
     def _writing(self) -> Iterator[None]:
         begun = time.monotonic()
         while True:
-            with alone(self.path / ".lock") as free:
+            with alone(self.path / WRITING) as free:
                 if free:
                     self.refresh()
                     yield

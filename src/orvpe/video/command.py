@@ -18,11 +18,13 @@ from orvpe.data.store.writing import orvpe_version
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import with_derived
 from orvpe.runtime.files import check_writable, place, write_atomic
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 _SHOWN = 20  # videos with a line of their own
@@ -82,13 +84,13 @@ def _line(video: dict[str, Any]) -> str:
     return text
 
 
+@flat_arguments
+@alone_in("out")
 def pose(
     videos: list[str],
     out: str,
     layout: str = "unified",
     joints: str = "image",
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     max_people: int = 4,
     fps: float | None = None,
     start: float = 0.0,
@@ -105,6 +107,7 @@ def pose(
     threads: int = 0,
     max_seconds: float = MAX_SECONDS,
     overwrite: bool = False,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> PoseReport:
     """Find and follow the people in videos, and write one clip a person into a store.
 
@@ -115,8 +118,6 @@ def pose(
         out: the store to write, by convention ending in .orvpe.
         layout: 'unified' maps every clip onto the 17 common joints, 'native' keeps the joints of the estimator.
         joints: 'image' for 2D in pixels, 'world' for MediaPipe's 3D in metres.
-        estimator: 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
         max_people: look for at most that many people in a picture.
         fps: frames per second to take; the video's own when not given, 30 for a folder of images.
         start: seconds to skip.
@@ -133,6 +134,7 @@ def pose(
         threads: CPU threads for decoding; 1 also decodes and estimates in turn; 0 for all.
         max_seconds: refuse longer videos.
         overwrite: replace an existing store and overlay.
+        finder: how people are found in videos.
 
     Returns:
         who was found, what is missing, and where the time went.
@@ -143,7 +145,7 @@ def pose(
     """
     begun = time.monotonic()
     options = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people, layout=layout, joints=joints, fps=fps,
+        **asdict(finder), max_people=max_people, layout=layout, joints=joints, fps=fps,
         start=start, seconds=seconds, min_confidence=min_confidence, max_gap=max_gap, min_frames=min_frames,
         interpolate=interpolate, smooth=smooth, smooth_cutoff=smooth_cutoff, smooth_beta=smooth_beta, threads=threads,
         max_seconds=max_seconds,

@@ -5,9 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.typed import Group
 from orvpe.video.decode import MAX_SECONDS
 
 ESTIMATOR_NAMES = ("mediapipe", "rtmlib")
+
+
+@dataclass(frozen=True)
+class PersonFinder(Group):
+    """Finding people in videos.
+
+    Args:
+        estimator: 'mediapipe', or 'rtmlib' where that is installed.
+        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+    """
+
+    estimator: str = "mediapipe"
+    weights_file: str | None = None
 
 
 @dataclass(frozen=True)

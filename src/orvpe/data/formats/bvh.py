@@ -12,6 +12,7 @@ to 1.2 m.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +26,8 @@ from orvpe.poses.skeleton.rigs import mocap_layout
 UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
 CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin
 USUAL = 1.2  # metres, when no unit fits
+_MOTION = re.compile(r"\bMOTION\s+(?=Frames)", re.IGNORECASE)
+_FRAMES = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
@@ -133,28 +136,28 @@ def parse(data: bytes, where: str) -> tuple[list[Joint], np.ndarray, float]:
         InputError: no BVH, truncated, or not the number of values that the hierarchy asks for.
     """
     text = data.decode("utf-8", "replace")
-    head, found, tail = text.partition("MOTION")
+    motion_at = _MOTION.search(text) or re.search(r"\bMOTION\b", text)
+    head, tail = (text[: motion_at.start()], text[motion_at.end() :]) if motion_at else (text, "")
     if head.lstrip("\ufeff \t\r\n")[:9].upper() != "HIERARCHY":
         raise InputError(f"{where}: does not begin with HIERARCHY, expected BVH")
-    if not found:
+    if motion_at is None:
         raise InputError(f"{where}: no MOTION section, truncated?")
     joints = _hierarchy(head.lstrip("\ufeff").split()[1:], where)
     width = sum(len(joint.channels) for joint in joints)
-    words = tail.split()
+    begin = _FRAMES.match(tail)
     try:
-        if words[0] != "Frames:" or words[2:4] != ["Frame", "Time:"]:
-            raise ValueError
-        frames, seconds = int(words[1]), float(words[4])
-    except (ValueError, IndexError):
+        frames, seconds = int(begin[1]), float(begin[2])  # type: ignore[index]
+    except (ValueError, TypeError):
         raise InputError(f"{where}: MOTION without 'Frames: N' and 'Frame Time: seconds'") from None
+    words = tail[begin.end() :].split()  # type: ignore[union-attr]
     if frames <= 0:
         raise InputError(f"{where}: empty, 'Frames: {frames}'")
-    if len(words) - 5 != frames * width:
+    if len(words) != frames * width:
         raise InputError(
-            f"{where}: {len(words) - 5} motion values, expected {frames * width} ({frames} frames of {width} channels)"
+            f"{where}: {len(words)} motion values, expected {frames * width} ({frames} frames of {width} channels)"
         )
     try:
-        motion = np.array(words[5:], dtype=np.float64).reshape(frames, width)
+        motion = np.array(words, dtype=np.float64).reshape(frames, width)
     except ValueError:
         raise InputError(f"{where}: MOTION holds something that is no number") from None
     if not np.isfinite(motion).all():

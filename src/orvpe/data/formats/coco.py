@@ -1,29 +1,36 @@
 """COCO keypoints: result lists (AlphaPose and others) and annotation files, pixels.
 
 A result list holds ``{"image_id": ..., "keypoints": [x, y, confidence, ...], "score": ...}`` a detection; an
-annotation file ``{"images": [...], "annotations": [...]}``, whose third number is 0 for a joint not labelled.
-One file is one clip, or one a video where the images say so (``video_id``, or the folder of ``image_id`` or
-``file_name``).  Track identities (AlphaPose ``idx``, ``track_id``) are kept where they tell the people of
-every frame apart; otherwise people are linked here.  Of whole-body models (133, 136 joints) the body's 17 or
-26 are read.
+annotation file ``{"images": [...], "annotations": [...]}``, whose third number is 0 for a joint not labelled.  One
+file is one clip, or one a video where the images say so (``video_id``, or the folder of ``image_id`` or
+``file_name``).  Track identities (AlphaPose ``idx``, ``track_id``) are kept where they tell the people of every
+frame apart; otherwise people are linked here.  The joints are those that ``categories`` name; without names 17 are
+COCO's and 26 Halpe's, and of whole-body models (133, 136 joints) the body's 17 or 26 are read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
-from orvpe.data.formats.detections import frame_range, hide_missing, json_files_with, layout_for, people_clip
+from orvpe.data.formats.detections import (
+    frame_range,
+    hide_missing,
+    json_files_with,
+    layout_for,
+    named_layout,
+    people_clip,
+)
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people
-from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.skeleton import LAYOUTS, Layout
 
 _KNOWN = {17: LAYOUTS["coco"], 26: LAYOUTS["halpe"]}
 _WHOLE_BODY = {133: 17, 136: 26}
@@ -53,19 +60,23 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     detections = [d for d in detections if d.get("keypoints")]
     if not detections:
         raise NoSkeleton(f"{where}: no detection with 'keypoints' in it")
-    keypoints = _keypoints(detections, where)
+    names = _names(data, detections)
+    keypoints = _keypoints(detections, where, options.layout)
     images = _images(data, detections, where)
     videos: dict[str, list[int]] = {}
     for row, image in enumerate(images):
         videos.setdefault(image.video, []).append(row)
 
+    about = _about(data)
+    shown = _shown(data, where) if about else {}
     clips = []
     for video, rows in videos.items():
         place = f"{where}: video {video!r}" if video else where
         try:
             clips.append(
                 _clip(keypoints[rows], [detections[r] for r in rows], [images[r] for r in rows],
-                      video or stem(name), options, place)
+                      names, options, place, shown.get(video, ()),
+                      **{"name": video or stem(name), **about.get(video, {})})
             )  # fmt: skip
         except NoSkeleton:
             continue
@@ -78,14 +89,22 @@ def _clip(
     keypoints: np.ndarray,
     detections: list[dict[str, Any]],
     images: list[_Image],
-    name: str,
+    names: list[str] | None,
     options: Options,
     where: str,
+    shown: Iterable[int],
+    **info: Any,
 ) -> Clip:
     """One video's detections (N, V, 3)."""
-    layout = layout_for(keypoints.shape[1], _KNOWN, options, where)
-    joints = hide_missing(keypoints[..., :2], keypoints[..., 2], options.min_confidence, where)  # (N, V, 2)
-    at, count = frame_range([image.frame for image in images], where)
+    found = hide_missing(keypoints[..., :2], keypoints[..., 2], options.min_confidence, where)  # (N, V, 2)
+    if names is not None and len(names) == keypoints.shape[1]:
+        layout, order = named_layout(names, options.layout, where)
+        joints = np.full((len(found), len(layout), 2), np.nan, dtype=np.float32)
+        joints[:, order] = found
+    else:
+        layout, joints = layout_for(keypoints.shape[1], _KNOWN, options, where), found
+    at, count = frame_range([*(image.frame for image in images), *shown], where)
+    at = at[: len(images)]
     tracks = _tracks(detections, at)
     if tracks is None:
         order = np.argsort(at, kind="stable")
@@ -94,11 +113,49 @@ def _clip(
     else:
         people = np.full((max(tracks) + 1, count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[tracks, at] = joints
-    return people_clip(people, layout, options, where, name=name, image_size=images[0].size)
+    return people_clip(people, layout, options, where, image_size=images[0].size, **info)
 
 
-def _keypoints(detections: list[dict[str, Any]], where: str) -> np.ndarray:
-    """(N, V, 3): x, y and confidence; the body's joints of a whole-body model."""
+def _about(data: Any) -> dict[str, dict[str, Any]]:
+    """What ``videos`` say of each video by its id: name, rate, label, subject, camera, split."""
+    videos = data.get("videos") if isinstance(data, dict) else None
+    found: dict[str, dict[str, Any]] = {}
+    for video in videos if isinstance(videos, list) else []:
+        if isinstance(video, dict) and "id" in video:
+            info = {k: str(video[k]) for k in ("label", "subject", "camera", "split") if video.get(k) is not None}
+            name = video.get("name") or str(video.get("file_name") or video["id"]).rsplit(".", 1)[0]
+            fps = video.get("fps")
+            rate = float(fps) if isinstance(fps, (int, float)) and 0 < fps <= 1e5 else None
+            found[str(video["id"])] = {"name": str(name), "fps": rate, **info}
+    return found
+
+
+def _shown(data: Any, where: str) -> dict[str, list[int]]:
+    """The frames of each video, those with nobody included."""
+    found: dict[str, list[int]] = {}
+    for image in data.get("images") or []:
+        listed = _listed_image(image, where)
+        found.setdefault(listed.video, []).append(listed.frame)
+    return found
+
+
+def _names(data: Any, detections: list[dict[str, Any]]) -> list[str] | None:
+    """The joints' names, where the categories of all detections say the same ones."""
+    categories = data.get("categories") if isinstance(data, dict) else None
+    if not isinstance(categories, list):
+        return None
+    named = {
+        str(c.get("id")): [str(n) for n in c["keypoints"]]
+        for c in categories
+        if isinstance(c, dict) and isinstance(c.get("keypoints"), list) and c["keypoints"]
+    }
+    used = {str(d.get("category_id", next(iter(named), ""))) for d in detections}
+    of_these = [names for category, names in named.items() if category in used] or list(named.values())
+    return of_these[0] if of_these and all(names == of_these[0] for names in of_these) else None
+
+
+def _keypoints(detections: list[dict[str, Any]], where: str, wanted: Layout | None) -> np.ndarray:
+    """(N, V, 3): x, y and confidence; the body's joints of a whole-body model, unless its whole layout is given."""
     try:
         flat = np.array([d["keypoints"] for d in detections], dtype=np.float64)
     except (TypeError, ValueError):
@@ -106,7 +163,9 @@ def _keypoints(detections: list[dict[str, Any]], where: str) -> np.ndarray:
     if flat.ndim != 2 or flat.shape[1] % 3:
         raise InputError(f"{where}: 'keypoints' has shape {flat.shape[1:]}, expected 3 numbers a joint")
     keypoints = flat.reshape(len(flat), -1, 3)
-    return keypoints[:, : _WHOLE_BODY.get(keypoints.shape[1], keypoints.shape[1])]
+    count = keypoints.shape[1]
+    whole = wanted is not None and len(wanted) == count
+    return keypoints[:, : count if whole else _WHOLE_BODY.get(count, count)]
 
 
 def _images(data: Any, detections: list[dict[str, Any]], where: str) -> list[_Image]:

@@ -12,7 +12,8 @@ from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import most_energetic
-from orvpe.poses.skeleton import LAYOUTS, Layout, layout_for_names, unified_sources
+from orvpe.poses.skeleton import LAYOUTS, Layout, layout_for_names, places_in, unified_sources
+from orvpe.poses.skeleton.names import canonical
 
 FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
 
@@ -124,6 +125,13 @@ def people_clip(
         raise InputError(f"{where}: {str(error).removeprefix(f'clip {name!r}: ')}") from None
 
 
+def in_layout(joints: np.ndarray, layout: Layout, order: np.ndarray) -> np.ndarray:
+    """(..., V, C) in the layout's order, NaN for joints that are not there; ``order`` (V,) says where each one goes."""
+    placed = np.full((*joints.shape[:-2], len(layout), joints.shape[-1]), np.nan, dtype=np.float32)
+    placed[..., order, :] = joints
+    return placed
+
+
 def layout_for(joints: int, known: dict[int, Layout], options: Options, where: str) -> Layout:
     """The layout the user named, or the only one this format has with so many joints.
 
@@ -154,15 +162,17 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
     if twice is not None:
         raise InputError(f"{where}: joint {twice!r} is named twice")
     if wanted is None:
-        # MediaPipe itself says MOUTH_LEFT, and everywhere else LEFT_; only a whole known layout is recognised so
-        ours = [re.sub(r"^(.+)_(left|right)$", r"\2_\1", n.lower()) for n in names]
-        names = ours if any(set(k.joints) == set(ours) for k in LAYOUTS.values()) else names
-    layout = wanted or next((k for k in LAYOUTS.values() if set(k.joints) == set(names)), None)
-    if layout is not None:
-        for n in names:
-            if n not in layout.joints:
-                raise InputError(f"{where}: {unknown('joint', n, layout.joints, f'layout {layout.name!r}')}")
-        return layout, np.array([layout.index(n) for n in names])
+        ours = canonical(names)
+        wanted = next((k for k in LAYOUTS.values() for n in (names, ours) if set(k.joints) == set(n)), None)
+    if wanted is not None:
+        places = places_in(wanted, names)
+        for n, place in zip(names, places, strict=True):
+            if place is None:
+                raise InputError(f"{where}: {unknown('joint', n, wanted.joints, f'layout {wanted.name!r}')}")
+        if len(set(places)) < len(places):
+            n = next(n for i, n in enumerate(names) if places[i] in places[:i])
+            raise InputError(f"{where}: joint {n!r} is the same joint of layout {wanted.name!r} as another one")
+        return wanted, np.array(places)
     layout = layout_for_names(names)
     if not unified_sources(layout):
         known = sorted({j for k in LAYOUTS.values() for j in k.joints})

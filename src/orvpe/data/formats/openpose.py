@@ -1,8 +1,9 @@
 """OpenPose: a folder of ``<video>_000000000000_keypoints.json``, one a frame, 25 or 18 joints in pixels.
 
-A clip is all frames of one video: the files of one folder whose names begin alike, ordered by their number.
-A number that is left out is a frame with nobody.  OpenPose lists people anew in every frame; they are linked
-here.
+Other tools write the same under other names that hold a number (Pose2Sim ``cam01.0004.json``, Sports2D, AlphaPose),
+with COCO's 17 or Halpe's 26 joints too.  A clip is all frames of one video: the files of one folder whose names
+begin alike, ordered by their number.  A number that is left out is a frame with nobody.  OpenPose lists people anew
+in every frame; they are linked here.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
+from orvpe.data.formats.detected import frame_groups, video_name
 from orvpe.data.formats.detections import FRAME_FILE, frame_range, hide_missing, layout_for, people_clip
+from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people
-from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.skeleton import layouts_by_count
 
-_KNOWN = {25: LAYOUTS["openpose_25"], 18: LAYOUTS["openpose_18"]}
+_KNOWN = {n: k for n, k in layouts_by_count(2).items() if k.name != "mediapipe"}
 _MPI_JOINTS = 15
 
 
@@ -29,19 +32,32 @@ def items(source: Source) -> list[Item]:
     for name in source.names:
         if match := FRAME_FILE.match(name):
             videos.setdefault(match[1], []).append((int(match[2]), name))
-    return [tuple(name for _, name in sorted(frames)) for frames in videos.values()]
+    found = [tuple(name for _, name in sorted(frames)) for frames in videos.values()]
+    if not found:  # frames by other names: Pose2Sim, Sports2D, AlphaPose --format open
+        named = frame_groups(_numbered(json_of(source, "openpose")))
+        found = [tuple(name for _, name in frames) for frames in named.values()]
+    return found
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The files that are frames: their names hold a number."""
+    return [n for n in names if any(c.isdecimal() for c in n.rpartition("/")[2])]
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
-    numbers = [int(FRAME_FILE.sub(r"\2", name)) for name in item]
-    video = FRAME_FILE.sub(r"\1", item[0]).rsplit("/", 1)
+    numbers, video = _numbers_of(item, source)
     where = source.where(item[0]) + (f" and {len(item) - 1} more frames" if len(item) > 1 else "")
     at, count = frame_range(numbers, where)
     by_frame: dict[int, np.ndarray] = {}
+    who: dict[int, list[int] | None] = {}
+    own: dict[str, Any] = {}
     for frame, name in zip(at, item, strict=True):
-        people = _people(read_json(source, name), source.where(name))
+        data = read_json(source, name)
+        people = _people(data, source.where(name))
         if len(people):
             by_frame[int(frame)] = people
+            who[int(frame)] = _identities(data, len(people))
+            own = own or _written_here(data)
     if not by_frame:
         raise NoSkeleton(f"{where}: nobody in {count} frames")
     widths = {people.shape[1] for people in by_frame.values()}
@@ -55,8 +71,46 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         hide_missing(people[..., :2], people[..., 2], options.min_confidence, where)
         for people in (by_frame.get(t, np.zeros((0, joints, 3))) for t in range(count))
     ]
-    name = video[-1] or video[0]  # a folder a video, its files named by the frame alone
-    return [people_clip(link_people(frames), layout, options, where, name=name)]
+    linked = _by_identity(frames, who) if all(who.values()) else link_people(frames)
+    return [people_clip(linked, layout, options, where, name=video, **own)]
+
+
+def _identities(data: Any, people: int) -> list[int] | None:
+    """``person_id`` of everybody in a frame, where it tells them apart; OpenPose itself writes -1 for all."""
+    ids = [p.get("person_id") for p in data["people"]]
+    known = [i[0] for i in ids if isinstance(i, list) and len(i) == 1 and isinstance(i[0], int) and i[0] >= 0]
+    return known if len(set(known)) == len(ids) == people else None
+
+
+def _by_identity(frames: list[np.ndarray], who: dict[int, list[int] | None]) -> np.ndarray:
+    """(M, T, V, 2) of people who are known by a number in every frame."""
+    person = {i: m for m, i in enumerate(sorted({i for ids in who.values() for i in ids or ()}))}
+    linked = np.full((len(person), len(frames), *frames[0].shape[1:]), np.nan, dtype=np.float32)
+    for t, ids in who.items():
+        linked[[person[i] for i in ids or ()], t] = frames[t]
+    return linked
+
+
+def _written_here(data: Any) -> dict[str, Any]:
+    """Rate and image size, which `orvpe.data.writers.openpose` adds."""
+    more = data.get("orvpe")
+    if not isinstance(more, dict):
+        return {}
+    fps, size = more.get("fps"), more.get("image_size")
+    sized = isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    return {
+        "fps": float(fps) if isinstance(fps, (int, float)) and 0 < fps <= 1e5 else None,
+        "image_size": (size[0], size[1]) if sized and size else None,
+    }
+
+
+def _numbers_of(item: Item, source: Source) -> tuple[list[int], str]:
+    """Each file's frame number, and their video's name: the folder, where a file's name is the number alone."""
+    if FRAME_FILE.match(item[0]):
+        folder, _, words = FRAME_FILE.sub(r"\1", item[0]).rpartition("/")
+        return [int(FRAME_FILE.sub(r"\2", name)) for name in item], words or folder
+    ((video, frames),) = frame_groups(item).items()
+    return [number for number, _ in frames], video_name(video, source)
 
 
 def _people(data: Any, where: str) -> np.ndarray:

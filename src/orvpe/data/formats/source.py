@@ -17,6 +17,9 @@ VIDEO_SUFFIXES = (
     ".ogv", ".gif",
 )  # fmt: skip
 
+HEAD = 1 << 16  # bytes that tell a format
+_HEADS_KEPT = 512
+
 
 class Source:
     """What a path holds, as relative POSIX names and bytes; opened lazily, so it can go to another process.
@@ -85,6 +88,27 @@ class Source:
             raise InputError(f"{self.where(name)}: cannot be read ({error})") from None
         except Exception as error:  # zlib.error and friends: a truncated member
             raise InputError(f"{self.where(name)}: damaged ({error})") from None
+
+    def head(self, name: str) -> bytes:
+        """The first 64 kB of a file, kept for the next format that asks; empty where it cannot be read."""
+        if name not in self._heads:
+            try:
+                if self.is_zip:
+                    with self._zip.open(name) as member:
+                        found = member.read(HEAD)
+                else:
+                    with open(os.path.join(self.path, name) if self.is_folder else self.path, "rb") as file:
+                        found = file.read(HEAD)
+            except Exception:  # damaged, encrypted, gone: whoever reads it says so
+                found = b""
+            if len(self._heads) >= _HEADS_KEPT:
+                self._heads.clear()
+            self._heads[name] = found
+        return self._heads[name]
+
+    @cached_property
+    def _heads(self) -> dict[str, bytes]:
+        return {}
 
     def size(self, name: str) -> int:
         """Bytes of one file, unpacked; 0 when it is not there (reading it will say so)."""

@@ -20,15 +20,17 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.columns import numbers_of, our_columns
 from orvpe.data.formats.detections import frame_range, hide_missing, named_layout, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, Layout
+from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
 
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
 _AXES = ("x", "y", "z")
+_RATE, _SIZE = "fps", ("image_width", "image_height")  # of a clip, as `orvpe.data.writers.table` writes them
 _OUR_JOINTS = {joint for layout in LAYOUTS.values() for joint in layout.joints}
 
 
@@ -104,12 +106,27 @@ def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options,
         info: dict[str, Any] = {key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()}
         joints = _grid(own, person_of[own.row], frame_of[own.row], layout, place)
         try:
-            clips.append(people_clip(joints, layout, options, place, name=clip_name, **info))
+            clips.append(
+                people_clip(
+                    joints, layout, options, place, name=clip_name, **info, **_rate_and_size(table, own.row, place)
+                )
+            )
         except NoSkeleton:
             continue
     if not clips:
         raise InputError(f"{where}: all joints are missing in all frames")
     return clips
+
+
+def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, Any]:
+    """fps and image size, where the table says them."""
+    first = table.take(pa.array(rows[:1]))
+    have = {c: float(_numbers(first, c, where)[0]) for c in (_RATE, *_SIZE) if c in table.column_names}
+    width, height = (have.get(c, np.nan) for c in _SIZE)
+    return {
+        "fps": have[_RATE] if have.get(_RATE, 0.0) > 0 else None,
+        "image_size": (int(width), int(height)) if width >= 1 and height >= 1 else None,
+    }
 
 
 def _grid(entries: _Entries, person: np.ndarray, frame: np.ndarray, layout: Layout, where: str) -> np.ndarray:
@@ -148,10 +165,17 @@ def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
     if "frame" not in table.column_names:
         raise InputError(f"{where}: columns joint, x, y but no 'frame'")
     column = table["joint"]
+    axes = [a for a in _AXES if a in table.column_names]
     if pa.types.is_integer(column.type):
-        if wanted is None:
-            raise InputError(f"{where}: joints are numbers, which needs a layout; name it with --joints")
-        joint, layout = _whole(table, "joint", where), wanted
+        joint = _whole(table, "joint", where)
+        known = np.unique(joint)
+        layout = wanted or layouts_by_count(len(axes)).get(len(known))
+        if layout is None:
+            raise InputError(
+                f"{where}: joints are numbers, {len(known)} of them, which needs a layout; name it with --joints"
+            )
+        if len(known) == len(layout) and known[0] == 1 and known[-1] == len(layout):  # counted from 1
+            joint = joint - 1
         outside = joint[(joint < 0) | (joint >= len(layout))]
         if len(outside):
             raise InputError(f"{where}: joint {outside[0]}, but {layout.name!r} has joints 0 to {len(layout) - 1}")
@@ -159,7 +183,6 @@ def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
         codes, names = _codes(table, "joint", "", where)
         layout, index = named_layout(names, wanted, where)
         joint = index[codes]
-    axes = [a for a in _AXES if a in table.column_names]
     values = np.stack([_numbers(table, a, where) for a in axes], axis=1)  # (N, C)
     sure = next((c for c in _CONFIDENCE if c in table.column_names), None)
     confidence = _numbers(table, sure, where) if sure else None
@@ -169,7 +192,7 @@ def _long(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
 def _wide(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries, Layout]:
     columns = set(table.column_names)
     names = _wide_joints(table.column_names)
-    layout, index = named_layout(names, wanted, where)
+    layout, index = _joints(names, 3 if f"{names[0]}_z" in columns else 2, wanted, where)
     for column in table.column_names:  # of a joint whose other column is misspelt, say
         name, axis = column[:-2], column[-2:]
         ours = name in _OUR_JOINTS or (wanted is not None and name in wanted.joints)
@@ -192,6 +215,20 @@ def _wide(table: pa.Table, wanted: Layout | None, where: str) -> tuple[_Entries,
         np.concatenate(values),
         np.concatenate(confidence),
     ), layout
+
+
+def _joints(names: list[str], dims: int, wanted: Layout | None, where: str) -> tuple[Layout, np.ndarray]:
+    """The layout, and where in it each joint of a wide table is; numbers are places in the layout."""
+    numbers = numbers_of(names)
+    if numbers is None:
+        return named_layout(names, wanted, where)
+    layout = wanted or layouts_by_count(dims).get(len(names))
+    if layout is None:
+        raise InputError(f"{where}: joints are numbers, {len(names)} of them, which needs a layout; give --joints")
+    outside = next((n for n in numbers if not 0 <= n < len(layout)), None)
+    if outside is not None:
+        raise InputError(f"{where}: joint {outside}, but {layout.name!r} has joints 0 to {len(layout) - 1}")
+    return layout, np.array(numbers)
 
 
 # --- columns ---
@@ -234,7 +271,7 @@ def _columns(source: Source, name: str) -> list[str]:
     if not name.lower().endswith(".csv"):
         return _load(source, name).column_names
     line = source.read(name)[:100_000].split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return [_column(c.strip().strip('"')) for c in line.split(",")]
+    return [_column(c) for c in our_columns([c.strip().strip('"') for c in line.split(",")])]
 
 
 def _column(raw: str) -> str:
@@ -247,7 +284,7 @@ def _column(raw: str) -> str:
 
 
 def _renamed(table: pa.Table, where: str) -> pa.Table:
-    names = [_column(c) for c in table.column_names]
+    names = [_column(c) for c in our_columns(table.column_names)]
     twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
     if twice is not None:
         raise InputError(f"{where}: column {twice!r} is there twice")

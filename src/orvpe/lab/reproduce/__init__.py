@@ -26,7 +26,7 @@ def reproduce(
     table: str | None = None,
     data: str | None = None,
     work: str = "runs/reproduce",
-    out: str = "docs/results",
+    out: str = "docs/lab/tables",
     recipes: str = "strong",
     datasets: list[str] | None = None,
     seeds: list[int] = [0, 1, 2],  # noqa: B006
@@ -190,7 +190,7 @@ def _words(step: Step, data: str | None, how: _How) -> list[str]:
     if step.job != "ingest":
         return [*step.words, *how.words(step.job)]
     if data is None:
-        raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/data.md says what lies there")
+        raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/guides/data.md says what lies there")
     words = [w.replace("{data}", str(Path(data).resolve())) for w in step.words]
     for word in words[1 : words.index("-o")]:
         if not Path(word).exists():

@@ -20,7 +20,7 @@ from orvpe.models.encoders.unik import UNIK
 ENCODERS: dict[str, type[nn.Module]] = {
     "agcn": AGCN,
     "light": LightEncoder,
-    # what the paper compares with, and two later ones (docs/encoders.md)
+    # what the paper compares with, and two later ones (docs/concepts/encoders.md)
     "stgcn": STGCN,
     "msaagcn": AAGCN,
     "msg3d": MSG3D,

@@ -152,11 +152,16 @@ def _other_side(joint: str) -> str:
     return joint
 
 
+MOST_JOINTS = 4096  # of a description somebody hands us; the largest rigs of motion capture have some hundreds
+
+
 def layout_from_dict(data: Mapping[str, Any], where: str = "layout") -> Layout:
     """The inverse of `Layout.to_dict`."""
     joints = data.get("joints")
     if not isinstance(joints, Mapping) or not joints:
         raise InputError(f"{where}: 'joints' must map each joint to its parent (null for the root), in data order")
+    if len(joints) > MOST_JOINTS:
+        raise InputError(f"{where}: {len(joints):,} joints, expected at most {MOST_JOINTS:,}")
     extra = set(data) - {"name", "joints", "unified", "derived"}
     if extra:
         raise InputError(unknown("key", sorted(extra)[0], ("name", "joints", "unified", "derived"), where))
@@ -239,16 +244,19 @@ def with_derived(layout: Layout, *others: Layout) -> Layout:
 # How a unified joint is found in a layout that does not name it so: the first rule whose joints all exist is taken,
 # and their mean is used.  A derived joint is missing when any of its parents is (FACTS, preprocessing).
 _RULES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "head": (("head",), ("head_top",), ("left_ear", "right_ear"), ("left_eye", "right_eye")),
+    "head": (("head",), ("head_top",), ("left_ear", "right_ear"), ("left_eye", "right_eye"),
+             ("left_front_head", "right_front_head", "left_back_head", "right_back_head")),
     "nose": (("nose",),),
     "neck": (("neck",), ("shoulder_center",), ("spine_shoulder",), ("thorax",), ("left_shoulder", "right_shoulder")),
     "chest": (("chest",), ("spine",), ("spine_mid",), ("torso",), ("neck", "mid_hip"),
-              ("left_shoulder", "right_shoulder", "left_hip", "right_hip")),
-    "mid_hip": (("mid_hip",), ("pelvis",), ("hip_center",), ("spine_base",), ("left_hip", "right_hip")),
+              ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), ("t10", "strn")),
+    "mid_hip": (("mid_hip",), ("pelvis",), ("hip_center",), ("spine_base",), ("left_hip", "right_hip"),
+                ("left_asis", "right_asis", "left_psis", "right_psis")),
     **{j: ((j,),) for j in LIMBS},
 }  # fmt: skip
 for _s in SIDES:
-    _RULES[f"{_s}_wrist"] = ((f"{_s}_wrist",), (f"{_s}_hand",))
+    _RULES[f"{_s}_wrist"] = ((f"{_s}_wrist",), (f"{_s}_hand",), (f"{_s}_wrist_a", f"{_s}_wrist_b"))
+    _RULES[f"{_s}_hip"] = ((f"{_s}_hip",), (f"{_s}_asis", f"{_s}_psis"))
     _RULES[f"{_s}_ankle"] = ((f"{_s}_ankle",), (f"{_s}_foot",))
 
 

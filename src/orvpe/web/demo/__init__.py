@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from orvpe.actions.classify import check_video
@@ -14,10 +15,12 @@ from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import Together
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.web.demo.table import table
 from orvpe.web.demo.told import VERSIONS, tell, titles_of
 
@@ -29,6 +32,8 @@ _IN_THE_SAMPLE = 2  # people: looking for more takes time
 _MOST_SECONDS, _MOST_FRAMES = 60.0, 1800  # all pictures are inside the page
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def demo(
     video: str | None = None,
     out: str = "demo",
@@ -40,10 +45,9 @@ def demo(
     window: float | None = 3.0,
     threshold: float = 0.5,
     max_people: int | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     port: int = 8000,
     threads: int = 0,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> Path:
     """Say who does what in a video, and whether hiding half of the body changes that; write a page that shows it.
 
@@ -60,10 +64,9 @@ def demo(
         window: seconds that are looked at at a time; what the model learned from when null.
         threshold: below that probability the label is "unsure".
         max_people: look for at most that many; 4 when not given, 2 in the clip that is fetched, where there are two.
-        estimator: mediapipe, or rtmlib where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
         port: of the served page; 0, or a port that is taken, gives a free one.
         threads: CPU threads, 0 for all; of these the answers take one where it is 0, as they are small.
+        finder: how people are found in videos.
 
     Returns:
         The page, index.html in the folder.
@@ -99,7 +102,7 @@ def demo(
     check_video(model, path, "image")
     people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=people, fps=fps, start=start, seconds=seconds,
+        **asdict(finder), max_people=people, fps=fps, start=start, seconds=seconds,
         layout="unified" if model.layout.joints == unified.joints else "native", threads=threads,
     )  # fmt: skip
     _check_layout(model, pose)
@@ -124,7 +127,7 @@ def demo(
         pictures = [shrink(frame.image) for frame in open_video(path, pose)]
         write_store(poses, [person.clips[VERSIONS[0]] for person in told])
         titles = titles_of(model)
-        summary = table(told, titles)
+        summary = table(told, titles, threshold)
         long = f"{found.frames / found.fps:.1f} s" + (f" from {start:g} s on" if start else "")
         count = "1 person" if len(told) == 1 else f"{len(told)} people"
         about = f"{Path(path).resolve().name}, {long}, {count}, model {Path(weights).resolve().name}"
