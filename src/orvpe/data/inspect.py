@@ -112,7 +112,7 @@ def _fps(value: float) -> str:
     return f"{value:g}" if value else "unknown"
 
 
-def _counts(counter: Counter, clips: int, limit: int = 12) -> str:
+def _counts(counter: Counter[str], clips: int, limit: int = 12) -> str:
     """'a (12), b (3)'; just 'a' when all ``clips`` are alike."""
     if len(counter) == 1 and next(iter(counter.values())) == clips:
         return str(next(iter(counter)))

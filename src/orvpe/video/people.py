@@ -15,9 +15,9 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.people import body_size
 from orvpe.poses.skeleton import Layout
 from orvpe.poses.unify import to_unified
-from orvpe.video.decode import Frames, open_frames
+from orvpe.video.decode import open_frames
 from orvpe.video.estimate import ESTIMATORS, Estimator, Poses
-from orvpe.video.frames import Frame
+from orvpe.video.frames import Frame, Frames
 from orvpe.video.options import PoseOptions
 from orvpe.video.smooth import fill_gaps, one_euro
 from orvpe.video.track import Tracker, distinct

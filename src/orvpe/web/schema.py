@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -132,7 +132,7 @@ class Drawing(ClipInfo):
     image_size: Annotated[list[int], Two] | None
     joints: list[str]
     parents: list[int] = Field(description="of each joint; a root is its own")
-    coordinates: list = Field(
+    coordinates: list[Any] = Field(
         description="people, frames, joints; null or 2 or 3 numbers, pixels or metres, y up in 3D"
     )
 
