@@ -13,8 +13,8 @@ from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.reading import UP, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.store import Store, is_store
-from orvpe.data.writers import WRITERS, Writer
-from orvpe.data.writers.base import file_names
+from orvpe.data.writers import WRITERS
+from orvpe.data.writers.base import Writer, file_names
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import get_layout
