@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,7 @@ def _fps(value: float) -> str:
     return f"{value:g}" if value else "unknown"
 
 
-def _counts(counter: Counter[str], clips: int, limit: int = 12) -> str:
+def _counts(counter: Counter[Any], clips: int, limit: int = 12) -> str:
     """'a (12), b (3)'; just 'a' when all ``clips`` are alike."""
     if len(counter) == 1 and next(iter(counter.values())) == clips:
         return str(next(iter(counter)))

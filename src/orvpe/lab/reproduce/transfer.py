@@ -34,7 +34,8 @@ from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
 RAW, RANDOM, PAPER, OURS = "raw joints", "random encoder", "paper recipe", "ours"
-_VIEW: dict[str, Any] = {
+# of the random encoder
+_VIEW: dict[str, Any] = {"tau": 32, "crop": "resample", "centre": "clip", "align": False, "image": "body"}
     "tau": 32,
     "crop": "resample",
     "centre": "clip",
