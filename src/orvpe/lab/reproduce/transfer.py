@@ -36,12 +36,6 @@ from orvpe.views.view import ViewConfig
 RAW, RANDOM, PAPER, OURS = "raw joints", "random encoder", "paper recipe", "ours"
 # of the random encoder
 _VIEW: dict[str, Any] = {"tau": 32, "crop": "resample", "centre": "clip", "align": False, "image": "body"}
-    "tau": 32,
-    "crop": "resample",
-    "centre": "clip",
-    "align": False,
-    "image": "body",
-}  # of the random encoder
 
 
 class Transfer:
