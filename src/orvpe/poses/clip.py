@@ -16,6 +16,7 @@ import numpy as np
 from orvpe.errors import InputError
 
 if TYPE_CHECKING:
+    from orvpe.poses.notes import Note
     from orvpe.poses.skeleton import Layout
 
 
@@ -37,6 +38,7 @@ class Clip:
         name: identifies the clip within its data set.
         label, subject, camera, split: what the source says, as text; None when it says nothing.  A number becomes
             text.
+        notes: what was strange about it and put right or left; not kept in a store.
 
     Raises:
         InputError: shapes that disagree, no frame, no joint ever visible, an infinite coordinate under a visible
@@ -53,6 +55,7 @@ class Clip:
     subject: str | None = None
     camera: str | None = None
     split: str | None = None
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         joints = np.asarray(self.joints, dtype=np.float32)

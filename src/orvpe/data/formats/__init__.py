@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orvpe.data.formats.base import Format, Unforeseen
+from orvpe.data.formats.base import Format, Unforeseen, items_of
 from orvpe.data.formats.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source
 from orvpe.data.formats.unread import how_to_convert
 from orvpe.errors import InputError, unknown
@@ -54,7 +54,7 @@ def detect(source: Source) -> Format:
     stumbled: Unforeseen | None = None
     for candidate in FORMATS.values():
         try:
-            if candidate.items(source):
+            if items_of(candidate, source):
                 return candidate
         except Unforeseen as error:  # another format's file, perhaps
             stumbled = stumbled or error

@@ -10,19 +10,28 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, one_line
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout
 
+if TYPE_CHECKING:
+    from orvpe.data.formats.gate import Survey
+    from orvpe.data.formats.labels import Labels
+
 R = TypeVar("R")
 
 
 class NoSkeleton(Exception):
     """An item that is well-formed but holds no person: skipped and counted, not an error."""
+
+
+class OtherKind(NoSkeleton):
+    """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,12 @@ class Options:
         dims: 2 or 3, for formats that hold both (NTU ``.skeleton``: 3 metres, 2 colour-image pixels).
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, the most energetic ones.
-        up: the axis that points up in 3D sources, one of `orvpe.data.formats.reading.UP`.
+        up: the axis that points up, one of `orvpe.poses.axes.UP`; "auto" looks which way the bodies point.
+        units: of 3D coordinates, one of `orvpe.data.formats.gate.UNITS`; "auto" looks how large the bodies are.
         subject: who is seen, where the file does not say.
+        columns: (ours, theirs) names of a table's columns.
+        labels: what is said of the clips outside of their files.
+        survey: what is known about the source already; looked at when None.
     """
 
     layout: Layout | None = None
@@ -46,8 +59,12 @@ class Options:
     dims: int = 3
     min_confidence: float = 0.1
     max_people: int = 2
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
     subject: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    labels: Labels | None = None
+    survey: Survey | None = field(default=None, compare=False)
 
 
 Item = tuple[str, ...]
@@ -65,16 +82,30 @@ class Format:
             May peek into a few files; must be quick on 100,000 names.
         read: (source, item, options) -> its clips.  Raises InputError naming file, value and what was expected;
             NoSkeleton when there is nobody in it.
+        unit: of 3D coordinates, where the format's publication says it: a body of a strange size is then a glitch of
+            the sensor, noted and not refused.
     """
 
     name: str
     about: str
     items: Callable[[Source], list[Item]]
     read: Callable[[Source, Item, Options], list[Clip]]
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", _foreseen(self.items, self.name))
         object.__setattr__(self, "read", _foreseen(self.read, self.name))
+
+
+_listed: WeakKeyDictionary[Source, dict[str, list[Item]]] = WeakKeyDictionary()
+
+
+def items_of(reader: Format, source: Source) -> list[Item]:
+    """``reader.items(source)``, listed once a source."""
+    known = _listed.setdefault(source, {})
+    if reader.name not in known:
+        known[reader.name] = reader.items(source)
+    return known[reader.name]
 
 
 class Unforeseen(InputError):

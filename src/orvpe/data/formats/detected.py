@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.detections import frame_range, hide_missing, people_clip
+from orvpe.data.formats.detections import UNSURE, frames_of, hide_missing, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.room import check_room
@@ -89,9 +90,12 @@ def detected_clip(
         NoSkeleton: nobody.
         InputError: joints that differ in number, infinite coordinates, frame numbers far apart.
     """
-    found = [d for d in found if d.score is None or not d.score < options.min_confidence]
-    if not found:
+    sure = [d for d in found if d.score is None or not d.score < options.min_confidence]
+    if not sure:
         raise NoSkeleton(f"{where}: nobody in any frame")
+    if len(sure) < len(found):
+        info["notes"] = [*info.get("notes", ()), Note(UNSURE, len(found) - len(sure), len(found))]
+    found = sure
     shapes = {d.joints.shape for d in found}
     if len(shapes) > 1 or next(iter(shapes))[0] != len(layout):
         counts = " and ".join(sorted({str(s[0]) for s in shapes}))
@@ -104,8 +108,8 @@ def detected_clip(
         origin_is_missing=origin_is_missing,
     )  # fmt: skip
     numbers = [d.frame for d in found]
-    at, count = frame_range([*numbers, *frames], where)
-    at = at[: len(numbers)]
+    numbered = frames_of([*numbers, *frames], where)
+    at, count = numbered.at[: len(numbers)], numbered.count
     identities = {d.track for d in found}
     told_apart = None not in identities and len({(d.track, d.frame) for d in found}) == len(found)
     if told_apart:
@@ -116,7 +120,7 @@ def detected_clip(
     else:
         order = np.argsort(at, kind="stable")
         people = link_people(np.split(joints[order], np.searchsorted(at[order], np.arange(1, count))))
-    return people_clip(people, layout, options, where, **info)
+    return people_clip(people, layout, options, where, step=numbered.step, **info)
 
 
 def frame_groups(names: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
