@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
 import webbrowser
+from types import FrameType
 
-from orvpe.errors import InputError
+from orvpe.errors import InputError, Interrupted
+from orvpe.runtime.signals import heard_by
 
 
 def serve(
@@ -62,14 +65,16 @@ def serve(
 
     from orvpe.web.answers import open_answers
     from orvpe.web.app import Limits, make_app
+    from orvpe.web.patience import ENDING_SECONDS, ImpatientProtocol, scratch
 
     torch.set_num_threads(threads)
     listening = _listen(host, port)  # first, as the rest takes a moment
-    with listening:
+    with listening, heard_by(_stop, (signal.SIGTERM,)), scratch() as folder:
         print("opening the model and the clips ...", file=sys.stderr, flush=True)
         answers = open_answers(weights, store, samples)
         limits = Limits(
             int(max_upload * 2**20), max_frames, read_seconds, video_seconds, readers,
+            folder=folder,
             hosts=tuple({"127.0.0.1", "localhost", "::1", host.lower(), *_own_names(host)}),
         )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
@@ -79,12 +84,18 @@ def serve(
         if open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
         config = uvicorn.Config(
-            make_app(answers, limits), log_level="warning", access_log=False, timeout_keep_alive=10, server_header=False
-        )
+            make_app(answers, limits), http=ImpatientProtocol, log_level="warning", access_log=False,
+            timeout_keep_alive=10, timeout_graceful_shutdown=ENDING_SECONDS, server_header=False,
+        )  # fmt: skip
         server = uvicorn.Server(config)
         server.run(sockets=[listening])
         if server.should_exit:  # a process started with Ctrl-C ignored, as in the background of a script, ends alike
             raise KeyboardInterrupt
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End with the folders cleaned up, also where uvicorn hands the signal on."""
+    raise Interrupted(number, "stopped")
 
 
 def _listen(host: str, port: int) -> socket.socket:

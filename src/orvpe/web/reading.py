@@ -8,7 +8,9 @@ writes the clips to OUT as npz, without a pickle; exit code 2 and a line on stde
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from orvpe.data.store.grid import grid
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Notes
@@ -67,6 +70,7 @@ def read_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
                 f"{path.name}: clip {clip.name!r} has {clip.frames:,} frames, expected at most {options.max_frames:,}; "
                 "cut it, or start orvpe serve with --max-frames"
             )
+        grid(clip)  # coordinates that no store takes
     return clips, notes
 
 
@@ -173,9 +177,18 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _end_with_the_server() -> None:
+    """Wait for the end of stdin, which the server holds open, also where it is killed."""
+    with suppress(OSError):
+        while os.read(0, 1024):  # not sys.stdin, which cannot be closed while a thread waits in it
+            pass
+    os._exit(3)
+
+
 def main(argv: list[str]) -> int:
     path, out, options = Path(argv[0]), Path(argv[1]), ReadOptions(**json.loads(argv[2]))
     _limit_memory()
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
         clips, notes = read_file(path, options)
         save_clips(out, clips, notes)
