@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-WIDTH, PAGE_WIDTH, COLOURS = 760, 1120, 96
+WIDTH, PAGE_WIDTH, COLOURS = 760, 1120, 176
 STEP = 2  # every second frame of the video
 PARTS = ("none", "right", "lower", "left")  # hidden one after the other
 

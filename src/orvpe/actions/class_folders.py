@@ -1,4 +1,4 @@
-"""A folder with a folder of clips for each class -> a labelled store: `orvpe learn` reads its examples so.
+"""Read a folder with one subfolder of clips per class into a labelled store, for `orvpe learn`.
 
 The clips of a class are videos, folders of images, or pose files of any format that `orvpe ingest` reads.
 """
@@ -26,15 +26,15 @@ _LONG = 2  # windows: clips of up to that many are taken whole
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How examples become clips.
+    """Options for reading examples.
 
     Args:
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
         joints: of videos 'image' or 'world'; of pose files the layout, where the format does not say.
         fps: of videos to take; of pose files that do not say.
         dims: for pose formats that hold both.
         image_size: where a pose format does not say.
-        up: of 3D pose files.
+        up, units: of 3D pose files, as `orvpe ingest` takes them.
         max_people: 1 in videos, 2 in pose files when None.
         min_confidence: the default of `orvpe pose` or `orvpe ingest` when None.
         format: of pose files, if it is not recognised.
@@ -51,7 +51,8 @@ class FolderOptions:
     fps: float | None = None
     dims: int = 3
     image_size: tuple[int, int] | None = None
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
     max_people: int | None = None
     min_confidence: float | None = None
     format: str | None = None
@@ -99,7 +100,7 @@ def videos_of(folder: Path) -> list[str]:
 
 
 def folder_store(folder: str | Path, out: str | Path, options: FolderOptions) -> Store:
-    """The clips of the class folders as a store, labelled by the names of these; made anew only when something changed.
+    """A store of the clips of all class folders, labelled by folder name; rebuilt only when something changed.
 
     Args:
         folder: holds the class folders.
@@ -151,7 +152,7 @@ def _read_poses(path: Path, out: Path, options: FolderOptions) -> Store:
     layout = options.joints if options.joints not in ("image", "world") else None
     ingest(
         [str(path)], str(out), layout="native" if options.native else "unified", format=options.format, joints=layout,
-        fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up,
+        fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up, units=options.units,
         min_confidence=0.1 if options.min_confidence is None else options.min_confidence,
         max_people=options.max_people or 2, workers=1 if options.threads == 1 else None,
     )  # fmt: skip
@@ -159,7 +160,7 @@ def _read_poses(path: Path, out: Path, options: FolderOptions) -> Store:
 
 
 def _read_videos(videos: list[str], out: Path, options: FolderOptions) -> tuple[Store, list[tuple[str, str]]]:
-    """The people of the videos, and (name, path) of these; `orvpe pose` goes on where it was interrupted."""
+    """Poses of the people in the videos, and (name, path) of these; resumes an interrupted `orvpe pose`."""
     from orvpe.video.command import pose
     from orvpe.video.find import find_videos
 
@@ -181,7 +182,7 @@ def _cut(clip: Clip, seconds: float) -> Iterator[Clip]:
 
 
 def _fingerprint(folder: Path, options: FolderOptions) -> str:
-    """Changes when a file, its size or time, an option or this program's version does."""
+    """Hash of files (path, size, time), options and version."""
     digest = hashlib.sha256()
     digest.update(json.dumps([orvpe_version(), asdict(options) | {"threads": 0}], sort_keys=True).encode())
     for where, inside, files in os.walk(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from orvpe.data.formats.reading import check_pixels
+from orvpe.data.formats.gate import check_pixels
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.model import Model

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Nested = tuple[float | bool | int | tuple, ...]
+Nested = tuple[float | bool | int | tuple[Any, ...], ...]
 
 
 def constant(values: Nested, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:

@@ -166,7 +166,7 @@ PATTERNS: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]]
 }
 NAMES = ("none", *PARTS, *PATTERNS)
 # These read coordinates, so they come last: what another pattern hides must not steer the block or size the noise.
-_READS_COORDINATES = ("block", "jitter")
+READS_COORDINATES = ["block", "jitter"]
 
 
 def corruption(spec: str) -> Corruption:
@@ -223,7 +223,7 @@ def _together(spec: str) -> Corruption:
 
 def _turn(spec: str) -> int:
     name = spec.partition(":")[0]
-    return 1 + _READS_COORDINATES.index(name) if name in _READS_COORDINATES else 0
+    return 1 + READS_COORDINATES.index(name) if name in READS_COORDINATES else 0
 
 
 def _one(spec: str) -> Corruption:
