@@ -249,7 +249,7 @@ class Plan:
         return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d", 3)
 
     def robust(self, data: str) -> str:
-        """Our pre-training with several occlusions in turn, or its shipped weights."""
+        """Our pre-training with mixed occlusion, or its shipped weights."""
         if self.from_shipped:
             return BY_DIMS[DIMS[data]]
         return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])
