@@ -173,7 +173,7 @@ def test_extending_from_outside(tmp_path: Path) -> None:
     write_generated(str(tmp_path / "nucla.orvpe"), count=20)
     (tmp_path / "poses").mkdir()
     for i in range(130):  # more than one chunk, so that other processes read
-        np.savetxt(tmp_path / "poses" / f"{i}.h36m.txt", np.random.default_rng(i).normal(size=(3, 51)))
+        np.savetxt(tmp_path / "poses" / f"{i}.h36m.txt", 0.3 * np.random.default_rng(i).normal(size=(3, 51)))
     small = "--epochs 1 --batch-size 5 --view.tau 8 --view.crop resample --view.shortest 0.5 --threads 1 --device cpu"
     commands = [line for block in blocks(TEXT["docs/guides/extending.md"], "sh") for line in block.splitlines()]
     assert [c.split()[2] for c in commands] == ["finetune", "evaluate"]

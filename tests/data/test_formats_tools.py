@@ -85,10 +85,8 @@ def test_the_same_in_a_zip(tmp_path: Path, make: Callable[[Path], None]) -> None
 
 @every_tool
 def test_inspect(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    if make is tool_files.ultralytics_normalised:
-        pytest.skip("fractions need the image's size")
     make(tmp_path)
-    text = str(inspect(str(tmp_path)))
+    text = str(inspect(str(tmp_path), image_size=SIZE))
     for word in ("layout", "coordinates", "frames", "fps", "people a clip"):
         assert f"  {word}" in text
 

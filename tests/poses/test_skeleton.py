@@ -198,6 +198,8 @@ def test_unified_is_the_mean_of_joints_that_are_all_seen(layout: Layout) -> None
         for t in range(9):
             for v, target in enumerate(UNIFIED_JOINTS):
                 index = [layout.joints.index(s) for s in sources.get(target, ())]
+                if target == "head":  # one ear is enough
+                    index = [i for i in index if visible[m, t, i]]
                 seen = bool(index) and all(visible[m, t, i] for i in index)
                 assert got.visible[m, t, v] == seen
                 want = sum(joints[m, t, i].astype(np.float64) for i in index) / len(index) if seen else np.zeros(3)

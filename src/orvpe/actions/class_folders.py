@@ -34,7 +34,7 @@ class FolderOptions:
         fps: of videos to take; of pose files that do not say.
         dims: for pose formats that hold both.
         image_size: where a pose format does not say.
-        up: of 3D pose files.
+        up, units: of 3D pose files, as `orvpe ingest` takes them.
         max_people: 1 in videos, 2 in pose files when None.
         min_confidence: the default of `orvpe pose` or `orvpe ingest` when None.
         format: of pose files, if it is not recognised.
@@ -51,7 +51,8 @@ class FolderOptions:
     fps: float | None = None
     dims: int = 3
     image_size: tuple[int, int] | None = None
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
     max_people: int | None = None
     min_confidence: float | None = None
     format: str | None = None
@@ -151,7 +152,7 @@ def _read_poses(path: Path, out: Path, options: FolderOptions) -> Store:
     layout = options.joints if options.joints not in ("image", "world") else None
     ingest(
         [str(path)], str(out), layout="native" if options.native else "unified", format=options.format, joints=layout,
-        fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up,
+        fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up, units=options.units,
         min_confidence=0.1 if options.min_confidence is None else options.min_confidence,
         max_people=options.max_people or 2, workers=1 if options.threads == 1 else None,
     )  # fmt: skip

@@ -17,13 +17,14 @@ from typing import Any
 from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.files import Together
 from orvpe.runtime.groups import Hardware
@@ -265,9 +266,13 @@ def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool =
         return
     source = Source(path)
     reader = choose_reader(source, format)
-    for item in reader.items(source):
+    items, notes = reader.items(source), Printed()
+    notes.say(*left_out(source, items))
+    for item in items:
         try:
-            yield from read_clips(reader, source, item, options)
+            clips = read_clips(reader, source, item, options)
+            notes.add(clips)
+            yield from clips
         except NoSkeleton:
             continue
         except InputError as error:

@@ -20,6 +20,7 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.formats.reading import check_choices
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
@@ -110,6 +111,7 @@ def learn(
         raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
+    check_choices(reading.up, reading.units)
     class_folders(folder)
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")

@@ -20,10 +20,10 @@ import numpy as np
 
 from orvpe.actions.classify import check_video, label_text
 from orvpe.actions.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
-from orvpe.data.formats.reading import turn_up
 from orvpe.data.formats.source import not_a_source
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
+from orvpe.poses.axes import turn_up
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, unified
 from orvpe.poses.unify import to_unified

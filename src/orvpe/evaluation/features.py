@@ -8,6 +8,7 @@ from torch import Tensor
 
 from orvpe.models.model import Model
 from orvpe.runtime.draws import ClipDraws
+from orvpe.views.augment import mirror_image
 from orvpe.views.batch import batches
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import View, ViewConfig, fixed_view, training_view
@@ -28,6 +29,7 @@ def extract(
     batch_size: int = 64,
     random_view: ViewConfig | None = None,
     version: int = 0,
+    mirrored: bool = False,
 ) -> Tensor:
     """Compute features (len(indices), 256), on the model's device.
 
@@ -40,12 +42,13 @@ def extract(
         batch_size: clips at a time.
         random_view: a training view instead of the fixed one.
         version: another draw of the corruption for each.
+        mirrored: the clips' mirror images, corrupted after that.
     """
     training = model.training
     model.eval()
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
-        raw = data.batch(chosen)
+        raw = mirror_image(data.batch(chosen)) if mirrored else data.batch(chosen)
         draws = clip_draws(data, chosen, occlusion, seed, version)
         view: View = (
             fixed_view(raw, model.view, occlusion, draws)

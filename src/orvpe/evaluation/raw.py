@@ -20,6 +20,7 @@ from orvpe.evaluation.features import clip_draws
 from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.evaluation.metrics import accuracy
 from orvpe.runtime.draws import seeded
+from orvpe.views.augment import mirror_image
 from orvpe.views.batch import Batch, batches
 from orvpe.views.normalize import normalize_2d
 from orvpe.views.occlusion import SEVERAL, corruption
@@ -64,12 +65,13 @@ def extract_raw(
     seed: int = 0,
     batch_size: int = 64,
     version: int = 0,
+    mirrored: bool = False,
 ) -> RawClips:
     """The clips at ``indices`` under the corruption that `orvpe.evaluation.features.extract` draws for an encoder."""
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
-        draws = clip_draws(data, chosen, occlusion, seed, version)
-        parts.append(raw_clips(corruption(occlusion)(data.batch(chosen), draws)))
+        batch = mirror_image(data.batch(chosen)) if mirrored else data.batch(chosen)
+        parts.append(raw_clips(corruption(occlusion)(batch, clip_draws(data, chosen, occlusion, seed, version))))
     return RawClips(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from orvpe.data.formats.reading import check_pixels
+from orvpe.data.formats.gate import check_pixels
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.model import Model

@@ -11,13 +11,14 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import misspelt, read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
 from orvpe.models.embed import embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.lock import alone_in
@@ -141,7 +142,7 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
-        if options.up != "y":
+        if options.up not in ("auto", "y"):
             raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
@@ -170,15 +171,13 @@ def _batches(
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
-        said: set[str] = set()
+        notes = Printed()
+        notes.say(*left_out(source, items))
         for item in items:
             try:
                 found = read_clips(reader, source, item, options)
+                notes.add(found)
                 waiting += [fit_clip(model, c) for c in found]
-                for doubt in (d for c in found for d in misspelt(c.layout)):
-                    if doubt not in said:
-                        said.add(doubt)
-                        print(f"note: {doubt}", file=sys.stderr)
             except NoSkeleton:
                 continue
             except InputError as error:

@@ -182,6 +182,7 @@ def _description(weights: str, format: str | None, options: Options) -> dict[str
         "min_confidence": options.min_confidence,
         "max_people": options.max_people,
         "up": options.up,
+        "units": options.units,
     }
 
 

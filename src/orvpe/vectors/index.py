@@ -16,6 +16,7 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton
+from orvpe.data.formats.reading import left_out
 from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
@@ -24,6 +25,7 @@ from orvpe.models.card import WEIGHTS, locate
 from orvpe.models.embed import check_fits, embed_batch
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.lock import alone_in
@@ -132,7 +134,7 @@ def index(
     model, about = open_model(Index.open(out), None, where) if weights is None else _described(weights, where)
     if is_store(path):
         store = Store.open(path)
-        if poses.up != "y":
+        if poses.up not in ("auto", "y"):
             raise InputError(f"up is {poses.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, about["name"])
         job = _Job(Index.create(out, about), str(source), model, len(store), "clips")
@@ -144,10 +146,15 @@ def index(
         items = reader.items(opened)
         job = _Job(Index.create(out, about), str(source), model, len(items), "items")
 
+        notes = Printed()
+        notes.say(*left_out(opened, items))
+
         def read() -> Iterator[tuple[int, list[Clip]]]:
             for item in items:
                 try:
-                    yield 1, read_item(model, opened, reader, item, options)
+                    clips = read_item(model, opened, reader, item, options)
+                    notes.add(clips)
+                    yield 1, clips
                 except NoSkeleton:
                     yield 1, []
                 except InputError as error:

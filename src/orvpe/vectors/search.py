@@ -12,12 +12,13 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
-from orvpe.data.formats.reading import read_clips, turn_up
+from orvpe.data.formats.reading import gated, read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.vector_index import Added, Hit, Index, unknown_of_many
@@ -134,6 +135,7 @@ def search(
         model, _ = open_model(index, weights, device_)
         options = poses.options(model.dims)
         found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
+        Printed().add([found])
         name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
     hits = index.search(vector, k, wanted)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)
@@ -246,6 +248,4 @@ def _of_array(path: Path, options: Options) -> Clip:
             f"{len(options.layout)}"
         )
     size = options.image_size if array.shape[-1] == 2 else None
-    return turn_up(
-        Clip.from_array(array, options.layout, fps=options.fps, image_size=size, name=path.stem), options.up
-    )  # fmt: skip
+    return gated([Clip.from_array(array, options.layout, fps=options.fps, image_size=size, name=path.stem)], options)[0]

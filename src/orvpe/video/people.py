@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orvpe.data.formats.reading import turn_up
 from orvpe.errors import InputError
+from orvpe.poses.axes import turn_up
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import body_size
 from orvpe.poses.skeleton import Layout

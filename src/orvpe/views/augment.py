@@ -67,6 +67,18 @@ def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
     return batch.with_joints(joints, visible)
 
 
+def mirror_image(batch: Batch) -> Batch:
+    """Each raw clip as a mirror shows it: x reversed, left and right joints swapped; 2D clips stay in the image."""
+    order = constant(tuple(batch.layout.mirror), batch.joints.device)
+    sign = constant((-1.0, *(1.0,) * (batch.dims - 1)), batch.joints.device)
+    joints, visible = batch.joints[..., order, :] * sign, batch.visible[..., order]
+    if batch.dims == 2:
+        shift = torch.zeros_like(batch.image_size)
+        shift[:, 0] = batch.image_size[:, 0]
+        joints = joints + shift[:, None, None, None]
+    return batch.with_joints(joints, visible)
+
+
 def _matrix(batch: Batch, strength: Augment, draws: Draws) -> Tensor | None:
     """Random linear map of each clip (N, C, C), or None if all its strengths are zero."""
     if not (strength.yaw or strength.tilt or strength.scale or strength.shear):

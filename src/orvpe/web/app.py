@@ -126,7 +126,7 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
         format: Annotated[schema.FormatName, Form(description="the pose format, if not recognised")] = "",
         joints: Annotated[schema.LayoutName, Form(description="the layout, if the file does not say")] = "",
         fps: Annotated[float, Form(ge=0, le=1000, description="if the file does not say; 0 is unknown")] = 0,
-        up: Annotated[schema.Up, Form(description="the axis that points up in 3D")] = "y",
+        up: Annotated[schema.Up, Form(description="the axis that points up in 3D")] = "auto",
     ) -> schema.Uploaded:
         """Read a file; its clips are kept for a while under the ids that come back."""
         options = ReadOptions(

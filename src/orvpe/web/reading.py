@@ -19,6 +19,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Notes
 from orvpe.poses.skeleton import get_layout, layout_from_dict
 
 MAX_CLIPS = 24  # of one file; the page shows one at a time
@@ -47,7 +48,7 @@ class ReadOptions:
     format: str | None = None
     joints: str | None = None
     fps: float | None = None
-    up: str = "y"
+    up: str = "auto"
     video_seconds: float = 20.0
 
 
@@ -87,7 +88,7 @@ def _of_video(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
 def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
     from orvpe.data.formats import choose_reader
     from orvpe.data.formats.base import NoSkeleton, Options
-    from orvpe.data.formats.reading import misspelt, read_clips
+    from orvpe.data.formats.reading import left_out, read_clips
     from orvpe.data.formats.source import Source
 
     check_unpacked(path)
@@ -108,7 +109,9 @@ def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[st
             clips += read_clips(reader, source, item, how)
     more = more or len(clips) > MAX_CLIPS
     notes = [f"more than {MAX_CLIPS} clips in it, the first {MAX_CLIPS} were taken"] if more else []
-    notes += sorted({doubt for clip in clips for doubt in misspelt(clip.layout)})
+    strange = Notes()
+    strange.add(clips[:MAX_CLIPS])
+    notes += [*strange.lines(), *left_out(source, items)]
     return clips[:MAX_CLIPS], notes
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orvpe.data.formats import FORMATS
-from orvpe.data.formats.reading import UP
+from orvpe.poses.axes import UP
 from orvpe.poses.body_parts import PARTS
 from orvpe.poses.skeleton import LAYOUTS
 from orvpe.web.hiding import Rectangle

@@ -22,12 +22,14 @@ from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton.rigs import mocap_layout
+from orvpe.runtime.room import check_room
 
 UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
 CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin
 USUAL = 1.2  # metres, when no unit fits
 _MOTION = re.compile(r"\bMOTION\s+(?=Frames)", re.IGNORECASE)
 _FRAMES = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
+_BLOCK = 4096  # frames at a time
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
@@ -57,7 +59,10 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     )
     if len(layout) != len(named):
         raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--joints) has {len(layout)}")
-    positions = forward_kinematics(joints, motion)[:, named] * metres(joints)  # (T, V, 3)
+    check_room(1, len(motion), len(named), where)
+    # the turns of all joints in all frames would take three times more
+    blocks = [motion[t : t + _BLOCK] for t in range(0, len(motion), _BLOCK)]
+    positions = np.concatenate([forward_kinematics(joints, b)[:, named] for b in blocks]) * metres(joints)  # (T, V, 3)
     try:
         return [Clip.from_array(positions, layout, fps=_fps(seconds) or options.fps, name=stem(name))]
     except InputError as error:

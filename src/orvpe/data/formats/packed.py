@@ -173,4 +173,4 @@ def _layout_name(name: str) -> str:
     return name.rsplit("/", 1)[-1].removesuffix(".npz")
 
 
-FORMAT = Format("packed", "packed npz: many recordings of one skeleton, millimetres", items, read)
+FORMAT = Format("packed", "packed npz: many recordings of one skeleton, millimetres", items, read, unit="m")

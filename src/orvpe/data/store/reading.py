@@ -155,7 +155,7 @@ class Store:
             fps=float(self.fps[i]) or None,
             image_size=(int(self.width[i]), int(self.height[i])) if self.width[i] else None,
             name=str(self.names[i]),
-            **{k: str(v[i]) or None for k, v in texts.items()},
+            **{k: str(v[i]) or None for k, v in texts.items()},  # type: ignore[arg-type]
         )
 
     @property
