@@ -154,7 +154,7 @@ def test_the_rows_of_several_occlusions() -> None:
                 (step.job, labels)
                 for name, labels in (("table-1", "1"), ("few-labels", "0.1"))
                 for row in TABLES[name](plan, data, [0]).rows
-                if "several" in row.name
+                if "mixed" in row.name
                 for step in (plan.steps[row.runs[0]],)
                 if labels == "1" or f"--labels {labels} " in step.command() + " "
             }
