@@ -205,7 +205,7 @@ def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     for path in paths:
         where = Path(path)
         if camera(path) is not None:
-            raise InputError(f"{path}: is a camera; orvpe live {path} says what is before it")
+            raise InputError(f"{path}: is a camera; orvpe live {path} reads it")
         if not where.exists():
             raise InputError(f"{path}: no such file or folder")
         holds = where.is_dir() and any(p.suffix.lower() in VIDEO_SUFFIXES for p in where.rglob("*") if p.is_file())

@@ -127,13 +127,13 @@ def learn(
     ))  # fmt: skip
     if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
-        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+        print(f"note: weights {name} (shipped with orvpe); choose others with -w", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
         if not finetune:  # which says it itself
             note_unfinished(source, str(weights))
     elif weights is None:
-        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+        print(f"note: orvpe has no shipped weights for {store.dims}D joints: trained from scratch", file=sys.stderr)
     if source is None:
         weights = None
     frozen = source is not None and not finetune

@@ -175,7 +175,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     """
     classes = with_classes(model)
     if clip.fps is None:
-        raise InputError(f"clip {clip.name!r} does not say its frames per second, which windows need; give --fps")
+        raise InputError(f"clip {clip.name!r} has no frame rate, which windows need; give --fps")
     options = options.for_model(model)
     length, step = options.frames(clip.fps)
     if model.layout.joints == unified.joints and clip.layout.joints != unified.joints:

@@ -188,7 +188,7 @@ def open_model(index: Index, weights: str | None, device: Any) -> tuple[Model, d
     """
     path = weights if weights is not None else index.model_path()
     if weights is None and not (locate(path) / WEIGHTS).exists():
-        raise InputError(f"{index.path}: its model is not at {path} any more; say with -w where it is")
+        raise InputError(f"{index.path}: its model is not at {path} any more; give its path with -w")
     model, about = _described(path, device)
     index.check(about)
     return model, about

@@ -102,7 +102,7 @@ def read_part(path: Path, dim: int) -> Part:
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if table.schema.remove_metadata() != schema(dim):
-            raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; make the index anew")
+            raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; rebuild the index")
         dead, merged = (json.loads(table.schema.metadata[key]) for key in (_DEAD, _MERGED))
         chunks = table.column("vector").chunks
         vectors = chunks[0].flatten().to_numpy().reshape(-1, dim) if chunks else np.zeros((0, dim), np.float32)
@@ -112,7 +112,7 @@ def read_part(path: Path, dim: int) -> Part:
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); make the index anew") from None
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); rebuild the index") from None
 
 
 def read_parts(folder: Path, dim: int, known: dict[str, Part]) -> list[Part]:

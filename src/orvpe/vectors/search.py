@@ -193,7 +193,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     reader = choose_reader(source, format)
     items = reader.items(source)
     if name is None and len(items) > 1:
-        raise InputError(f"{path}: holds {len(items):,} items; say which, as in {path}:{stem(items[0][0])}")
+        raise InputError(f"{path}: holds {len(items):,} items; name one, as in {path}:{stem(items[0][0])}")
     # a name is mostly that of a file; only where it is not all files are looked through
     files = [i for i in items if name in (i[0], stem(i[0]))]
     clips = _read(source, reader, files or items, options)
@@ -203,7 +203,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     if not named:
         raise InputError(unknown_of_many("clip", str(name), [c.name for c in clips], str(path)))
     if len(named) > 1 and named[0].name != name:
-        raise InputError(f"{clip}: holds {len(named):,} clips; say which, as in {path}:{named[0].name}")
+        raise InputError(f"{clip}: holds {len(named):,} clips; name one, as in {path}:{named[0].name}")
     return named[0]
 
 
@@ -222,7 +222,7 @@ def _of_store(store: Store, name: str | None) -> Clip:
         if len(store) == 1:
             return store.clip(0)
         example = f"{store.path}:{store.names[0]}"
-        raise InputError(f"{store.path}: holds {len(store):,} clips; say which, as in {example}")
+        raise InputError(f"{store.path}: holds {len(store):,} clips; name one, as in {example}")
     found = np.flatnonzero(store.names == name)
     if not len(found):
         raise InputError(unknown_of_many("clip", name, store.names[:50_000].tolist(), str(store.path)))
@@ -241,7 +241,7 @@ def _of_array(path: Path, options: Options) -> Clip:
     if array.ndim not in (3, 4) or array.shape[-1] not in (2, 3) or not array.size:
         raise InputError(f"{path}: has shape {array.shape}, expected ([people,] frames, joints, 2 or 3)")
     if options.layout is None:
-        raise InputError(f"{path}: says nothing of its {array.shape[-2]} joints; name their layout with --joints")
+        raise InputError(f"{path}: does not name its {array.shape[-2]} joints; give their layout with --joints")
     if array.shape[-2] != len(options.layout):
         raise InputError(
             f"{path}: {array.shape[-2]} joints a person, but layout {options.layout.name!r} (--joints) has "

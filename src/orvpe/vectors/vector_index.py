@@ -131,9 +131,9 @@ class Index:
             version, model = about["orvpe_index"], about["model"]
             model["name"], int(model["feature_dim"])
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{folder / ABOUT}: damaged; make the index anew") from None
+            raise InputError(f"{folder / ABOUT}: damaged; rebuild the index") from None
         if version != VERSION:
-            raise InputError(f"{path}: index version {version}, this orvpe reads {VERSION}; make the index anew")
+            raise InputError(f"{path}: index version {version}, this orvpe reads {VERSION}; rebuild the index")
         return cls(folder, model)
 
     def __len__(self) -> int:

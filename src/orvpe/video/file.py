@@ -100,7 +100,7 @@ class VideoFile(Frames):
         codec = container.streams.video[0].codec_context
         if codec is None:
             container.close()
-            raise InputError(f"{self._file}: a video in a coding that this PyAV does not know")
+            raise InputError(f"{self._file}: a video with a codec that this PyAV does not know")
         if codec.width * codec.height > self._max_pixels:
             container.close()
             raise InputError(

@@ -96,7 +96,7 @@ def demo(
     from orvpe.web.demo.sample import sample_video
 
     if video is not None and camera(video) is not None:
-        raise InputError(f"{video}: is a camera; orvpe live {video} says what is before it")
+        raise InputError(f"{video}: is a camera; orvpe live {video} reads it")
     path = video if video is not None else str(sample_video())
     check_video(model, path, "image")
     people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
@@ -152,9 +152,9 @@ def _check_own(folder: Path) -> None:
     if page.exists():
         with open(page, "rb") as file:
             if _MARK not in file.read(2000):
-                raise InputError(f"{page}: exists already and is no page of orvpe demo; give another --out")
+                raise InputError(f"{page}: exists already and was not written by orvpe demo; give another --out")
     elif store.exists():
-        raise InputError(f"{store}: exists already and no demo's {PAGE} beside it; give another --out")
+        raise InputError(f"{store}: exists already, without a demo's {PAGE} next to it; give another --out")
 
 
 def _check_layout(model: Model, pose: PoseOptions) -> None:
