@@ -291,7 +291,7 @@ def test_damaged_indices(db: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"damaged .*rebuild the index"):
         Index.open(tmp_path / "a")
     for text, told in (("{", "damaged"), ("[1]", "damaged"), ('{"orvpe_index": 9, "model": {"name": "", '
-                       '"feature_dim": 4}}', "index version 9, this orvpe reads 1")):  # fmt: skip
+                       '"feature_dim": 4}}', "index version 9, this orvpe reads 2")):  # fmt: skip
         (tmp_path / "a" / "index.json").write_text(text)
         with pytest.raises(InputError, match=told):
             Index.open(tmp_path / "a")

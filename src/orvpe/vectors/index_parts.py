@@ -1,12 +1,14 @@
 """An index on disk: a folder of parts, Arrow files that are written once, whole or not at all.
 
-A part names in its metadata the rows of other parts that it takes the place of, so one rename both adds and replaces,
-and nothing else has to be kept in step.  A part that was merged into another is named there too, and passed over.
+A part's name ends in the CRC-32 of its bytes, which is checked before any of them is used.  It names in its metadata
+the rows of other parts that it takes the place of, so one rename both adds and replaces, and nothing else has to be
+kept in step.  A part that was merged into another is named there too, and passed over.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from orvpe.errors import InputError
 from orvpe.runtime.files import whole_file
 
 TEXT = ("source", "name", "label", "subject", "camera", "split")
+_PARTS = "part-[0-9]*-*.arrow"
 _DEAD, _MERGED = b"orvpe_index_dead", b"orvpe_index_merged"
 
 Rows = dict[str, list[int]]  # part -> rows of it
@@ -78,18 +81,30 @@ def to_rows(columns: dict[str, pa.Array], vectors: np.ndarray) -> pa.Table:
 
 def write_part(folder: Path, rows: pa.Table, dead: Rows, merged: list[str]) -> str:
     """Write rows as the next part, and return its name.  The caller holds the folder's lock."""
-    numbers = [int(p.stem.removeprefix("part-")) for p in folder.glob("part-*.arrow")]
-    name = f"part-{max(numbers, default=-1) + 1:06d}.arrow"
+    numbers = [int(p.stem.split("-")[1]) for p in folder.glob(_PARTS)]
     metadata = {_DEAD: json.dumps(dead), _MERGED: json.dumps(merged)}
     rows = rows.combine_chunks().replace_schema_metadata(metadata)
+    number = f"part-{max(numbers, default=-1) + 1:06d}"
+    written = folder / f".{number}.tmp"
     with (
-        whole_file(folder / name) as temporary,
+        whole_file(written) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, rows.schema) as writer,
     ):
         if len(rows):
             writer.write_table(rows, max_chunksize=len(rows))  # one batch, so that the vectors are one array
+    name = f"{number}-{crc32_of(written):08x}.arrow"
+    written.replace(folder / name)
     return name
+
+
+def crc32_of(path: Path) -> int:
+    """CRC-32 of a file's bytes, a few GB a second at most."""
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def read_part(path: Path, dim: int) -> Part:
@@ -100,6 +115,8 @@ def read_part(path: Path, dim: int) -> Part:
         FileNotFoundError: merged into another one a moment ago.
     """
     try:
+        if path.stem.rpartition("-")[2] != f"{crc32_of(path):08x}":
+            raise InputError(f"{path}: damaged (its checksum differs); make the index anew")
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if table.schema.remove_metadata() != schema(dim):
             raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; rebuild the index")
@@ -123,7 +140,7 @@ def read_parts(folder: Path, dim: int, known: dict[str, Part]) -> list[Part]:
     """
     for _ in range(10):  # a writer may merge parts while we look
         try:
-            names = sorted(p.name for p in folder.glob("part-*.arrow"))
+            names = sorted(p.name for p in folder.glob(_PARTS))
             found = [known.get(name) or read_part(folder / name, dim) for name in names]
             break
         except FileNotFoundError:

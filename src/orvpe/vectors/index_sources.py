@@ -8,12 +8,35 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
+from typing import Any
 
 from orvpe.runtime.files import write_atomic
 
 _FILE = "sources.json"
 _NEAR = "../"
+
+
+def with_checksum(data: dict[str, Any]) -> str:
+    """JSON text of data with the CRC-32 of all of it."""
+    return json.dumps({**data, "crc32": _crc32(data)}, indent=1) + "\n"
+
+
+def checked(data: dict[str, Any]) -> dict[str, Any]:
+    """The inverse, parsed.
+
+    Raises:
+        ValueError, KeyError: damaged.
+    """
+    data = dict(data)
+    if data.pop("crc32") != _crc32(data):
+        raise ValueError("its checksum differs")
+    return data
+
+
+def _crc32(data: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(data, sort_keys=True).encode())
 
 
 class Sources:
@@ -47,11 +70,11 @@ class Sources:
         stored, known = self.stored(source), self._remembered()
         if stored == source or known.get(stored) == source:
             return
-        write_atomic(self._file, json.dumps({**known, stored: source}, indent=1) + "\n")
+        write_atomic(self._file, with_checksum({"paths": {**known, stored: source}}))
 
     def _remembered(self) -> dict[str, str]:
         try:
-            found = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # it is a help where something was moved, and nothing else depends on it
+            found = checked(json.loads(self._file.read_text(encoding="utf-8")))["paths"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # only of help where something moved
             return {}
         return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

@@ -23,9 +23,9 @@ from orvpe.errors import InputError, unknown
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.lock import LOCK, alone
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
-from orvpe.vectors.index_sources import Sources
+from orvpe.vectors.index_sources import Sources, checked, with_checksum
 
-VERSION = 1
+VERSION = 2  # 1 had no checksums
 ABOUT = "index.json"
 FILTERS = ("label", "subject", "camera", "split", "source")
 _SMALL, _MANY = 16384, 32  # so many parts of fewer rows than that are merged into one
@@ -110,7 +110,7 @@ class Index:
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
         near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
         model = model if near == model.get("path", "") else {**model, "near": near}
-        write_atomic(folder / ABOUT, json.dumps({"orvpe_index": VERSION, "model": model}, indent=1) + "\n")
+        write_atomic(folder / ABOUT, with_checksum({"orvpe_index": VERSION, "model": model}))
         return cls(folder, model)
 
     @classmethod
@@ -128,12 +128,16 @@ class Index:
             raise InputError(f"{path}: not an index (no {ABOUT} in it); {make}")
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            version, model = about["orvpe_index"], about["model"]
+            if about["orvpe_index"] != VERSION:
+                raise InputError(
+                    f"{path}: index version {about['orvpe_index']}, this orvpe reads {VERSION}; rebuild the index"
+                )
+            model = checked(about)["model"]
             model["name"], int(model["feature_dim"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{folder / ABOUT}: damaged; rebuild the index") from None
-        if version != VERSION:
-            raise InputError(f"{path}: index version {version}, this orvpe reads {VERSION}; rebuild the index")
         return cls(folder, model)
 
     def __len__(self) -> int:
