@@ -60,7 +60,7 @@ RIGHT: dict[str, tuple[int, int, str, dict[str, tuple[float, ...]], tuple[str, .
     "pkl-one-video": (1, 12, "coco", NOSE, ()),
     "pkl-padded": (1, 12, "coco", NOSE, ("padding",)),
     "pkl-width-first": (1, 12, "coco", {}, ("outside of an image of 1080 x 1920",)),
-    "table-videos-in-a-column": (2, 12, "coco", NOSE, ("'video' is taken as the clip", "'action' is taken as the label")),
+    "table-videos-in-a-column": (2, 12, "coco", NOSE, ("'video' is taken as the clip", "'action' is taken as the la")),
     "table-zero-zero": (1, 12, "coco", NOSE, ("left_knee, left_ankle, right_ankle",)),
     "table-freemocap": (1, 12, "mediapipe", {}, ("millimetres", "up along z")),
     "ntu-nan-joint": (1, 12, "kinect_v2", {}, ("NaN",)),
