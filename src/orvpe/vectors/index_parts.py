@@ -116,7 +116,7 @@ def read_part(path: Path, dim: int) -> Part:
     """
     try:
         if path.stem.rpartition("-")[2] != f"{crc32_of(path):08x}":
-            raise InputError(f"{path}: damaged (its checksum differs); make the index anew")
+            raise InputError(f"{path}: damaged (its checksum differs); rebuild the index")
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if table.schema.remove_metadata() != schema(dim):
             raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; rebuild the index")
