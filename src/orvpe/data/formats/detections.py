@@ -68,14 +68,16 @@ def hide_missing(
     Raises:
         InputError: an infinite coordinate.
     """
-    joints = np.array(joints, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
+        joints = np.array(joints, dtype=np.float32)
     if np.isinf(joints).any():
         raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
     missing = np.isnan(joints).any(axis=-1)
     if origin_is_missing:
         missing |= (joints == 0).all(axis=-1)
     if confidence is not None:
-        confidence = np.asarray(confidence, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            confidence = np.asarray(confidence, dtype=np.float32)
         missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
     joints[missing] = np.nan
     return joints
