@@ -17,6 +17,7 @@ from typing import Any
 from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
 from orvpe.data.store import Store, is_store
@@ -97,6 +98,7 @@ def classify(
     image_size: tuple[int, int] | None = None,
     up: str = "auto",
     units: str = "auto",
+    column: list[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -130,6 +132,7 @@ def classify(
         up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        column: what a table's columns mean, as label=shot or clip=video.
         skip_bad: leave out what cannot be read, and say so, instead of stopping.
         overwrite: replace files of an earlier call.
         device: auto, cpu, cuda or mps.
@@ -167,6 +170,7 @@ def classify(
         layout=get_layout(layout) if layout and others else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=0.1 if min_confidence is None else min_confidence, max_people=max_people or 2, up=up,
         units=units,
+        columns=column_pairs(column),
     )  # fmt: skip
     folder = _checked_folder(out, [name for name, _ in videos] if overlay else [], paths, overwrite)
     sources: list[tuple[str, list[Timeline]]] = []

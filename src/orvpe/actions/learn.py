@@ -19,6 +19,7 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
@@ -53,6 +54,8 @@ def learn(
     image_size: tuple[int, int] | None = None,
     up: str = "auto",
     units: str = "auto",
+    labels: str | None = None,
+    column: list[str] | None = None,
     max_people: int | None = None,
     min_confidence: float | None = None,
     estimator: str = "mediapipe",
@@ -88,6 +91,8 @@ def learn(
         up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        labels: a CSV with the columns name and label (and optionally subject), where no folder for each class is there.
+        column: what a table's columns mean, as label=shot; takes the labels from the tables.
         max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
         min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
         estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
@@ -124,7 +129,12 @@ def learn(
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
     check_choices(up, units)
-    class_folders(folder)
+    labelled = bool(labels or column)
+    column_pairs(column)
+    if not labelled:
+        class_folders(folder)
+    elif not Path(folder).exists():
+        raise InputError(f"{folder}: no such file or folder")
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
@@ -132,10 +142,11 @@ def learn(
     where = pick_device(device, threads)
     source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
-        _check_videos(source, folder, joints)
+        _check_videos(source, {"": Path(folder)} if labelled else class_folders(folder), joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
         window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
-        up=up, units=units, max_people=max_people, min_confidence=min_confidence, format=format, estimator=estimator,
+        up=up, units=units, labels=labels, column=tuple(column or ()), max_people=max_people,
+        min_confidence=min_confidence, format=format, estimator=estimator,
         weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
         threads=threads,
     ))  # fmt: skip
@@ -168,11 +179,11 @@ def learn(
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 
 
-def _check_videos(model: Model, folder: str, joints: str | None) -> None:
+def _check_videos(model: Model, classes: dict[str, Path], joints: str | None) -> None:
     """Refuse videos that the model cannot take, before minutes are spent on their poses."""
     from orvpe.actions.classify import check_video
 
-    for path in class_folders(folder).values():
+    for path in classes.values():
         for video in videos_of(path)[:1]:
             check_video(model, video, joints or "image")
 

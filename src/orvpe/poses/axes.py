@@ -129,18 +129,18 @@ def votes(unit: np.ndarray) -> np.ndarray:
 ORDER = ("x", "-x", "y", "-y", "z", "-z")
 
 
-def pointing(counts: np.ndarray) -> tuple[str, float, bool]:
+def pointing(counts: np.ndarray, usual: str = "y") -> tuple[str, float, bool]:
     """The axis along which most bodies point, the share of the frames in which they do, and whether that is sure.
 
-    It is sure where they do in more than half of the frames, and along y in hardly any: people who lie or exercise
-    on the floor stand at times.
+    It is sure where they do in more than half of the frames, and along the ``usual`` axis in hardly any: people who lie
+    or exercise on the floor stand at times.
     """
-    total = int(counts.sum())
+    total, up = int(counts.sum()), ORDER.index(usual)
     if not total:
-        return "y", 0.0, False
+        return usual, 0.0, False
     best = int(counts[:6].argmax())
-    if counts[best] == counts[2]:
-        best = 2
+    if counts[best] == counts[up]:
+        best = up
     share = counts[best] / total
-    sure = share > _MOST and (best == 2 or counts[2] <= _FEW * total)
+    sure = share > _MOST and (best == up or counts[up] <= _FEW * total)
     return ORDER[best], float(share), bool(sure)

@@ -11,6 +11,7 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.errors import InputError
@@ -39,6 +40,7 @@ def embed(
     max_people: int = 2,
     up: str = "auto",
     units: str = "auto",
+    column: list[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     occlusion: str = "none",
@@ -65,6 +67,7 @@ def embed(
         up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        column: what a table's columns mean, as label=shot or clip=video.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
@@ -103,6 +106,7 @@ def embed(
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
         min_confidence=min_confidence, max_people=max_people, up=up, units=units,
+        columns=column_pairs(column),
     )  # fmt: skip
     schema = table_schema(model, weights, occlusion)
     total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)

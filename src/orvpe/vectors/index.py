@@ -16,6 +16,7 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices, left_out
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
@@ -99,6 +100,7 @@ def index(
     max_people: int = 2,
     up: str = "auto",
     units: str = "auto",
+    column: list[str] | None = None,
     skip_bad: bool = False,
     batch_size: int = 64,
     device: str = "auto",
@@ -123,6 +125,7 @@ def index(
         up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        column: what a table's columns mean, as label=shot or clip=video.
         skip_bad: leave out files that cannot be read, and say so, instead of stopping.
         batch_size: clips at a time.
         device: auto, cpu, cuda or mps.
@@ -155,6 +158,7 @@ def index(
         options = Options(
             layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
             min_confidence=min_confidence, max_people=max_people, up=up, units=units,
+        columns=column_pairs(column),
         )  # fmt: skip
         opened = Source(path)
         reader = choose_reader(opened, format)

@@ -12,6 +12,7 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices, gated, read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.store import Store, is_store
@@ -96,6 +97,7 @@ def search(
     max_people: int = 2,
     up: str = "auto",
     units: str = "auto",
+    column: list[str] | None = None,
     json: bool = False,
     device: str = "auto",
     threads: int = 0,
@@ -122,6 +124,7 @@ def search(
         up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
             bodies of the whole source point; clips are turned so that y is up.
         units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
+        column: what a table's columns mean, as label=shot or clip=video.
         json: print JSON instead of a table.
         device: auto, cpu, cuda or mps.
         threads: CPU threads, 0 for all.
@@ -150,6 +153,7 @@ def search(
         options = Options(
             layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
             min_confidence=min_confidence, max_people=max_people, up=up, units=units,
+        columns=column_pairs(column),
         )  # fmt: skip
         found = find_clip(f"{source}:{name}" if source else clip, options, format)
         Printed().add([found])

@@ -33,6 +33,7 @@ _INCHES_UP_TO = 85.0  # between 30 and 118 a size may be inches or centimetres; 
 _MAYBE_PIXELS = 600.0  # below it a size in "millimetres", with y down, may as well be pixels with a depth
 _SEEN = 4  # joints of a frame that make a size
 _BODY = 8  # joints that are meant as a whole body
+_MANY = 5  # clips in images: of so many not all show somebody upside down
 _SOME = 0.15  # of the frames: fewer say nothing about the axes
 _LIMBS = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("elbow", "wrist", "knee", "ankle"))
 
@@ -70,8 +71,8 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
     found = Survey()
     units: Counter[str] = Counter()
     counts = np.zeros(7, dtype=np.int64)
-    standing = np.zeros(2, dtype=np.int64)  # frames with the head above the feet in an image, and below them
-    swapped = straight = 0
+    standing = np.zeros(7, dtype=np.int64)  # the same in images, where -y is up
+    flat = swapped = straight = 0
     for clip in clips:
         with suppress(InputError):  # nobody is left: whoever reads the clip is told
             clip = _without_zeros(clip, [])
@@ -81,8 +82,8 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
                 units[unit] += 1
             counts += votes(directions(clip, joints, visible))
         else:
-            unit_vectors = directions(clip, joints, visible)[:, 1]
-            standing += (int((unit_vectors < 0).sum()), int((unit_vectors > 0).sum()))
+            standing += votes(directions(clip, joints, visible))
+            flat += 1
             if clip.image_size is not None and clip.image_size[0] != clip.image_size[1]:
                 is_swapped = _looks_swapped(clip)
                 swapped += is_swapped is True
@@ -104,10 +105,15 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
             Note(f"bodies point along {axis} in {share:.0%} and along y in {counts[2] / counts.sum():.0%} of the "
                  f"frames looked at: taken as y up; give --up {axis} if they should be turned"),
         )  # fmt: skip
-    if standing[1] > 0.8 * standing.sum() and standing.sum() > 2:
+    axis, share, sure = pointing(standing, "-y")
+    if axis == "y" and sure and flat < _MANY:
+        found.notes2 = (
+            Note("bodies stand on their heads in most frames: push-ups before the camera? if y points up, give --up y"),
+        )
+    elif axis == "y" and sure:
         found.up2 = "y"
         found.notes2 = (
-            Note(f"bodies stand on their heads in {standing[1] / standing.sum():.0%} of the frames looked at: y points "
+            Note(f"bodies stand on their heads in {share:.0%} of the frames looked at: y points "
                  "up; turned over, as y points down in an image (--up -y leaves them as they are)"),
         )  # fmt: skip
     return found
@@ -313,6 +319,8 @@ def _is_flat(joints: np.ndarray, visible: np.ndarray) -> bool:
     if len(seen) < _SEEN:
         return False
     xy = seen[:, :2]
+    if xy[:, 1].max() - xy[:, 1].min() < 0.1:  # a body that small fills no image
+        return False
     return bool(xy.min() >= -0.2 and xy.max() <= 1.2 and (np.quantile(xy, 0.05) >= 0 and np.quantile(xy, 0.95) <= 1))
 
 
