@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import orvpe
 from orvpe.data.formats import detect
 from orvpe.data.formats.base import Options
 from orvpe.data.formats.source import Source
