@@ -162,17 +162,12 @@ def learn_moments(encoder: TokenEncoder, samples: list[Sample]) -> None:
     for number in range(1 + _ROUNDS):
         w, t = torch.zeros_like(within), torch.zeros_like(total)
         for s, x, v in zip(samples, flat, seen, strict=True):
-            deviation = (x - mean) * v[:, None] if number == 0 else _filled(encoder, s.tokens)
+            deviation = (x - mean) * v[:, None] if number == 0 else encoder.filled(s.tokens)
             a, b = scatter(deviation.double(), s.classes)
             scale = a.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[:, None, None].clamp(min=1e-12)
             w, t = w + a / scale / len(samples), t + b / scale / len(samples)
         within, total = w, t
         encoder.set_moments(mean, within, total, known)
-
-
-def _filled(encoder: TokenEncoder, tokens: Tokens) -> Tensor:
-    parts = zip(tokens.values.split(_BATCH), tokens.visible.split(_BATCH), strict=True)
-    return torch.cat([encoder.fill(Tokens(*p)) for p in parts])
 
 
 def scatter(x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

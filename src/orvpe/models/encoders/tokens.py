@@ -1,10 +1,11 @@
 """Tokens: where each joint is in each part of the clip, and a metric learned from pairs of people who do the same.
 
 No layer is trained by gradients.  A token is the mean position of one joint over one temporal segment, of a body of
-unit size; in 3D as the camera has it, and as the body's own facing has it.  What is learned are three moments of labelled
-clips: the mean, the scatter of different people doing the same (`within`) and that of all clips (`total`).  Distances
-relative to `within` count a deviation by how unusual it is among people who do the same.  With missing coordinates both
-are exact Gaussian expressions: the marginal metric of what is visible, and the conditional mean of what is not.
+unit size; in 3D as the camera has it, and as the body's own facing has it.  What is learned are three moments of
+labelled clips: the mean, the scatter of different people doing the same (`within`) and that of all clips (`total`).
+Distances relative to `within` count a deviation by how unusual it is among people who do the same.  With missing
+coordinates both are exact Gaussian expressions: the marginal metric of what is visible, and the conditional mean of
+what is not.
 
 Shapes: N people, C coordinates, T frames, V joints, S segments, K frames of reference, D = V S C.
 """
@@ -32,6 +33,7 @@ _ACROSS = (
 RIDGE, FILL_RIDGE = 1.0, 0.1  # of the mean variance of a coordinate, added to each: noise of `within` and of `total`
 SHIFT, FILL_SHIFT = 10.0, 1.0  # variance of the place of the whole body, of all coordinates' variance: it means nothing
 _STEPS = 48  # of conjugate gradients when hidden tokens are filled
+_ROWS = 256  # filled at a time
 _SMALL = 1e-3
 
 
@@ -150,14 +152,18 @@ class TokenEncoder(nn.Module):
 
     def pool(self, tokens: Tokens) -> Tensor:
         """One vector (N, width) each, hidden tokens filled by their conditional mean."""
-        filled = self.fill(tokens)  # (N, K, D)
+        filled = self.fill(tokens) if torch.compiler.is_exporting() else self.filled(tokens)  # (N, K, D)
         found = torch.einsum("nkd,kdw->nkw", filled, self.project.to(filled.dtype))
         return F.normalize(found, dim=-1, eps=1e-6).flatten(1)
 
     def flat(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Deviations from the mean (N, K, D), zero where hidden, and what is visible of them (N, D) as 0 and 1."""
         n, v, s, _ = tokens.values.shape
-        values = tokens.values.view(n, v, s, self.frames, -1).permute(0, 3, 1, 2, 4).reshape(n, self.frames, -1)
+        values = (
+            tokens.values.view(n, v, s, self.frames, self.in_channels)
+            .permute(0, 3, 1, 2, 4)
+            .reshape(n, self.frames, -1)
+        )
         seen = tokens.visible[..., None].expand(n, v, s, self.in_channels).reshape(n, -1).to(values.dtype)
         return (values - self.mean.to(values.dtype)) * seen[:, None], seen
 
@@ -183,6 +189,14 @@ class TokenEncoder(nn.Module):
         expected = torch.einsum("nkd,kde->nke", a, spread)
         known = (self.known > 0.5).to(x.dtype)[:, None].expand(-1, self.segments * self.in_channels).reshape(-1)
         return torch.where(seen > 0, x, expected * known)
+
+    def filled(self, tokens: Tokens) -> Tensor:
+        """The same as `fill`, computed only for those of whom a joint that the encoder knows is hidden."""
+        found = self.flat(tokens)[0]
+        hidden = (~tokens.visible & (self.known > 0.5)[:, None]).flatten(1).any(dim=1).nonzero()[:, 0]
+        for rows in hidden.split(_ROWS) if len(hidden) else ():
+            found = found.index_copy(0, rows, self.fill(Tokens(tokens.values[rows], tokens.visible[rows])))
+        return found
 
     def spread(self, moments: Tensor, ridge: float, shift: float) -> Tensor:
         """(K, D, D) moments with noise on each coordinate, and with the place of the whole body left free."""
@@ -231,7 +245,7 @@ class TokenEncoder(nn.Module):
         filled by its expectation given what it shows.  The mean over the frames of reference.
         """
         q, seen = self.flat(query)
-        g = self.fill(gallery).double()
+        g = self.filled(gallery).double()
         spread = self.spread(self.within.double(), RIDGE, SHIFT)
         patterns, which = torch.unique(seen > 0, dim=0, return_inverse=True)
         found = torch.zeros(len(q), len(g), dtype=torch.float64, device=q.device)
@@ -241,12 +255,8 @@ class TokenEncoder(nn.Module):
                 continue
             for k in range(self.frames):
                 factor = torch.linalg.cholesky(spread[k][pattern][:, pattern])
-                a, b = (
-                    F.normalize(
-                        torch.linalg.solve_triangular(factor, z[:, k][:, pattern].double().mT, upper=False), dim=0
-                    )
-                    for z in (q[rows], g)
-                )
+                both = (z[:, k][:, pattern].double().mT for z in (q[rows], g))
+                a, b = (F.normalize(torch.linalg.solve_triangular(factor, z, upper=False), dim=0) for z in both)
                 found[rows] += a.mT @ b / self.frames
         return found.clamp(-1, 1).float()
 
