@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orvpe.lab.bench import bench
     from orvpe.lab.reproduce import reproduce
     from orvpe.lab.walkthrough import walkthrough
-    from orvpe.models.embed import embed_clips
+    from orvpe.models.embed import embed_clips, embed_tokens, similarity
     from orvpe.models.export import export
     from orvpe.models.model import Model, load
     from orvpe.poses.clip import Clip
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from orvpe.training.finetune import finetune
     from orvpe.training.pretrain import pretrain
     from orvpe.training.probe import probe
+    from orvpe.training.token_metric import metric
     from orvpe.vectors.embed import embed
     from orvpe.vectors.embed_many import embed_many
     from orvpe.vectors.estimator import PoseEmbedder
@@ -68,7 +69,7 @@ _NAMES = {
     "lab.bench": "bench",
     "lab.reproduce": "reproduce",
     "lab.walkthrough": "walkthrough",
-    "models.embed": "embed_clips",
+    "models.embed": "embed_clips embed_tokens similarity",
     "models.export": "export",
     "models.model": "Model load",
     "poses.clip": "Clip",
@@ -76,6 +77,7 @@ _NAMES = {
     "training.finetune": "finetune",
     "training.pretrain": "pretrain",
     "training.probe": "probe",
+    "training.token_metric": "metric",
     "vectors.embed": "embed",
     "vectors.embed_many": "embed_many",
     "vectors.estimator": "PoseEmbedder",

@@ -20,12 +20,13 @@ from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
+from orvpe.models.encoders.tokens import TokenEncoder, Tokens
 from orvpe.models.heads import Projection
 from orvpe.poses.skeleton import Layout, layout_from_dict
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE, check_folder, plain
 from orvpe.views.augment import Augment
-from orvpe.views.view import View, ViewConfig, input_dims, pool_people
+from orvpe.views.view import View, ViewConfig, first_people, input_dims, pool_people
 
 
 class Model(nn.Module):
@@ -78,6 +79,43 @@ class Model(nn.Module):
             given = f"encoder {self.encoder_config.name!r} gives features of width {pooled.shape[1]}"
             raise InputError(f"{given}, expected its feature_dim, {self.feature_dim}")
         return pooled
+
+    @property
+    def structured(self) -> bool:
+        """Whether the encoder also gives structured embeddings, see `tokens`."""
+        return isinstance(self.encoder, TokenEncoder)
+
+    @property
+    def token_shape(self) -> tuple[int, int, int]:
+        """Joints, segments and numbers of a structured embedding.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.shape
+
+    def tokens(self, view: View) -> Tokens:
+        """Structured embeddings of clips: of the first person in each who is seen.
+
+        Raises:
+            InputError: an encoder that gives one vector only.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        first = first_people(view)
+        return self.encoder.tokens(view.joints[first], view.visible[first])
+
+    def similarity(self, query: Tokens, gallery: Tokens) -> Tensor:
+        """(Q, G) similarity of structured embeddings over what the query shows, -1 to 1.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.similarity(query, gallery)
 
     def forward(self, view: View) -> Tensor:
         """(N, classes) scores.

@@ -124,40 +124,46 @@ def search(
     index = Index.open(db)
     where = {"label": label, "subject": subject, "camera": camera}
     wanted = {column: values for column, values in where.items() if values is not None}
-    name, vector, source = _from_index(clip, index)
+    name, vector, tokens, source = _from_index(clip, index)
+    compare = None
     # the index has the vector of a clip that it holds, and needs neither model nor torch for it
-    if vector is None or occlusion != "none" or weights is not None:
-        from orvpe.models.embed import embed_clips
+    if vector is None or occlusion != "none" or weights is not None or index.numbers:
+        from orvpe.models.embed import embed_clips, embed_tokens
         from orvpe.runtime.device import pick_device
-        from orvpe.vectors.index import open_model
+        from orvpe.vectors.index import comparison, open_model
 
         device_ = pick_device(hardware.device, hardware.threads)
         model, _ = open_model(index, weights, device_)
         options = poses.options(model.dims)
-        found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
-        Printed().add([found])
-        name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
-    hits = index.search(vector, k, wanted)
+        if vector is None or occlusion != "none" or weights is not None:
+            found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
+            Printed().add([found])
+            name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
+            if model.structured:
+                tokens = embed_tokens(model, [found], occlusion=occlusion, seed=seed)[0].reshape(-1)
+        if model.structured and tokens is not None:
+            compare = comparison(model, tokens)
+    hits = index.search(vector, k, wanted, compare)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)
 
 
-def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, str]:
-    """Name, vector and source of a clip that the index holds; the vector is None if ``clip`` is a path.
+def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, np.ndarray | None, str]:
+    """Name, vector, tokens and source of a clip that the index holds; vectors are None if ``clip`` is a path.
 
     Raises:
         InputError: neither a path nor a clip of the index, or one of several.
     """
     if Path(clip).exists() or _split(clip) is not None:
-        return clip, None, ""
+        return clip, None, None, ""
     found = index.find(clip)
     if not found:
         known = index.values("name")
         raise InputError(f"{clip}: no such file; {unknown_of_many('clip', clip, known[:50_000], str(index.path))}")
     if len(found) > 1:
-        paths = " and ".join(hit.source for hit, _ in found[:3])
+        paths = " and ".join(hit.source for hit, *_ in found[:3])
         raise InputError(f"{clip}: {len(found)} clips of that name, from {paths}; give it as PATH:{clip}")
-    hit, vector = found[0]
-    return clip, vector, hit.source
+    hit, vector, tokens = found[0]
+    return clip, vector, tokens, hit.source
 
 
 def _split(clip: str) -> tuple[Path, str] | None:

@@ -191,6 +191,15 @@ def pool_people(features: Tensor, view: View) -> Tensor:
     return total / people_of(view)[:, None]
 
 
+def first_people(view: View) -> Tensor:
+    """(N,) int64: the row of the first person in each clip who is seen."""
+    clips = torch.arange(view.clips, device=view.owner.device)
+    if view.present is not None:
+        people = view.present.view(view.clips, -1)
+        return clips * people.shape[1] + people.long().argmax(dim=1)
+    return clips if view.joints.shape[0] == view.clips else torch.searchsorted(view.owner, clips)
+
+
 def people_of(view: View) -> Tensor:
     """Number of people in each clip, (N,) int64; bincount would wait for a GPU."""
     ones = torch.ones_like(view.owner)
