@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orvpe.cli.recipe_files import recipe_path
 from orvpe.errors import InputError
 from orvpe.models.card import BY_DIMS, shipped
+from orvpe.training.recipes import recipe_path
 
 CORPORA = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped runs
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
