@@ -129,9 +129,9 @@ def test_who_is_away_is_not_seen_and_does_not_change_the_rest() -> None:
 
 
 def test_window_comes_from_what_the_model_learned_from() -> None:
-    assert WindowOptions().for_model(model(seconds=1.2)) == WindowOptions(1.2, 0.3)
-    assert WindowOptions().for_model(model()) == WindowOptions(2.0, 0.5)
-    assert WindowOptions(window=4.0).for_model(model(seconds=1.2)) == WindowOptions(4.0, 1.0)
+    assert WindowOptions().for_model(model(seconds=1.2)) == WindowOptions(1.2, 0.3, 0.5)
+    assert WindowOptions().for_model(model()) == WindowOptions(2.0, 0.5, 0.5)
+    assert WindowOptions(window=4.0).for_model(model(seconds=1.2)) == WindowOptions(4.0, 1.0, 0.5)
 
 
 def test_joints_of_another_layout_are_mapped() -> None:

@@ -220,9 +220,12 @@ def _learned(
     with torch.no_grad():  # probabilities that are right as often as they say, as far as the clips tell
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
+    unknown: dict[str, float] = {}
+    if isinstance(fit, Probe) and tested.any():
+        model.open_set, unknown = fit.open_set(groups, temperature)
     report = LearnReport(
         run, how, classes, clips, count, int(tested.sum()), whole, right, interval,
-        parts if tested.any() else 0, warnings, time.monotonic() - begun,
+        parts if tested.any() else 0, warnings, time.monotonic() - begun, unknown,
     )  # fmt: skip
     write_report(report, model, store, arguments, temperature)
     return report

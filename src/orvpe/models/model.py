@@ -22,6 +22,7 @@ from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
 from orvpe.models.encoders.tokens import TokenEncoder, Tokens
 from orvpe.models.heads import Projection
+from orvpe.models.open_set import OpenSet
 from orvpe.poses.skeleton import Layout, layout_from_dict
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE, check_folder, plain
@@ -66,6 +67,7 @@ class Model(nn.Module):
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
         self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
+        self.open_set: OpenSet | None = None  # of a classifier that knows when it does not know
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
@@ -182,6 +184,7 @@ class Model(nn.Module):
             "view": asdict(self.view),
             "projection": list(self.projection_config) if self.projection_config else None,
             "classes": self.classes,
+            "open_set": None if self.open_set is None else len(self.open_set.prototypes),
             "parameters": sum(p.numel() for p in self.encoder.parameters()),
             **plain(card),
         }
@@ -255,7 +258,7 @@ def _described(card: dict[str, Any]) -> Model:
     named = isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)
     if classes is not None and not (named and len(set(classes)) == len(classes)):
         raise InputError(f"classes are {str(classes)[:60]}, expected different names, or null")
-    return Model(
+    model = Model(
         EncoderConfig(**card["encoder"]),
         layout_from_dict(card["layout"], where="layout"),
         int(dims),
@@ -263,11 +266,17 @@ def _described(card: dict[str, Any]) -> Model:
         tuple(card["projection"]) if card["projection"] else None,
         classes,
     )
+    learned = card.get("open_set")  # cards of an earlier version do not say
+    if learned is not None:
+        if type(learned) is not int or learned < 1 or classes is None:
+            raise InputError(f"open_set is {learned!r}, expected the number of clips it compares with, or null")
+        model.open_set = OpenSet(learned, model.feature_dim)
+    return model
 
 
 _VIEW = ViewConfig()  # every setting's type
 # what `Model.save` writes of itself
-_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "parameters")
+_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "open_set", "parameters")
 
 
 def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
