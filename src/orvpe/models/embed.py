@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
@@ -18,9 +16,6 @@ from orvpe.poses.windows import seen_people
 from orvpe.runtime.draws import ClipDraws
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.view import fixed_view, input_dims
-
-if TYPE_CHECKING:
-    pass
 
 
 @torch.no_grad()
@@ -66,6 +61,11 @@ def embed_clips(
 
 
 def fit_clip(model: Model, clip: Clip) -> Clip:
+    """Map a clip onto the model's layout, without people who are never visible.
+
+    Raises:
+        InputError: a clip of another dimension or layout, or without a known unit.
+    """
     if input_dims(model.view, clip.dims) != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
     check_pixels(clip)

@@ -274,8 +274,7 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
 
 
 def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
-    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the layers that read
-    coordinates keep their random weights.
+    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the others stay random.
 
     Returns:
         Names of the tensors that were not copied.

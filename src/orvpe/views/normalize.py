@@ -121,8 +121,7 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
-    """Mean of unified joints of the first person and its visibility, (N, T, C) and (N, T); None if the layout lacks
-    one."""
+    """Mean of unified joints of the first person (N, T, C), visible (N, T); None if the layout lacks one."""
     index = _joints_of(batch.layout, names)
     if index is None:
         return None

@@ -119,8 +119,7 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
 
 
 def without_camera(config: ViewConfig, dims: int) -> ViewConfig:
-    """Settings for clips of ``dims`` coordinates: without a virtual camera for 2D clips, which have been filmed
-    already."""
+    """Settings for clips of ``dims``: no virtual camera for 2D clips, which have been filmed already."""
     return replace(config, camera="none") if dims == 2 else config
 
 
