@@ -82,7 +82,7 @@ class LearnReport:
         if self.unknown:
             answered, correct, named, at_risk = self.unknown.values()
             lines += [
-                f"unknown: {answered:.0f} % of these clips, whole or with a part hidden, get a name, {correct:.0f} % of "
+                f"unknown: {answered:.0f} % of these clips, whole or partly hidden, get a name, {correct:.0f} % of "
                 f"them the right one; of the clips of classes left out in turn {named:.0f} % get a name",
                 f"with --risk {RISK:g} (orvpe classify, live, demo) {at_risk:.0f} % of the clips get one",
             ]
