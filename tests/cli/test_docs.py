@@ -89,6 +89,7 @@ def test_the_reference_is_complete() -> None:
         )
     for name in FORMATS:
         assert f"| `{name}` |" in pages["docs/reference/formats.md"]
+        assert f"| `{name}` |" in TEXT["docs/guides/data.md"]
     for name in PROTOCOLS:
         assert f"| `{name}` |" in pages["docs/reference/protocols.md"]
     for name in (*PATTERNS, *PARTS):

@@ -14,7 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
+from orvpe.actions.timeline import (
+    UNSEEN,
+    Span,
+    Timeline,
+    WindowOptions,
+    one_by_one,
+    timeline,
+    with_classes,
+    without_name,
+)
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.reading import left_out, read_clips
@@ -74,7 +83,7 @@ class ClassifyReport:
 
 
 def _said(span: Span) -> str:
-    return f"{UNSURE} ({span.best}?)" if span.label == UNSURE else span.label
+    return f"{span.label} ({span.best}?)" if without_name(span) else span.label
 
 
 @flat_arguments
@@ -85,7 +94,8 @@ def classify(
     out: str,
     window: float | None = None,
     stride: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     min_visible: float = 0.25,
     together: bool = False,
     start: float = 0.0,
@@ -107,7 +117,9 @@ def classify(
         out: folder for timeline.json, timeline.csv and the annotated videos.
         window: window length in seconds; that of the model's training clips, or 2, when not given.
         stride: seconds between windows; a quarter of the window when not given.
-        threshold: probability below which the label is "unsure".
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
         min_visible: share of visible joints below which the label is "not seen".
         together: one timeline for all people of a pose clip, for interactions; not for videos.
         start: seconds of videos to skip.
@@ -132,7 +144,7 @@ def classify(
 
     if reading.max_people is not None and reading.max_people < 1:
         raise InputError(f"max_people is {reading.max_people}, expected at least 1")
-    windows = WindowOptions(window, stride, threshold, min_visible)
+    windows = WindowOptions(window, stride, threshold, min_visible, risk)
     where = pick_device(hardware.device, hardware.threads)
     model = load(weights, where).for_inference()
     with_classes(model, weights)
@@ -205,7 +217,7 @@ def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     for path in paths:
         where = Path(path)
         if camera(path) is not None:
-            raise InputError(f"{path}: is a camera; orvpe live {path} says what is before it")
+            raise InputError(f"{path}: is a camera; orvpe live {path} reads it")
         if not where.exists():
             raise InputError(f"{path}: no such file or folder")
         holds = where.is_dir() and any(p.suffix.lower() in VIDEO_SUFFIXES for p in where.rglob("*") if p.is_file())
@@ -336,7 +348,7 @@ def label_text(who: int, span: Span | None) -> str:
     """'1: wave 93 %', '1: unsure', or only the number of a person who is not seen."""
     if span is None or span.label == UNSEEN:
         return str(who)
-    return f"{who}: {span.label}" if span.label == UNSURE else f"{who}: {span.label} {span.score:.0%}"
+    return f"{who}: {span.label}" if without_name(span) else f"{who}: {span.label} {span.score:.0%}"
 
 
 # --- files --------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.protocols import get_protocol
@@ -55,6 +56,7 @@ def learn(
     versions: int | None = None,
     epochs: int | None = None,
     window: float = 2.0,
+    labels: str | None = None,
     dims: int | None = None,
     seed: int = 0,
     restart: bool = False,
@@ -79,6 +81,7 @@ def learn(
             hidden or noisy; 9 when not given, 0 for whole clips alone.
         epochs: epochs of fine-tuning; 90 when not given.
         window: length in seconds of the windows into which clips of at least twice that length are cut.
+        labels: CSV with the columns name and label (and optionally subject), instead of class folders.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
         seed: seed of the folds and of training.
         restart: start again even if the folder holds a run.
@@ -112,7 +115,12 @@ def learn(
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
     check_choices(reading.up, reading.units)
-    class_folders(folder)
+    labelled = bool(labels or reading.column)
+    column_pairs(reading.column)
+    if not labelled:
+        class_folders(folder)
+    elif not Path(folder).exists():
+        raise InputError(f"{folder}: no such file or folder")
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
@@ -120,20 +128,20 @@ def learn(
     where = pick_device(hardware.device, hardware.threads)
     source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
-        _check_videos(source, folder, reading.joints)
+        _check_videos(source, {"": Path(folder)} if labelled else class_folders(folder), reading.joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
-        **asdict(reading), **asdict(finder), window=window, dims=dims or (source.dims if source else 3),
+        **asdict(reading), **asdict(finder), labels=labels, window=window, dims=dims or (source.dims if source else 3),
         native=source is not None and source.layout.joints != unified.joints, threads=hardware.threads,
     ))  # fmt: skip
     if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
-        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+        print(f"note: weights {name} (shipped with orvpe); choose others with -w", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
         if not finetune:  # which says it itself
             note_unfinished(source, str(weights))
     elif weights is None:
-        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+        print(f"note: orvpe has no shipped weights for {store.dims}D joints: trained from scratch", file=sys.stderr)
     if source is None:
         weights = None
     frozen = source is not None and not finetune
@@ -154,11 +162,11 @@ def learn(
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 
 
-def _check_videos(model: Model, folder: str, joints: str | None) -> None:
+def _check_videos(model: Model, classes: dict[str, Path], joints: str | None) -> None:
     """Refuse videos that do not fit the model, before poses are estimated."""
     from orvpe.actions.classify import check_video
 
-    for path in class_folders(folder).values():
+    for path in classes.values():
         for video in videos_of(path)[:1]:
             check_video(model, video, joints or "image")
 
@@ -212,9 +220,12 @@ def _learned(
     with torch.no_grad():  # probabilities that are right as often as they say, as far as the clips tell
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
+    unknown: dict[str, float] = {}
+    if isinstance(fit, Probe) and tested.any():
+        model.open_set, unknown = fit.open_set(groups, temperature)
     report = LearnReport(
         run, how, classes, clips, count, int(tested.sum()), whole, right, interval,
-        parts if tested.any() else 0, warnings, time.monotonic() - begun,
+        parts if tested.any() else 0, warnings, time.monotonic() - begun, unknown,
     )  # fmt: skip
     write_report(report, model, store, arguments, temperature)
     return report

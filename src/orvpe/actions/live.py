@@ -19,7 +19,7 @@ from types import FrameType
 import numpy as np
 
 from orvpe.actions.classify import check_video, label_text
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
+from orvpe.actions.timeline import UNSEEN, Span, WindowOptions, class_probabilities, unnamed, with_classes, without_name
 from orvpe.data.formats.source import not_a_source
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
@@ -91,7 +91,8 @@ def live(
     rate: float = 1.0,
     window: float | None = None,
     stride: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     min_visible: float = 0.25,
     overlay: str | None = None,
     joints: str = "image",
@@ -113,7 +114,9 @@ def live(
         rate: playback speed of a file, 1 for its own; 0 for as fast as possible, without dropping frames.
         window: window length in seconds; that of the model's training clips, or 2, when not given.
         stride: seconds between windows; a quarter of the window when not given.
-        threshold: probability below which the label is "unsure".
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
         min_visible: share of visible joints below which the label is "not seen".
         overlay: also write an annotated video, a .mp4 file.
         joints: 'image' for 2D, 'world' for MediaPipe's 3D.
@@ -135,7 +138,7 @@ def live(
 
     if not 0 <= rate < float("inf"):
         raise InputError(f"rate is {rate:g}, expected at least 0")
-    windows = WindowOptions(window, stride, threshold, min_visible)
+    windows = WindowOptions(window, stride, threshold, min_visible, risk)
     target = Path(overlay) if overlay is not None else None
     if target is not None:
         check_overlay(target)
@@ -303,6 +306,7 @@ class Watcher:
 
     def _ask(self, now: float) -> list[str]:
         assert self.windows.window is not None
+        assert self.windows.threshold is not None
         asked: dict[int, Clip] = {}
         spans: dict[int, Span | None] = {}
         for who, known in list(self.people.items()):
@@ -319,7 +323,7 @@ class Watcher:
             known.answers.append(answer)
             mean = np.mean(known.answers, axis=0)
             top = int(mean.argmax())
-            label = self.classes[top] if mean[top] >= self.windows.threshold else UNSURE
+            label = self.classes[top] if mean[top] >= self.windows.threshold else unnamed(self.model)
             spans[who] = Span(now, now, label, self.classes[top], float(mean[top]), float(clip.visible.mean()))
         lines = []
         for who, span in spans.items():
@@ -328,7 +332,7 @@ class Watcher:
             assert span is not None
             if (before.label if before is not None else UNSEEN) != span.label:
                 self.changes.append((round(now, 4), who, span.label, round(span.score, 4)))
-                score = f" {span.score:.2f}" if span.label not in (UNSURE, UNSEEN) else ""
+                score = f" {span.score:.2f}" if span.best is not None and not without_name(span) else ""
                 lines.append(f"{now:8.2f} s  person {who}: {span.label}{score}")
             if not any(v.any() for v in known.visible):  # gone; who comes back is somebody new
                 del self.people[who]

@@ -17,11 +17,13 @@ import torch
 from orvpe.errors import InputError
 from orvpe.models.embed import embed_clips
 from orvpe.models.model import Model
+from orvpe.models.open_set import check_risk
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
 from orvpe.poses.unify import to_unified
 
-UNSURE, UNSEEN = "unsure", "not seen"
+UNSURE, UNSEEN, UNKNOWN = "unsure", "not seen", "unknown"
+THRESHOLD = 0.5  # of the probability
 WINDOW = 2.0  # seconds, for models that do not say how long the clips were that they learned from
 _MANY = 256  # windows in memory at a time
 
@@ -33,7 +35,8 @@ class WindowOptions:
     Args:
         window: seconds of a window; what the model's card says of its training clips, or 2, when None.
         stride: seconds from one window to the next, and of a slot; a quarter of the window when None.
-        threshold: below that probability nothing is said: "unsure".
+        threshold: below that probability no class is named; when None that of ``risk``, or 0.5.
+        risk: share of the answers that may be wrong, by the model's risk curve.
         min_visible: where a smaller share of the joints is visible: "not seen".
 
     Raises:
@@ -42,8 +45,9 @@ class WindowOptions:
 
     window: float | None = None
     stride: float | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     min_visible: float = 0.25
+    risk: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
@@ -53,18 +57,38 @@ class WindowOptions:
         if self.window is not None and self.stride is not None and self.stride > self.window:
             raise InputError(f"stride is {self.stride:g} s, expected at most the window of {self.window:g} s")
         for name in ("threshold", "min_visible"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name):g}, expected 0 to 1")
+            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} is {value:g}, expected 0 to 1")
+        if self.risk is not None:
+            check_risk(self.risk)
+            if self.threshold is not None:
+                raise InputError(f"threshold is {self.threshold:g} and risk {self.risk:g}, expected one of them")
 
     def for_model(self, model: Model) -> WindowOptions:
-        """A copy with window and stride filled in for a model."""
+        """A copy with window, stride and threshold filled in for a model.
+
+        Raises:
+            InputError: a risk, of a model without a risk curve.
+        """
         length = self.window
         if length is None:
             known = model.card.get("trained")
             said = known.get("clip_seconds") if isinstance(known, dict) else None
             length = float(said) if isinstance(said, (int, float)) and said > 0 else WINDOW
         stride = min(self.stride, length) if self.stride is not None else length / 4
-        return WindowOptions(length, stride, self.threshold, self.min_visible)
+        return WindowOptions(length, stride, self._least(model), self.min_visible)
+
+    def _least(self, model: Model) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        if self.risk is None:
+            return THRESHOLD
+        if model.open_set is None:
+            raise InputError(
+                f"risk is {self.risk:g}, but this model has no risk curve; models of orvpe learn have one, others take "
+                "--threshold"
+            )
+        return model.open_set.threshold(self.risk)
 
     def frames(self, fps: float) -> tuple[int, int]:
         """Window and stride in frames; both must be set."""
@@ -79,7 +103,7 @@ class Span:
 
     Args:
         start, end: seconds.
-        label: a class, "unsure" or "not seen".
+        label: a class, "unsure" (or "unknown", of a model that has learned what belongs to no class) or "not seen".
         best: the likeliest class; None where not seen.
         score: its mean probability; 0 where not seen.
         visible: mean share of visible joints.
@@ -91,6 +115,11 @@ class Span:
     best: str | None
     score: float
     visible: float
+
+
+def without_name(span: Span) -> bool:
+    """Whether somebody is seen, and no class is named."""
+    return span.best is not None and span.label in (UNSURE, UNKNOWN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +175,14 @@ def class_probabilities(model: Model, clips: list[Clip]) -> np.ndarray:
     assert model.head is not None
     features = torch.from_numpy(embed_clips(model, clips)).to(model.head.weight.device)
     with torch.no_grad():
-        return model.head(features).softmax(dim=1).float().cpu().numpy()
+        scores = model.head(features)
+        found = scores.softmax(dim=1) if model.open_set is None else model.open_set.probabilities(features, scores)
+        return found.float().cpu().numpy()
+
+
+def unnamed(model: Model) -> str:
+    """What is said where no class is: "unknown" by a model that has learned what belongs to none, else "unsure"."""
+    return UNSURE if model.open_set is None else UNKNOWN
 
 
 def with_classes(model: Model, name: str = "") -> list[str]:
@@ -175,7 +211,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     """
     classes = with_classes(model)
     if clip.fps is None:
-        raise InputError(f"clip {clip.name!r} does not say its frames per second, which windows need; give --fps")
+        raise InputError(f"clip {clip.name!r} has no frame rate, which windows need; give --fps")
     options = options.for_model(model)
     length, step = options.frames(clip.fps)
     if model.layout.joints == unified.joints and clip.layout.joints != unified.joints:
@@ -190,7 +226,9 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     mean = smooth(chosen, length, probabilities, edges)
     visible = visible_share(clip.visible, edges[:-1], edges[1:])
     seconds = begin + edges / clip.fps
-    spans = find_spans(seconds, mean, visible, classes, options.threshold, options.min_visible)
+    assert options.threshold is not None
+    least = options.threshold, options.min_visible
+    spans = find_spans(seconds, mean, visible, classes, *least, unnamed(model))
     return Timeline(clip.name, seconds, mean, visible, spans)
 
 
@@ -268,6 +306,7 @@ def find_spans(
     classes: list[str],
     threshold: float,
     min_visible: float,
+    unsure: str = UNSURE,
 ) -> list[Span]:
     """Merge neighbouring slots with the same label.
 
@@ -278,6 +317,7 @@ def find_spans(
         classes: K labels.
         threshold: of the probability.
         min_visible: of the visible share.
+        unsure: what is said below the threshold.
     """
     known = ~np.isnan(probabilities).any(axis=1) & (visible >= min_visible) & (visible > 0)
     best = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1)
@@ -294,7 +334,7 @@ def find_spans(
             continue
         mean = np.average(probabilities[first:last], axis=0, weights=length)
         top = int(mean.argmax()) if state[first] == -1 else int(state[first])
-        label = UNSURE if state[first] == -1 else classes[top]
+        label = unsure if state[first] == -1 else classes[top]
         spans.append(Span(start, end, label, classes[top], float(mean[top]), share))
     return spans
 

@@ -69,6 +69,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             ("store",),
             "orvpe pretrain clips.orvpe -r runs/pre --recipe quick-pretrain",
         ),
+        "metric": Command(
+            "orvpe.training.token_metric:metric",
+            "learn a structured embedding from labelled stores, in seconds",
+            ("stores",),
+            "orvpe metric some.orvpe others.orvpe -o tokens/",
+        ),
         "probe": Command(
             "orvpe.training.probe:probe",
             "test a frozen encoder with a linear or nearest-neighbour classifier",

@@ -19,7 +19,7 @@ from typing import Any
 
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Options
-from orvpe.data.formats.labels import Labels, column_pairs
+from orvpe.data.formats.labels import Labels
 from orvpe.data.formats.reading import left_out, survey_of, without_kept
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.ingest_chunks import Chunk, read_chunks
@@ -92,7 +92,6 @@ def ingest(
     min_frames: int = 1,
     subject: str | None = None,
     labels: str | None = None,
-    column: list[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -115,8 +114,6 @@ def ingest(
         subject: who is seen, where the source does not say.
         labels: "folders" where the files of each class lie in a folder of its name, or a CSV with the columns name and
             label, and optionally subject, camera, split; a name is a clip's or its file's.
-        column: what a table's columns mean, as label=shot or clip=video; ours are clip, label, subject, camera, split,
-            person, frame, joint, and ignore.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -145,7 +142,6 @@ def ingest(
         raise InputError(f"{out}: folder {target.parent} does not exist")
     options = replace(
         poses.options(dims, subject),
-        columns=column_pairs(column),
         labels=Labels(labels) if labels is not None else None,
     )
     settings = {
@@ -158,7 +154,6 @@ def ingest(
         "min_frames": min_frames,
         "subject": subject,
         "labels": options.labels.to_list() if options.labels else None,
-        "column": column,
     }
     parts = target.with_name(target.name + ".parts")
     strange = Notes()

@@ -12,7 +12,7 @@ import numpy as np
 from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options, OtherKind
-from orvpe.data.formats.labels import Labels, column_pairs
+from orvpe.data.formats.labels import Labels
 from orvpe.data.formats.reading import left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
@@ -149,7 +149,6 @@ def inspect(
     figure: str | None = None,
     dims: int = 3,
     labels: str | None = None,
-    column: list[str] | None = None,
     sample: int = SAMPLE,
     poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> Inspection:
@@ -160,7 +159,6 @@ def inspect(
         figure: draw a few frames of a few clips to this PNG (or SVG, PDF).
         dims: 3 for metres or 2 for pixels, for formats that hold both.
         labels: "folders", or a CSV with the columns name, label, and optionally subject, camera, split.
-        column: what a table's columns mean, as label=shot or clip=video.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
         poses: what pose files do not say of themselves.
 
@@ -172,9 +170,7 @@ def inspect(
     if is_store(path):
         found, clips = _inspect_store(Store.open(path))
     else:
-        options = replace(
-            poses.options(dims), columns=column_pairs(column), labels=Labels(labels) if labels is not None else None
-        )
+        options = replace(poses.options(dims), labels=Labels(labels) if labels is not None else None)
         found, clips = _inspect_source(Source(path), poses.format, options, sample)
     if figure is not None:
         save_figure(draw_skeletons(clips, title=f"{Path(path).name} ({found.format})"), figure)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orvpe.data.formats import FORMATS
 from orvpe.data.formats.base import Options
+from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices
 from orvpe.errors import InputError, unknown
 from orvpe.poses.skeleton import get_layout
@@ -26,6 +27,8 @@ class PoseFiles(Group):
         up: the axis that points up in 3D pose files: y, -y, z, -z, x, -x or auto, which looks where the bodies of the
             whole source point; clips are turned so that y is up.
         units: units of 3D pose files: m, cm, mm, in or auto, which looks how large the bodies are.
+        column: meaning of a table's columns, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
     """
 
     format: str | None = None
@@ -36,6 +39,7 @@ class PoseFiles(Group):
     max_people: int = 2
     up: str = "auto"
     units: str = "auto"
+    column: list[str] | None = None
 
     def check(self) -> None:
         """Refuse values that cannot be.
@@ -44,6 +48,7 @@ class PoseFiles(Group):
             InputError: no such axis, unit or format, nobody kept.
         """
         check_choices(self.up, self.units)
+        column_pairs(self.column)
         if self.format is not None and self.format not in FORMATS:
             raise InputError(unknown("format", self.format, FORMATS))
         if self.max_people < 1:
@@ -65,6 +70,7 @@ class PoseFiles(Group):
             max_people=self.max_people,
             up=self.up,
             units=self.units,
+            columns=column_pairs(self.column),
             subject=subject,
         )
 
@@ -84,6 +90,8 @@ class PosesOrVideos(Group):
         up: the axis that points up in 3D pose files: y, -y, z, -z, x, -x or auto, which looks where the bodies of the
             whole source point.
         units: units of 3D pose files: m, cm, mm, in or auto, which looks how large the bodies are.
+        column: meaning of a table's columns, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
     """
 
     format: str | None = None
@@ -94,6 +102,7 @@ class PosesOrVideos(Group):
     max_people: int | None = None
     up: str = "auto"
     units: str = "auto"
+    column: list[str] | None = None
 
     def pose_files(self, joints: str | None) -> PoseFiles:
         """What of it goes for pose files, whose defaults differ from those of videos."""
@@ -107,4 +116,5 @@ class PosesOrVideos(Group):
             max_people=least.max_people if self.max_people is None else self.max_people,
             up=self.up,
             units=self.units,
+            column=self.column,
         )

@@ -47,8 +47,7 @@ def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: flo
 
 
 def logistic_of_versions(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """`logistic_probe` of (versions, N, 256) features and (N,) targets; all versions of a clip together weigh as
-    one."""
+    """`logistic_probe` of (versions, N, 256) features, (N,) targets; all versions of a clip weigh as one."""
     versions = len(features)
     return logistic_probe(features.flatten(0, 1), target.repeat(versions), classes, strength / versions)
 

@@ -31,6 +31,7 @@ class Accuracy:
         return 100 * np.divide(np.diag(self.confusion), count, out=np.full(len(count), np.nan), where=count > 0)
 
     def of(self, metric: str) -> float:
+        """One of the numbers by name: top1, top5 or mean_class."""
         return {"top1": self.top1, "top5": self.top5, "mean_class": self.mean_class}[metric]
 
 

@@ -65,7 +65,7 @@ def find_data(given: str | None) -> Data:
             raise InputError(f"data folder {given}: no {NUCLA} in it")
         if folder and folder == named:
             raise InputError(f"ORVPE_DATA is {named!r}: no {NUCLA} in it; unset it to run on generated clips")
-    about = "GENERATED clips, nobody real: 10 actions, 10 bodies, 3 cameras; cameras 1 and 2 train, 3 tests"
+    about = "GENERATED clips, no real people: 10 actions, 10 bodies, 3 cameras; cameras 1 and 2 train, 3 tests"
     return Data("generated", None, about, "camera:v03")
 
 

@@ -85,11 +85,13 @@ def outputs(model: Model, feature: Tensor) -> tuple[Tensor, ...]:
 
 
 def output_names(model: Model) -> list[str]:
+    """Names of the graph's outputs."""
     parts = {"embedding": model.projection, "scores": model.head}
     return ["feature", *(name for name, part in parts.items() if part is not None)]
 
 
 def input_names(model: Model) -> list[str]:
+    """Names of the graph's inputs."""
     sized = model.dims == 2 and model.view.image == "image"
     return ["joints", "visible", "frames", *(["image_size"] if sized else [])]
 

@@ -20,12 +20,14 @@ from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
+from orvpe.models.encoders.tokens import TokenEncoder, Tokens
 from orvpe.models.heads import Projection
+from orvpe.models.open_set import OpenSet
 from orvpe.poses.skeleton import Layout, layout_from_dict
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE, check_folder, plain
 from orvpe.views.augment import Augment
-from orvpe.views.view import View, ViewConfig, input_dims, pool_people
+from orvpe.views.view import View, ViewConfig, first_people, input_dims, pool_people
 
 
 class Model(nn.Module):
@@ -65,6 +67,7 @@ class Model(nn.Module):
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
         self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
+        self.open_set: OpenSet | None = None  # of a classifier that knows when it does not know
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
@@ -78,6 +81,43 @@ class Model(nn.Module):
             given = f"encoder {self.encoder_config.name!r} gives features of width {pooled.shape[1]}"
             raise InputError(f"{given}, expected its feature_dim, {self.feature_dim}")
         return pooled
+
+    @property
+    def structured(self) -> bool:
+        """Whether the encoder also gives structured embeddings, see `tokens`."""
+        return isinstance(self.encoder, TokenEncoder)
+
+    @property
+    def token_shape(self) -> tuple[int, int, int]:
+        """Joints, segments and numbers of a structured embedding.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.shape
+
+    def tokens(self, view: View) -> Tokens:
+        """Structured embeddings of clips: of the first person in each who is seen.
+
+        Raises:
+            InputError: an encoder that gives one vector only.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        first = first_people(view)
+        return self.encoder.tokens(view.joints[first], view.visible[first])
+
+    def similarity(self, query: Tokens, gallery: Tokens) -> Tensor:
+        """(Q, G) similarity of structured embeddings over what the query shows, -1 to 1.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.similarity(query, gallery)
 
     def forward(self, view: View) -> Tensor:
         """(N, classes) scores.
@@ -144,6 +184,7 @@ class Model(nn.Module):
             "view": asdict(self.view),
             "projection": list(self.projection_config) if self.projection_config else None,
             "classes": self.classes,
+            "open_set": None if self.open_set is None else len(self.open_set.prototypes),
             "parameters": sum(p.numel() for p in self.encoder.parameters()),
             **plain(card),
         }
@@ -217,7 +258,7 @@ def _described(card: dict[str, Any]) -> Model:
     named = isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)
     if classes is not None and not (named and len(set(classes)) == len(classes)):
         raise InputError(f"classes are {str(classes)[:60]}, expected different names, or null")
-    return Model(
+    model = Model(
         EncoderConfig(**card["encoder"]),
         layout_from_dict(card["layout"], where="layout"),
         int(dims),
@@ -225,11 +266,17 @@ def _described(card: dict[str, Any]) -> Model:
         tuple(card["projection"]) if card["projection"] else None,
         classes,
     )
+    learned = card.get("open_set")  # cards of an earlier version do not say
+    if learned is not None:
+        if type(learned) is not int or learned < 1 or classes is None:
+            raise InputError(f"open_set is {learned!r}, expected the number of clips it compares with, or null")
+        model.open_set = OpenSet(learned, model.feature_dim)
+    return model
 
 
 _VIEW = ViewConfig()  # every setting's type
 # what `Model.save` writes of itself
-_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "parameters")
+_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "open_set", "parameters")
 
 
 def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
@@ -274,8 +321,7 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
 
 
 def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
-    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the layers that read
-    coordinates keep their random weights.
+    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the others stay random.
 
     Returns:
         Names of the tensors that were not copied.

@@ -55,8 +55,7 @@ def finetune(
     hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
     resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
-    """Train an encoder and a classifier on a protocol's training clips, and evaluate the last epoch on its test
-    clips.
+    """Train an encoder and a classifier on a protocol's training clips, and evaluate the last epoch.
 
     Args:
         store: a labelled store made by `orvpe ingest`; or a folder with a folder of clips for each class, which is

@@ -40,8 +40,7 @@ def with_versions(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Tensor:
-    """Features of clips and of ``versions`` occluded copies of each: (1 + versions, len(indices), 256), whole clips
-    first.
+    """Features of whole clips and of occluded copies, (1 + versions, len(indices), 256), whole clips first.
 
     Args:
         model: in any mode; it is evaluated, and put back.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
-from orvpe.models.embed import embed_batch, fit_clip
+from orvpe.models.embed import Vectors, embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
@@ -46,7 +47,8 @@ def embed(
 ) -> Path:
     """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
 
-    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection).
+    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection),
+    tokens (joints x segments x numbers, flat, NaN where hidden, if the encoder is "tokens").
     The table is written as it grows, so memory does not depend on the number of clips.
 
     Args:
@@ -109,19 +111,22 @@ _Text = dict[str, list[str | None]]
 
 
 def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
-    """Columns of the table: text, feature (256 numbers), and embedding (128) if the model has a projection."""
+    """The columns of a model's vectors: text, feature (256 numbers), embedding (128) if it has a projection, tokens if
+    it is structured."""
     import pyarrow as pa
 
     width = {"feature": model.feature_dim}
     if model.projection_config is not None:
         width["embedding"] = model.projection_config[1]
+    if model.structured:
+        width["tokens"] = math.prod(model.token_shape)
     return pa.schema(
         [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
 
 
-def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
+def to_table(schema: pa.Schema, text: _Text, vectors: Vectors) -> pa.Table:
     """Build N rows of ``schema`` from the text and vectors of N clips."""
     import pyarrow as pa
 

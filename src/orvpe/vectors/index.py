@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.card import WEIGHTS, locate
-from orvpe.models.embed import check_fits, embed_batch
+from orvpe.models.embed import check_fits, embed_batch, similarity
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
@@ -32,7 +33,7 @@ from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import read_item
-from orvpe.vectors.vector_index import ABOUT, Added, Index, fingerprint
+from orvpe.vectors.vector_index import ABOUT, Added, Compare, Index, fingerprint
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -87,7 +88,13 @@ def describe(model: Model, weights: str) -> dict[str, Any]:
         "dims": model.dims,
         "layout": list(model.layout.joints),
         "view": {k: v for k, v in asdict(model.view).items() if k not in _OF_TRAINING},
+        **({"tokens": math.prod(model.token_shape)} if model.structured else {}),
     }
+
+
+def comparison(model: Model, tokens: np.ndarray) -> Compare:
+    """How `Index.search` compares a clip's structured embedding (numbers,) with others."""
+    return lambda others: similarity(model, tokens[None], others)[0]
 
 
 @flat_arguments
@@ -188,7 +195,7 @@ def open_model(index: Index, weights: str | None, device: Any) -> tuple[Model, d
     """
     path = weights if weights is not None else index.model_path()
     if weights is None and not (locate(path) / WEIGHTS).exists():
-        raise InputError(f"{index.path}: its model is not at {path} any more; say with -w where it is")
+        raise InputError(f"{index.path}: its model is not at {path} any more; give its path with -w")
     model, about = _described(path, device)
     index.check(about)
     return model, about
@@ -211,6 +218,7 @@ class _Job:
         self.done = Added()
         self.left_out: list[str] = []
         self._vectors: list[np.ndarray] = []
+        self._tokens: list[np.ndarray] = []  # of a structured model, else empty
         self._rows: list[_Row] = []
 
     def leave_out(self, why: str) -> None:
@@ -234,7 +242,7 @@ class _Job:
             try:
                 for count, batch, rows in parts:
                     if batch is not None:
-                        vectors = embed_batch(self.model, batch)[0]
+                        vectors, _, tokens = embed_batch(self.model, batch)
                         wrong = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
                         if len(wrong):
                             raise InputError(
@@ -242,6 +250,7 @@ class _Job:
                                 "as with coordinates that no body has"
                             )
                         self._vectors.append(vectors)
+                        self._tokens += [tokens] if tokens is not None else []
                         self._rows += rows
                     progress.advance(count, counts=batch is not None)
                     if len(self._rows) >= _EVERY or time.monotonic() - last > _SECONDS:
@@ -255,9 +264,10 @@ class _Job:
             names, copies, marks, texts = zip(*self._rows, strict=True)
             columns = dict(zip(_TEXT, zip(*texts, strict=True), strict=True))
             self.done += self.index.add(
-                np.concatenate(self._vectors), names, self.source, columns, marks, copies
+                np.concatenate(self._vectors), names, self.source, columns, marks, copies,
+                np.concatenate(self._tokens) if self._tokens else None,
             )  # fmt: skip
-        self._vectors, self._rows = [], []
+        self._vectors, self._tokens, self._rows = [], [], []
 
 
 def _store_batches(job: _Job, store: Store, size: int) -> Iterator[tuple[int, Batch | None, list[_Row]]]:

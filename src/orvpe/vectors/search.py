@@ -124,40 +124,46 @@ def search(
     index = Index.open(db)
     where = {"label": label, "subject": subject, "camera": camera}
     wanted = {column: values for column, values in where.items() if values is not None}
-    name, vector, source = _from_index(clip, index)
+    name, vector, tokens, source = _from_index(clip, index)
+    compare = None
     # the index has the vector of a clip that it holds, and needs neither model nor torch for it
-    if vector is None or occlusion != "none" or weights is not None:
-        from orvpe.models.embed import embed_clips
+    if vector is None or occlusion != "none" or weights is not None or index.numbers:
+        from orvpe.models.embed import embed_clips, embed_tokens
         from orvpe.runtime.device import pick_device
-        from orvpe.vectors.index import open_model
+        from orvpe.vectors.index import comparison, open_model
 
         device_ = pick_device(hardware.device, hardware.threads)
         model, _ = open_model(index, weights, device_)
         options = poses.options(model.dims)
-        found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
-        Printed().add([found])
-        name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
-    hits = index.search(vector, k, wanted)
+        if vector is None or occlusion != "none" or weights is not None:
+            found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
+            Printed().add([found])
+            name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
+            if model.structured:
+                tokens = embed_tokens(model, [found], occlusion=occlusion, seed=seed)[0].reshape(-1)
+        if model.structured and tokens is not None:
+            compare = comparison(model, tokens)
+    hits = index.search(vector, k, wanted, compare)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)
 
 
-def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, str]:
-    """Name, vector and source of a clip that the index holds; the vector is None if ``clip`` is a path.
+def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, np.ndarray | None, str]:
+    """Name, vector, tokens and source of a clip that the index holds; vectors are None if ``clip`` is a path.
 
     Raises:
         InputError: neither a path nor a clip of the index, or one of several.
     """
     if Path(clip).exists() or _split(clip) is not None:
-        return clip, None, ""
+        return clip, None, None, ""
     found = index.find(clip)
     if not found:
         known = index.values("name")
         raise InputError(f"{clip}: no such file; {unknown_of_many('clip', clip, known[:50_000], str(index.path))}")
     if len(found) > 1:
-        paths = " and ".join(hit.source for hit, _ in found[:3])
+        paths = " and ".join(hit.source for hit, *_ in found[:3])
         raise InputError(f"{clip}: {len(found)} clips of that name, from {paths}; give it as PATH:{clip}")
-    hit, vector = found[0]
-    return clip, vector, hit.source
+    hit, vector, tokens = found[0]
+    return clip, vector, tokens, hit.source
 
 
 def _split(clip: str) -> tuple[Path, str] | None:
@@ -193,7 +199,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     reader = choose_reader(source, format)
     items = reader.items(source)
     if name is None and len(items) > 1:
-        raise InputError(f"{path}: holds {len(items):,} items; say which, as in {path}:{stem(items[0][0])}")
+        raise InputError(f"{path}: holds {len(items):,} items; name one, as in {path}:{stem(items[0][0])}")
     # a name is mostly that of a file; only where it is not all files are looked through
     files = [i for i in items if name in (i[0], stem(i[0]))]
     clips = _read(source, reader, files or items, options)
@@ -203,7 +209,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     if not named:
         raise InputError(unknown_of_many("clip", str(name), [c.name for c in clips], str(path)))
     if len(named) > 1 and named[0].name != name:
-        raise InputError(f"{clip}: holds {len(named):,} clips; say which, as in {path}:{named[0].name}")
+        raise InputError(f"{clip}: holds {len(named):,} clips; name one, as in {path}:{named[0].name}")
     return named[0]
 
 
@@ -222,7 +228,7 @@ def _of_store(store: Store, name: str | None) -> Clip:
         if len(store) == 1:
             return store.clip(0)
         example = f"{store.path}:{store.names[0]}"
-        raise InputError(f"{store.path}: holds {len(store):,} clips; say which, as in {example}")
+        raise InputError(f"{store.path}: holds {len(store):,} clips; name one, as in {example}")
     found = np.flatnonzero(store.names == name)
     if not len(found):
         raise InputError(unknown_of_many("clip", name, store.names[:50_000].tolist(), str(store.path)))
@@ -241,7 +247,7 @@ def _of_array(path: Path, options: Options) -> Clip:
     if array.ndim not in (3, 4) or array.shape[-1] not in (2, 3) or not array.size:
         raise InputError(f"{path}: has shape {array.shape}, expected ([people,] frames, joints, 2 or 3)")
     if options.layout is None:
-        raise InputError(f"{path}: says nothing of its {array.shape[-2]} joints; name their layout with --joints")
+        raise InputError(f"{path}: does not name its {array.shape[-2]} joints; give their layout with --joints")
     if array.shape[-2] != len(options.layout):
         raise InputError(
             f"{path}: {array.shape[-2]} joints a person, but layout {options.layout.name!r} (--joints) has "

@@ -111,7 +111,7 @@ def pose(
 ) -> PoseReport:
     """Find and track the people in videos, and write one clip per person into a store.
 
-    An interrupted run keeps the videos that it has finished in OUT.parts; the same command goes on from there.
+    An interrupted run keeps the videos that it has finished in OUT.parts; the same command resumes.
 
     Args:
         videos: video files, folders of videos, folders of images (one video each), or a camera: 0 or /dev/video0.
@@ -182,7 +182,7 @@ def pose(
                 except KeyboardInterrupt:
                     if notes:
                         kept = f"{len(notes)} finished videos are kept in {parts}"
-                        progress.note(f"{kept}; the same command goes on from there")
+                        progress.note(f"{kept}; the same command resumes")
                     raise
                 looked_at += note["frames"]
             notes.append(note | {"part": str(part)})
@@ -247,7 +247,7 @@ def _drawings(
 
     for _, path in paths:
         if camera(path) is not None:
-            raise InputError(f"overlay {overlay}: {path} is a camera, which cannot be looked at twice; record it first")
+            raise InputError(f"overlay {overlay}: {path} is a camera, which cannot be read twice; record it first")
     target = Path(overlay)
     if len(paths) == 1 and not target.is_dir():
         drawings = {paths[0][1]: target}

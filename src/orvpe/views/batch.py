@@ -45,6 +45,7 @@ class Batch:
 
     @property
     def dims(self) -> int:
+        """C, 2 or 3 coordinates."""
         return self.joints.shape[-1]
 
     def with_joints(self, joints: Tensor, visible: Tensor | None = None, **changes: Any) -> Batch:

@@ -38,7 +38,7 @@ _RIGHT: tuple[tuple[_Point, _Point], ...] = (
 )  # fmt: skip
 
 # Length of each bone as a share of stature: joint-centre distances of an average adult, rounded.
-_BONES: dict[tuple[str, str], float] = {
+BONES: dict[tuple[str, str], float] = {
     ("neck", "mid_hip"): 0.29, ("head", "neck"): 0.11,
     **{(f"{s}_{a}", f"{s}_{b}"): share for s in ("left", "right") for a, b, share in (
         ("elbow", "shoulder", 0.17), ("wrist", "elbow", 0.15), ("knee", "hip", 0.24), ("ankle", "knee", 0.23))},
@@ -121,8 +121,7 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
-    """Mean of unified joints of the first person and its visibility, (N, T, C) and (N, T); None if the layout lacks
-    one."""
+    """Mean of unified joints of the first person (N, T, C), visible (N, T); None if the layout lacks one."""
     index = _joints_of(batch.layout, names)
     if index is None:
         return None
@@ -201,7 +200,7 @@ def _stature(batch: Batch) -> Tensor:
     """
     total = batch.joints.new_zeros(batch.clips)
     share = torch.zeros_like(total)
-    for (child, parent), part in _BONES.items():
+    for (child, parent), part in BONES.items():
         a, b = _point(batch, (child,)), _point(batch, (parent,))
         if a is None or b is None:
             continue

@@ -34,8 +34,9 @@ SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
 
 
 def keep(batch: Batch, mask: Tensor) -> Batch:
-    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False. Hiding a source joint also
-    hides the joints that are means of it (`Layout.derived`), from which it could be computed.
+    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False.
+
+    Hiding a source joint also hides its means (`Layout.derived`), from which it could be computed.
     """
     visible = batch.visible & mask
     if batch.layout.derived:

@@ -119,8 +119,7 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
 
 
 def without_camera(config: ViewConfig, dims: int) -> ViewConfig:
-    """Settings for clips of ``dims`` coordinates: without a virtual camera for 2D clips, which have been filmed
-    already."""
+    """Settings for clips of ``dims``: no virtual camera for 2D clips, which have been filmed already."""
     return replace(config, camera="none") if dims == 2 else config
 
 
@@ -190,6 +189,15 @@ def pool_people(features: Tensor, view: View) -> Tensor:
         return features
     total = features.new_zeros(view.clips, features.shape[1]).index_add_(0, view.owner, features)
     return total / people_of(view)[:, None]
+
+
+def first_people(view: View) -> Tensor:
+    """(N,) int64: the row of the first person in each clip who is seen."""
+    clips = torch.arange(view.clips, device=view.owner.device)
+    if view.present is not None:
+        people = view.present.view(view.clips, -1)
+        return clips * people.shape[1] + people.long().argmax(dim=1)
+    return clips if view.joints.shape[0] == view.clips else torch.searchsorted(view.owner, clips)
 
 
 def people_of(view: View) -> Tensor:

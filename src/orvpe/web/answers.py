@@ -103,7 +103,7 @@ class Answers:
         return self._vectors(hidden(shown.batch, part, rectangle))
 
     def _vectors(self, batch: Batch) -> Vectors:
-        feature, embedding = embed_batch(self.model, batch)
+        feature, embedding, _ = embed_batch(self.model, batch)
         return Vectors(feature[0], embedding[0] if embedding is not None else None, batch.visible[0].numpy())
 
     def probabilities(self, vectors: Vectors) -> np.ndarray:

@@ -8,6 +8,7 @@ source, as somebody who lies in one clip looks like everybody in a file whose z 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ _INCHES_UP_TO = 85.0  # between 30 and 118 a size may be inches or centimetres; 
 _MAYBE_PIXELS = 600.0  # below it a size in "millimetres", with y down, may as well be pixels with a depth
 _SEEN = 4  # joints of a frame that make a size
 _BODY = 8  # joints that are meant as a whole body
+_MANY = 5  # clips in images: of so many not all show somebody upside down
 _SOME = 0.15  # of the frames: fewer say nothing about the axes
 _LIMBS = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("elbow", "wrist", "knee", "ankle"))
 
@@ -70,8 +72,8 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
     found = Survey()
     units: Counter[str] = Counter()
     counts = np.zeros(7, dtype=np.int64)
-    standing = np.zeros(2, dtype=np.int64)  # frames with the head above the feet in an image, and below them
-    swapped = straight = 0
+    standing = np.zeros(7, dtype=np.int64)  # the same in images, where -y is up
+    flat = swapped = straight = 0
     for clip in clips:
         with suppress(InputError):  # nobody is left: whoever reads the clip is told
             clip = _without_zeros(clip, [])
@@ -81,8 +83,8 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
                 units[unit] += 1
             counts += votes(directions(clip, joints, visible))
         else:
-            unit_vectors = directions(clip, joints, visible)[:, 1]
-            standing += (int((unit_vectors < 0).sum()), int((unit_vectors > 0).sum()))
+            standing += votes(directions(clip, joints, visible))
+            flat += 1
             if clip.image_size is not None and clip.image_size[0] != clip.image_size[1]:
                 is_swapped = _looks_swapped(clip)
                 swapped += is_swapped is True
@@ -104,10 +106,15 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
             Note(f"bodies point along {axis} in {share:.0%} and along y in {counts[2] / counts.sum():.0%} of the "
                  f"frames looked at: taken as y up; give --up {axis} if they should be turned"),
         )  # fmt: skip
-    if standing[1] > 0.8 * standing.sum() and standing.sum() > 2:
+    axis, share, sure = pointing(standing, "-y")
+    if axis == "y" and sure and flat < _MANY:
+        found.notes2 = (
+            Note("bodies stand on their heads in most frames: push-ups before the camera? if y points up, give --up y"),
+        )
+    elif axis == "y" and sure:
         found.up2 = "y"
         found.notes2 = (
-            Note(f"bodies stand on their heads in {standing[1] / standing.sum():.0%} of the frames looked at: y points "
+            Note(f"bodies stand on their heads in {share:.0%} of the frames looked at: y points "
                  "up; turned over, as y points down in an image (--up -y leaves them as they are)"),
         )  # fmt: skip
     return found
@@ -136,6 +143,8 @@ def passed(
         InputError: coordinates of which nobody can tell what they are; a body without arms and legs.
     """
     notes = list(_layout_notes(clip.layout, named_by_user))
+    if _as_usual(clip, seen, units):
+        return clip.with_(notes=(*clip.notes, *notes)) if notes else clip
     if clip.dims == 3:
         clip = _flat(clip, dims, min_confidence, notes, size)
     clip = _without_zeros(clip, notes)
@@ -153,6 +162,60 @@ def passed(
         if seen.up2 != "-y":
             clip = turn_up(clip, seen.up2)
     return clip.with_(notes=(*clip.notes, *notes)) if notes else clip
+
+
+_LOOKED_AT = 6  # frames, for a first look
+
+
+def _as_usual(clip: Clip, seen: Survey, units: str) -> bool:
+    """Whether a quick look finds one person, in metres with y up, or inside an image: as good as every clip.
+
+    It may say no of a clip in which nothing is strange, as of one with hidden joints, which are zeros here.
+    """
+    joints = clip.joints
+    if units not in ("auto", "m") or (len(joints) > 1 and not clip.visible.all()):
+        return False
+    first = joints[..., 0]
+    suspect = first == 0
+    if clip.dims == 2:
+        suspect |= first == -1
+    if suspect.any():
+        suspect &= clip.visible
+        some = joints[suspect]
+        if ((some == some[:, :1]) & (some[:, :1] <= 0)).all(axis=1).any():
+            return False
+    if clip.dims == 2:
+        if seen.notes2 or seen.swapped or clip.image_size is None:
+            return False
+        second = joints[..., 1]
+        width, height = clip.image_size
+        return bool(3 < first.max() <= width and second.max() <= height and first.min() >= 0 and second.min() >= 0)
+    if seen.notes3 or seen.up3 != "y" or seen.units not in (None, "m"):
+        return False
+    return all(_stands(person, clip.layout) for person in joints)
+
+
+def _stands(joints: np.ndarray, layout: Layout) -> bool:
+    """Whether (T, V, 3) is somebody of a body's size whose spine and leg point up along y, by a few frames."""
+    some = joints[:: -(-len(joints) // _LOOKED_AT)]
+    x, y, z = (some.max(axis=1) - some.min(axis=1)).mean(axis=0).tolist()
+    if not 0.5 <= math.sqrt(x * x + y * y + z * z) <= 2.5:
+        return False
+    for upper, lower in _spine(layout):
+        x, y, z = (some[:, upper] - some[:, lower]).sum(axis=0).tolist()
+        if not y > 0.75 * math.sqrt(x * x + y * y + z * z):
+            return False
+    return bool(_spine(layout))
+
+
+@lru_cache(maxsize=256)
+def _spine(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Upper and lower end of the spine and of a leg, where each is a joint of its own; () where not."""
+    found = unified_sources(layout)
+    pairs = (("neck", "mid_hip"), ("left_hip", "left_ankle"))
+    if any(len(found.get(j, ())) != 1 for pair in pairs for j in pair):
+        return ()
+    return tuple((layout.index(found[a][0]), layout.index(found[b][0])) for a, b in pairs)
 
 
 def _doubt(clip: Clip, notes: list[Note]) -> None:
@@ -181,7 +244,8 @@ def _size(joints: np.ndarray, visible: np.ndarray) -> float | None:
     else:
         some = visible[..., None]
         side = np.where(some, joints, -np.inf).max(axis=1) - np.where(some, joints, np.inf).min(axis=1)
-    return float(np.median(np.sqrt(np.einsum("tc,tc->t", side, side, dtype=np.float64)))) or None
+    sizes = np.sort(np.einsum("tc,tc->t", side, side, dtype=np.float64))  # np.median takes ten times as long
+    return math.sqrt((sizes[(len(sizes) - 1) // 2] + sizes[len(sizes) // 2]) / 2) or None
 
 
 # length of a bone as a share of stature: joint-centre distances of an average adult, rounded
@@ -289,6 +353,9 @@ def third_is_score(joints: np.ndarray) -> bool:
     if joints.shape[-1] != 3 or not joints.size:
         return False
     flat = joints.reshape(-1, 3)
+    third = flat[:, 2]
+    if (third < 0).any() or (third > 1).any():
+        return False
     flat = flat[~np.isnan(flat).any(axis=1)]
     if len(flat) < _SEEN:
         return False
@@ -309,11 +376,15 @@ SCORE = Note("the third number of a joint is a confidence (0 to 1), x and y are 
 
 def _is_flat(joints: np.ndarray, visible: np.ndarray) -> bool:
     """Whether x and y of a 3D clip are fractions of an image: all in 0 to 1, the head at smaller y than the feet."""
+    if (joints[..., :2] > 1.2).any():  # hidden ones are zeros or stay as they are, and seldom the largest
+        return False
     seen = joints[visible]
     if len(seen) < _SEEN:
         return False
     xy = seen[:, :2]
-    return bool(xy.min() >= -0.2 and xy.max() <= 1.2 and (np.quantile(xy, 0.05) >= 0 and np.quantile(xy, 0.95) <= 1))
+    if xy[:, 1].max() - xy[:, 1].min() < 0.1:  # a body that small fills no image
+        return False
+    return bool(xy.min() >= -0.2 and xy.max() <= 1.2 and ((xy >= 0) & (xy <= 1)).mean() >= 0.95)
 
 
 def _flat(clip: Clip, dims: int, min_confidence: float, notes: list[Note], size: tuple[int, int] | None) -> Clip:
@@ -511,7 +582,7 @@ def _layout_notes(layout: Layout, named_by_user: bool) -> tuple[Note, ...]:
         for j in rest
         if not any(repr(j) in note.text for note in notes) and not _ORNAMENT.search(j.lower()) and j not in _KNOWN
     ]
-    if lost or strange:
+    if strange or set(lost) - {"nose"}:  # sensors and rigs have no nose
         text = f"{len(UNIFIED_JOINTS) - len(lost)} of the {len(UNIFIED_JOINTS)} common joints are there"
         text += f", not {_few(lost)}" if lost else ""
         text += f"; mapped to none of them: {_few(strange)}" if strange else ""

@@ -50,6 +50,14 @@ class Labels:
         row = next((self.rows[k] for k in keys if k in self.rows), None)
         return clip.with_(**row) if row is not None else clip.with_(notes=(*clip.notes, NO_ROW))
 
+    def of_files(self, paths: dict[str, str]) -> dict[str, dict[str, str]]:
+        """What is said of files, videos say: name -> path to name -> {"label": ...}; {} where nothing is."""
+        if self.what == FOLDERS:
+            common = _common(tuple(paths.values()))
+            return {n: {"label": p.split("/")[common]} if p.count("/") > common else {} for n, p in paths.items()}
+        keys = {n: (n, p, PurePosixPath(p).name, stem(p)) for n, p in paths.items()}
+        return {n: next((self.rows[k] for k in some if k in self.rows), {}) for n, some in keys.items()}
+
     def to_list(self) -> list[object]:
         """What decides the result, for fingerprints."""
         return [self.what, sorted((k, sorted(v.items())) for k, v in self.rows.items())]

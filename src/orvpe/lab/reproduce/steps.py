@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orvpe.cli.recipe_files import recipe_path
 from orvpe.errors import InputError
 from orvpe.models.card import BY_DIMS, shipped
+from orvpe.training.recipes import recipe_path
 
 CORPORA = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped runs
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
@@ -237,7 +237,7 @@ class Plan:
         return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d", 3)
 
     def robust(self, data: str) -> str:
-        """Our pre-training with several occlusions in turn, or its shipped weights."""
+        """Our pre-training with mixed occlusion, or its shipped weights."""
         if self.from_shipped:
             return BY_DIMS[DIMS[data]]
         return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])

@@ -34,8 +34,7 @@ from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
 RAW, RANDOM, PAPER, OURS = "raw joints", "random encoder", "paper recipe", "ours"
-# of the random encoder
-_VIEW: dict[str, Any] = {"tau": 32, "crop": "resample", "centre": "clip", "align": False, "image": "body"}
+_VIEW = ViewConfig(tau=32, crop="resample", centre="clip", align=False, image="body")  # of the random encoder
 
 
 class Transfer:
@@ -149,7 +148,7 @@ class Transfer:
         if row == RANDOM:
             torch.manual_seed(seeded("cpu", 0, "weights").initial_seed())
             store = self.labelled(name)
-            model = Model(EncoderConfig("light"), store.layout, store.dims, ViewConfig(**_VIEW))
+            model = Model(EncoderConfig("light"), store.layout, store.dims, _VIEW)
             return ModelEmbedding(model.to(device))
         return ModelEmbedding(load(self.work / self.step(row, name).folder, device))
 
@@ -259,8 +258,8 @@ def markdown(found: dict[str, dict[str, Any]], made: Transfer) -> str:
     for name, tests in found.items():
         for row, test in tests.items():
             recall, sides = test["recall"], test.get("sides")
-            cells = [f"{v:.0f}" for v in (_mean(recall), recall["upper"], *(recall[c] for c in CORRUPTIONS[5:]))]
-            cells += [f"{sides['nn']:.0f}", f"{sides['probe']:.0f}"] if sides else ["-", "-"]
-            cells.append(f"{sides['cosine']:.3f}" if sides and row != RAW else "-")
-            lines.append(f"| {SETS[name].title} | {row} | " + " | ".join(cells) + " |")
+            shown = [f"{v:.0f}" for v in (_mean(recall), recall["upper"], *(recall[c] for c in CORRUPTIONS[5:]))]
+            shown += [f"{sides['nn']:.0f}", f"{sides['probe']:.0f}"] if sides else ["-", "-"]
+            shown.append(f"{sides['cosine']:.3f}" if sides and row != RAW else "-")
+            lines.append(f"| {SETS[name].title} | {row} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"

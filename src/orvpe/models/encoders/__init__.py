@@ -15,11 +15,13 @@ from orvpe.models.encoders.lstm import LSTMEncoder
 from orvpe.models.encoders.msaagcn import AAGCN
 from orvpe.models.encoders.msg3d import MSG3D
 from orvpe.models.encoders.stgcn import STGCN
+from orvpe.models.encoders.tokens import TokenEncoder
 from orvpe.models.encoders.unik import UNIK
 
 ENCODERS: dict[str, type[nn.Module]] = {
     "agcn": AGCN,
     "light": LightEncoder,
+    "tokens": TokenEncoder,
     # what the paper compares with, and two later ones (docs/concepts/encoders.md)
     "stgcn": STGCN,
     "msaagcn": AAGCN,

@@ -21,8 +21,7 @@ def rows(x: Tensor) -> Tensor:
 
 
 def side_by_side(graphs: Tensor) -> Tensor:
-    """Put K graphs into one matrix: (N, K, V, V) -> (N, V, VK); [j, K i + k] carries joint i into joint j in graph
-    k."""
+    """Put K graphs into one matrix: (N, K, V, V) -> (N, V, VK); [j, K i + k] is [i, j] of graph k."""
     n, k, v, _ = graphs.shape
     return graphs.permute(0, 3, 2, 1).reshape(n, v, v * k)
 
@@ -56,8 +55,7 @@ def mean_products(theta: Tensor, phi: Tensor) -> Tensor:
 
 
 def per_clip(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
-    """Multiply each frame of x (N, T, B, C) by matrix (N, A, B) -> (N, T, A, C); added in place to ``onto`` if
-    given."""
+    """Multiply each frame of x (N, T, B, C) by matrix (N, A, B) -> (N, T, A, C); added to ``onto``, if given."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         product = torch.matmul(matrix[:, None], x)
         return product if onto is None else onto.add_(product)

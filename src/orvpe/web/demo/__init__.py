@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orvpe.actions.classify import check_video
-from orvpe.actions.timeline import WindowOptions, with_classes
+from orvpe.actions.timeline import WindowOptions, unnamed, with_classes
 from orvpe.data.store import write_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
@@ -43,7 +43,8 @@ def demo(
     start: float = 0.0,
     seconds: float = 20.0,
     window: float | None = 3.0,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     max_people: int | None = None,
     port: int = 8000,
     threads: int = 0,
@@ -61,7 +62,9 @@ def demo(
         start: seconds of the video to skip.
         seconds: seconds to analyse, at most 60.
         window: window length in seconds; that of the model's training clips when null.
-        threshold: probability below which the label is "unsure".
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
         max_people: largest number of people to look for; 4 when not given, 2 in the sample.
         port: port of the served page; a free one if it is 0 or taken.
         threads: CPU threads, 0 for all (the classifier then uses one).
@@ -85,18 +88,20 @@ def demo(
         raise InputError(f"max_people is {max_people}, expected at least 1")
     if not 0 <= port < 65536:
         raise InputError(f"port is {port}, expected 0 to 65535")
-    options = WindowOptions(window, None, threshold)
+    options = WindowOptions(window, None, threshold, risk=risk)
     folder = Path(out)
     check_folder(folder)
     _check_own(folder)
     model = load(weights, pick_device("auto", threads or 1)).for_inference()
     classes = with_classes(model, weights)
+    options = options.for_model(model)
+    assert options.threshold is not None
     from orvpe.video.people import find_people, open_video
     from orvpe.web.demo.report import shrink, write_report
     from orvpe.web.demo.sample import sample_video
 
     if video is not None and camera(video) is not None:
-        raise InputError(f"{video}: is a camera; orvpe live {video} says what is before it")
+        raise InputError(f"{video}: is a camera; orvpe live {video} reads it")
     path = video if video is not None else str(sample_video())
     check_video(model, path, "image")
     people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
@@ -126,13 +131,13 @@ def demo(
         pictures = [shrink(frame.image) for frame in open_video(path, pose)]
         write_store(poses, [person.clips[VERSIONS[0]] for person in told])
         titles = titles_of(model)
-        summary = table(told, titles, threshold)
+        summary = table(told, titles, options.threshold)
         long = f"{found.frames / found.fps:.1f} s" + (f" from {start:g} s on" if start else "")
         count = "1 person" if len(told) == 1 else f"{len(told)} people"
         about = f"{Path(path).resolve().name}, {long}, {count}, model {Path(weights).resolve().name}"
         facts = {
-            "classes": classes, "titles": [titles[c] for c in classes], "threshold": threshold, "start": start,
-            "summary": summary, "about": about,
+            "classes": classes, "titles": [titles[c] for c in classes], "threshold": options.threshold,
+            "unnamed": unnamed(model), "start": start, "summary": summary, "about": about,
         }  # fmt: skip
         write_report(made, found, pictures, told, facts)
     print(f"{about}\n\n{summary}\n\npage:   {report}\nposes:  {store}")
@@ -152,9 +157,9 @@ def _check_own(folder: Path) -> None:
     if page.exists():
         with open(page, "rb") as file:
             if _MARK not in file.read(2000):
-                raise InputError(f"{page}: exists already and is no page of orvpe demo; give another --out")
+                raise InputError(f"{page}: exists already and was not written by orvpe demo; give another --out")
     elif store.exists():
-        raise InputError(f"{store}: exists already and no demo's {PAGE} beside it; give another --out")
+        raise InputError(f"{store}: exists already, without a demo's {PAGE} next to it; give another --out")
 
 
 def _check_layout(model: Model, pose: PoseOptions) -> None:

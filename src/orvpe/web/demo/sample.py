@@ -38,7 +38,7 @@ def sample_video(say: Callable[[str], None] | None = None) -> Path:
         with wheel(WHEEL) as file:
             write_atomic(kept, video_of_wheel(file))
     except NotThere as failure:
-        raise InputError(f"no video to show things on: {failure}; give one of your own: orvpe demo VIDEO") from None
+        raise InputError(f"no sample video: {failure}; use your own: orvpe demo VIDEO") from None
     return kept
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orvpe.actions.timeline import UNSURE
+from orvpe.actions.timeline import without_name
 from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.web.demo.told import VERSIONS, Kept, Told, similarities, steadiness
 
@@ -23,7 +23,9 @@ def table(people: list[Told], titles: Mapping[str, str], threshold: float) -> st
     wide = max(len(person.name) for person in people)
     said = [(person, span) for person in people for span in person.spans()]
     best = [titles.get(str(span.best), str(span.best)) for _, span in said]
-    labels = [f"unsure ({name}?)" if span.label == UNSURE else name for (_, span), name in zip(said, best, strict=True)]
+    labels = [
+        f"{span.label} ({name}?)" if without_name(span) else name for (_, span), name in zip(said, best, strict=True)
+    ]
     text = max(len("action"), *map(len, labels))
     lines = [
         f"{'':<{wide + text + 27}}same label with this hidden, % of time",
@@ -31,7 +33,7 @@ def table(people: list[Told], titles: Mapping[str, str], threshold: float) -> st
         + "".join(f"{part:>8}" for part in SUBGRAPHS),
     ]
     for (person, span), label in zip(said, labels, strict=True):
-        cells = ["-" if span.label == UNSURE else _percent(person.kept(span, part)) for part in SUBGRAPHS]
+        cells = ["-" if without_name(span) else _percent(person.kept(span, part)) for part in SUBGRAPHS]
         row = "".join(f"{cell:>8}" for cell in cells)
         times = f"{span.start:>5.1f}s  {span.end:>5.1f}s"
         lines.append(f"{person.name:<{wide}}  {times}  {label:<{text}}  {span.score:>5.2f}{row}")

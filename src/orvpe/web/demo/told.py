@@ -6,7 +6,17 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, timeline, windows_of
+from orvpe.actions.timeline import (
+    UNKNOWN,
+    UNSEEN,
+    UNSURE,
+    Span,
+    Timeline,
+    WindowOptions,
+    timeline,
+    windows_of,
+    without_name,
+)
 from orvpe.data.protocols import titles_for
 from orvpe.models.embed import embed_clips, fit_clip
 from orvpe.models.model import Model
@@ -87,7 +97,7 @@ class Told:
                 continue
             shown = hidden.at(float(middle))
             label = UNSEEN if shown is None else shown.label
-            fate = {span.label: "same", UNSURE: "unsure", UNSEEN: "unseen"}.get(label, "other")
+            fate = {span.label: "same", UNSURE: "unsure", UNKNOWN: "unsure", UNSEEN: "unseen"}.get(label, "other")
             seconds[fate] += float(end - start)
             row = hidden.probabilities[slot]
             likeliest = not np.isnan(row).any() and row.argmax() == whole.probabilities[slot].argmax()
@@ -164,12 +174,12 @@ def _unit(x: np.ndarray) -> np.ndarray:
 def steadiness(people: list[Told]) -> Kept:
     """What becomes of the labels of all people with each of the five parts hidden, in seconds.
 
-    Only the time counts in which a label is shown for the whole body, so "unsure" is left out.
+    Only the time counts in which a label is shown for the whole body, so "unsure" and "unknown" are left out.
     """
     total = Kept()
     for person in people:
         for span in person.spans():
-            if span.label != UNSURE:
+            if not without_name(span):
                 for part in SUBGRAPHS:
                     total += person.kept(span, part)
     return total
