@@ -20,6 +20,7 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.poses.unify import to_unified
+from orvpe.runtime.lock import alone_in
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Converted:
         return text + (f"; left out: {skipped}" if skipped else "")
 
 
+@alone_in("out")
 def convert(
     path: str,
     out: str,

@@ -23,6 +23,7 @@ from orvpe.models.encoders.tokens import TokenEncoder, Tokens
 from orvpe.models.model import Model
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.draws import ClipDraws
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import check_folder, environment
 from orvpe.views.augment import Augment
 from orvpe.views.batch import batches
@@ -48,6 +49,7 @@ class Sample(NamedTuple):
     classes: Tensor
 
 
+@alone_in("out", folder=True)
 def metric(
     stores: list[str],
     out: str,
