@@ -94,8 +94,8 @@ def make_data() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         joints = np.where(clip.visible[..., None], clip.joints, np.nan)
         for where in (Path("poses"), *([folder] if i < 60 else [])):
-            np.savez(where / f"{clip.name}.npz", joints=joints, joint_names=np.array(clip.layout.joints), fps=np.array(30.0),
-                     label=np.array(clip.label))  # fmt: skip
+            np.savez(where / f"{clip.name}.npz", joints=joints, joint_names=np.array(clip.layout.joints),
+                     fps=np.array(30.0), label=np.array(clip.label))  # fmt: skip
 
 
 def start(words: str, most_bytes: int | None = None) -> subprocess.Popen[str]:
