@@ -2,6 +2,8 @@
 #   make demo          install, then name the actions in a video, also with half of the body hidden
 #   make test          install what tests need too, and run them
 #   make walkthrough   the method end to end: pre-training without labels, probes, occlusions
+#   make fuzz          changed files of every kind, COUNT=2000, read under limits (not part of make test)
+#   make torture       commands killed KILLS=24 times, two at once, a full disk (not part of make test)
 #   make docs          build the documentation in site/
 PYTHON ?= python3
 DEMO ?= demo
@@ -10,7 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WANTS := pyproject.toml constraints.txt
 
-.PHONY: demo walkthrough install docs test test-network lint clean
+.PHONY: demo walkthrough install docs test test-network fuzz torture lint clean
 
 demo: .venv/installed
 	$(BIN)/orvpe demo --out $(DEMO)
@@ -25,6 +27,16 @@ test: .venv/installed-test
 
 test-network: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 -m network
+
+COUNT ?= 2000
+SEED ?= 0
+KILLS ?= 24
+
+fuzz: .venv/installed-test
+	$(BIN)/python tests/fuzz/fuzz.py --count $(COUNT) --seed $(SEED)
+
+torture: .venv/installed-test
+	$(BIN)/python tests/fuzz/torture.py --kills $(KILLS) --seed $(SEED)
 
 lint: .venv/installed-test
 	$(BIN)/ruff check src tests examples

@@ -34,6 +34,8 @@ WRITE: dict[str, tuple[list[str], str]] = {
     "index": (["s.orvpe", "-o", "t", "-w", MODEL], "t"),
     "embed-many": (["poses", "-o", "t", "-w", MODEL], "t"),
     "export": ([MODEL, "-o", "t.onnx"], "t.onnx"),
+    "convert": (["s.orvpe", "-o", "t.csv"], "t.csv"),
+    "metric": (["s.orvpe", "-o", "t"], "t"),
     "demo": (["v.mp4", "-o", "t"], "t"),
     "walkthrough": (["-o", "t"], "t"),
     "convert": (["poses", "-o", "t.csv"], "t.csv"),
@@ -125,3 +127,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         writing(tmp_path / "x", f"out {tmp_path / 'x'}"),
     ):
         pass
+
+
+def test_what_a_killed_process_was_writing_goes(tmp_path: Path) -> None:
+    for name in (".t.99999.tmp.parquet", ".other.99999.tmp.parquet", ".t.old.tmp.parquet", "t.tmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".checkpoint.99999.tmp.pt").touch()
+    (tmp_path / "run" / "checkpoint.pt").touch()
+    with writing(tmp_path / "t.parquet", "out"), writing(tmp_path / "run", "run", folder=True):
+        pass
+    left = sorted(p.name for p in tmp_path.rglob("*") if p.is_file() and p.name != ".lock")
+    assert left == [".other.99999.tmp.parquet", ".t.old.tmp.parquet", "checkpoint.pt", "t.tmp"]

@@ -211,7 +211,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
     card = read_card(path)
     try:
-        model = _described(card)
+        model = _described(card, (locate(path) / WEIGHTS).stat().st_size)
     except InputError as error:
         raise InputError(f"model {path}: {CARD}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -240,17 +240,20 @@ def note_unfinished(model: Model, path: str | Path) -> None:
         print(f"note: {note}", file=sys.stderr)
 
 
-def _described(card: dict[str, Any]) -> Model:
-    """Build the model that a card describes, with random weights.
+def _described(card: dict[str, Any], weights_bytes: int) -> Model:
+    """Build the model that a card describes, with random weights; no larger than the file of its weights.
 
     Raises:
         InputError, KeyError, TypeError, ValueError, AttributeError: a card that describes none.
     """
+    _check_size(card["encoder"], "encoder")
     made = ViewConfig(**{**card["view"], "augment": Augment(**card["view"]["augment"])})
     for name, value in card["view"].items():  # a tau of 1.5, or "no" for False, would be taken as it is
         wanted = type(getattr(_VIEW, name))
         if type(value) is not wanted and name != "augment" and (type(value), wanted) != (int, float):
             raise InputError(f"view.{name} is {value!r}, expected {wanted.__name__}")
+    if made.tau > _MOST_TAU:
+        raise InputError(f"view.tau is {made.tau}, expected at most {_MOST_TAU:,} frames")
     dims, classes = card["dims"], card["classes"]
     known = [d for d in (2, 3) if input_dims(made, d) == d]
     if dims not in known or isinstance(dims, bool):
@@ -258,20 +261,48 @@ def _described(card: dict[str, Any]) -> Model:
     named = isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)
     if classes is not None and not (named and len(set(classes)) == len(classes)):
         raise InputError(f"classes are {str(classes)[:60]}, expected different names, or null")
-    model = Model(
-        EncoderConfig(**card["encoder"]),
-        layout_from_dict(card["layout"], where="layout"),
-        int(dims),
-        made,
-        tuple(card["projection"]) if card["projection"] else None,
-        classes,
-    )
+    projection = card["projection"] or None
+    if projection is not None and not (
+        isinstance(projection, list) and [type(v) for v in projection] == [str, int] and projection[1] > 0
+    ):
+        raise InputError(f"projection is {str(projection)[:60]}, expected [kind, width], or null")
+
+    def build() -> Model:
+        return Model(
+            EncoderConfig(**card["encoder"]),
+            layout_from_dict(card["layout"], where="layout"),
+            int(dims),
+            made,
+            (projection[0], projection[1]) if projection else None,
+            classes,
+        )
+
+    with torch.device("meta"):  # where it takes no memory
+        numbers = sum(p.numel() for p in build().parameters())
+    if numbers > weights_bytes:
+        raise InputError(f"a model of {numbers:,} weights, more than {WEIGHTS} holds")
+    model = build()
     learned = card.get("open_set")  # cards of an earlier version do not say
     if learned is not None:
-        if type(learned) is not int or learned < 1 or classes is None:
+        if type(learned) is not int or learned < 1 or classes is None or learned > weights_bytes:
             raise InputError(f"open_set is {learned!r}, expected the number of clips it compares with, or null")
         model.open_set = OpenSet(learned, model.feature_dim)
     return model
+
+
+_MOST_TAU = 10_000  # frames
+_MOST_OPTION, _MOST_OPTIONS = 4096, 64  # of an encoder: the largest number, the longest list
+
+
+def _check_size(options: Any, where: str) -> None:
+    """Refuse widths, depths and lists that no encoder has, before one is built."""
+    if isinstance(options, (list, dict)):
+        if len(options) > _MOST_OPTIONS:
+            raise InputError(f"{where} has {len(options)} entries, expected at most {_MOST_OPTIONS}")
+        for name, value in options.items() if isinstance(options, dict) else enumerate(options):
+            _check_size(value, f"{where}.{name}")
+    elif isinstance(options, (int, float)) and not abs(options) <= _MOST_OPTION:
+        raise InputError(f"{where} is {str(options)[:20]}, expected at most {_MOST_OPTION:,}")
 
 
 _VIEW = ViewConfig()  # every setting's type
