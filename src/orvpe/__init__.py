@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orvpe.actions.classify import classify
     from orvpe.actions.learn import learn
     from orvpe.actions.live import live
+    from orvpe.data.convert import convert
     from orvpe.data.generated import generate, write_generated
     from orvpe.data.ingest import ingest
     from orvpe.data.inspect import inspect
@@ -55,6 +56,7 @@ _NAMES = {
     "actions.classify": "classify",
     "actions.learn": "learn",
     "actions.live": "live",
+    "data.convert": "convert",
     "data.generated": "generate write_generated",
     "data.ingest": "ingest",
     "data.inspect": "inspect",

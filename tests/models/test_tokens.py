@@ -105,10 +105,12 @@ def test_hidden_joints_do_not_change_a_bit(dims: int) -> None:
     spoiled = clips.with_(joints=torch.where(clips.visible[..., None], clips.joints, 0.0))
     a, b = embed_batch(model, clips), embed_batch(model, spoiled)
     assert np.array_equal(a.feature, b.feature)
-    assert a.tokens is not None and b.tokens is not None
+    assert a.tokens is not None
+    assert b.tokens is not None
     assert np.array_equal(a.tokens, b.tokens, equal_nan=True)
     kept = from_rows(model, a.tokens).visible
-    assert kept.any() and a.tokens.shape[1] == kept[0].numel() * model.token_shape[2]
+    assert kept.any()
+    assert a.tokens.shape[1] == kept[0].numel() * model.token_shape[2]
 
 
 def test_a_hidden_joint_leaves_the_other_tokens_alone() -> None:
@@ -189,7 +191,8 @@ def test_learned_from_stores_and_loaded_again(tmp_path: Path) -> None:
     assert all(same_bits(x, y) for x, y in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert one.card["trained"]["job"] == "metric"
     flat = load(metric([store], str(tmp_path / "c"), dims=2, segments=4))
-    assert flat.dims == 2 and flat.feature_dim == 256
+    assert flat.dims == 2
+    assert flat.feature_dim == 256
     assert embed_batch(one, batch((9, 12))).feature.shape == (2, 256)
 
 

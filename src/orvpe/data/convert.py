@@ -10,13 +10,14 @@ from pathlib import Path
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import UP, read_clips
+from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.store import Store, is_store
-from orvpe.data.writers import WRITERS, Writer
-from orvpe.data.writers.base import file_names
+from orvpe.data.writers import WRITERS
+from orvpe.data.writers.base import Writer, file_names
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.poses.unify import to_unified
 
@@ -51,7 +52,8 @@ def convert(
     dims: int = 3,
     min_confidence: float = 0.1,
     max_people: int = 10,
-    up: str = Options.up,
+    up: str = "auto",
+    units: str = "auto",
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> Converted:
@@ -70,7 +72,9 @@ def convert(
         dims: 3 for metres or 2 for pixels, for formats that hold both.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D sources; clips are turned so that y is up.
+        up: the axis that points up in 3D sources, one of auto, y, -y, z, -z, x and -x; auto looks which way the bodies
+            point.
+        units: of 3D sources, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         skip_bad: leave out what cannot be read instead of stopping.
         overwrite: replace an existing file or folder.
 
@@ -85,8 +89,7 @@ def convert(
     writer = _writer(target, to)
     if layout not in ("native", "unified"):
         raise InputError(unknown("layout option", layout, ("native", "unified")))
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     if dims not in (2, 3) or max_people < 1 or not min_confidence >= 0:
         given = f"dims {dims}, max_people {max_people}, min_confidence {min_confidence}"
         raise InputError(f"{given}; expected 2 or 3, at least 1, at least 0")
@@ -97,7 +100,7 @@ def convert(
         raise InputError(f"{out}: folder {target.parent} does not exist")
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=dims,
-        min_confidence=min_confidence, max_people=max_people, up=up,
+        min_confidence=min_confidence, max_people=max_people, up=up, units=units,
     )  # fmt: skip
     done = Converted(out, writer.about)
     clips = _counted(_clips(path, format, options, skip_bad, done), layout, done)
@@ -165,9 +168,13 @@ def _clips(path: str, format: str | None, options: Options, skip_bad: bool, done
     items = reader.items(source)
     if not items:
         raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
+    notes = Printed()
+    notes.say(*left_out(source, items))
     for item in items:
         try:
-            yield from read_clips(reader, source, item, options)
+            found = read_clips(reader, source, item, options)
+            notes.add(found)
+            yield from found
         except NoSkeleton:
             done.nobody += 1
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Features of clips in memory."""
+"""Compute features of clips in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from orvpe.data.formats.reading import check_pixels
+from orvpe.data.formats.gate import check_pixels
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.encoders.tokens import Tokens
@@ -118,7 +118,7 @@ def embed_tokens(
 def embed_clips(
     model: Model, clips: list[Clip], batch_size: int = 64, occlusion: str = "none", seed: int = 0
 ) -> np.ndarray:
-    """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
+    """Compute features (len(clips), 256) of clips in memory, mapped onto the model's layout.
 
     Args:
         model: in any mode.
@@ -140,6 +140,11 @@ def embed_clips(
 
 
 def fit_clip(model: Model, clip: Clip) -> Clip:
+    """Map a clip onto the model's layout, without people who are never visible.
+
+    Raises:
+        InputError: a clip of another dimension or layout, or without a known unit.
+    """
     if input_dims(model.view, clip.dims) != model.dims:
         raise InputError(f"clip {clip.name!r} is {clip.dims}D, the model reads {model.dims}D joints")
     check_pixels(clip)
@@ -151,7 +156,7 @@ def fit_clip(model: Model, clip: Clip) -> Clip:
 
 
 def check_fits(model: Model, store: Store, weights: str) -> None:
-    """InputError unless a store's clips are what the model reads."""
+    """Raise InputError unless a store's clips have the model's dimension and layout."""
     if model.dims != input_dims(model.view, store.dims):
         raise InputError(f"model {weights} reads {model.dims}D joints, the store holds {store.dims}D")
     if model.layout.joints != store.layout.joints:

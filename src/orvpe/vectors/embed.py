@@ -1,4 +1,4 @@
-"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+"""Embed stores and pose files into Parquet tables."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import misspelt, read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
 from orvpe.models.embed import Vectors, embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.lock import alone_in
@@ -54,10 +55,10 @@ def embed(
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         batch_size: clips at a time.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.
@@ -146,7 +147,7 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
-        if options.up != "y":
+        if options.up not in ("auto", "y"):
             raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
@@ -175,15 +176,13 @@ def _batches(
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
-        said: set[str] = set()
+        notes = Printed()
+        notes.say(*left_out(source, items))
         for item in items:
             try:
                 found = read_clips(reader, source, item, options)
+                notes.add(found)
                 waiting += [fit_clip(model, c) for c in found]
-                for doubt in (d for c in found for d in misspelt(c.layout)):
-                    if doubt not in said:
-                        said.add(doubt)
-                        print(f"note: {doubt}", file=sys.stderr)
             except NoSkeleton:
                 continue
             except InputError as error:

@@ -1,12 +1,14 @@
 """An index on disk: a folder of parts, Arrow files that are written once, whole or not at all.
 
-A part names in its metadata the rows of other parts that it takes the place of, so one rename both adds and replaces,
-and nothing else has to be kept in step.  A part that was merged into another is named there too, and passed over.
+A part's name ends in the CRC-32 of its bytes, which is checked before any of them is used.  It names in its metadata
+the rows of other parts that it takes the place of, so one rename both adds and replaces, and nothing else has to be
+kept in step.  A part that was merged into another is named there too, and passed over.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from orvpe.errors import InputError
 from orvpe.runtime.files import whole_file
 
 TEXT = ("source", "name", "label", "subject", "camera", "split")
+_PARTS = "part-[0-9]*-*.arrow"
 _DEAD, _MERGED = b"orvpe_index_dead", b"orvpe_index_merged"
 
 Rows = dict[str, list[int]]  # part -> rows of it
@@ -26,7 +29,7 @@ Rows = dict[str, list[int]]  # part -> rows of it
 
 @dataclass
 class Part:
-    """A part as it lies in its file; nothing is read before it is asked for.
+    """A part on disk, read lazily.
 
     Args:
         name: of the file.
@@ -86,18 +89,30 @@ def to_rows(columns: dict[str, pa.Array], vectors: np.ndarray, tokens: np.ndarra
 
 def write_part(folder: Path, rows: pa.Table, dead: Rows, merged: list[str]) -> str:
     """Write rows as the next part, and return its name.  The caller holds the folder's lock."""
-    numbers = [int(p.stem.removeprefix("part-")) for p in folder.glob("part-*.arrow")]
-    name = f"part-{max(numbers, default=-1) + 1:06d}.arrow"
+    numbers = [int(p.stem.split("-")[1]) for p in folder.glob(_PARTS)]
     metadata = {_DEAD: json.dumps(dead), _MERGED: json.dumps(merged)}
     rows = rows.combine_chunks().replace_schema_metadata(metadata)
+    number = f"part-{max(numbers, default=-1) + 1:06d}"
+    written = folder / f".{number}.tmp"
     with (
-        whole_file(folder / name) as temporary,
+        whole_file(written) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, rows.schema) as writer,
     ):
         if len(rows):
             writer.write_table(rows, max_chunksize=len(rows))  # one batch, so that the vectors are one array
+    name = f"{number}-{crc32_of(written):08x}.arrow"
+    written.replace(folder / name)
     return name
+
+
+def crc32_of(path: Path) -> int:
+    """CRC-32 of a file's bytes, a few GB a second at most."""
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            found = zlib.crc32(block, found)
+    return found
 
 
 def read_part(path: Path, dim: int, numbers: int = 0) -> Part:
@@ -108,9 +123,11 @@ def read_part(path: Path, dim: int, numbers: int = 0) -> Part:
         FileNotFoundError: merged into another one a moment ago.
     """
     try:
+        if path.stem.rpartition("-")[2] != f"{crc32_of(path):08x}":
+            raise InputError(f"{path}: damaged (its checksum differs); rebuild the index")
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if table.schema.remove_metadata() != schema(dim, numbers):
-            raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; make the index anew")
+            raise InputError(f"{path}: not a part of an index of {dim} numbers a clip; rebuild the index")
         dead, merged = (json.loads(table.schema.metadata[key]) for key in (_DEAD, _MERGED))
         vectors = _lists(table, "vector", dim, np.float32)
         tokens = _lists(table, "tokens", numbers, np.float16)
@@ -121,7 +138,7 @@ def read_part(path: Path, dim: int, numbers: int = 0) -> Part:
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); make the index anew") from None
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); rebuild the index") from None
 
 
 def _lists(table: pa.Table, column: str, width: int, kind: type) -> np.ndarray:
@@ -133,14 +150,14 @@ def _lists(table: pa.Table, column: str, width: int, kind: type) -> np.ndarray:
 
 
 def read_parts(folder: Path, dim: int, known: dict[str, Part], numbers: int = 0) -> list[Part]:
-    """All parts that count, oldest first, with what is alive in them; those in ``known`` are not opened again.
+    """All valid parts, oldest first, with their live rows; those in ``known`` are not reopened.
 
     Raises:
         InputError: a damaged part.
     """
     for _ in range(10):  # a writer may merge parts while we look
         try:
-            names = sorted(p.name for p in folder.glob("part-*.arrow"))
+            names = sorted(p.name for p in folder.glob(_PARTS))
             found = [known.get(name) or read_part(folder / name, dim, numbers) for name in names]
             break
         except FileNotFoundError:
@@ -157,7 +174,7 @@ def read_parts(folder: Path, dim: int, known: dict[str, Part], numbers: int = 0)
 
 
 def merge(folder: Path, parts: list[Part], small: list[Part]) -> None:
-    """Write what is alive in ``small`` as one part and remove them.  The caller holds the folder's lock."""
+    """Merge the live rows of ``small`` into one part and remove these.  The caller holds the folder's lock."""
     names = {p.name for p in small}
     staying = {p.name for p in parts} - names
     dead: Rows = {}

@@ -23,9 +23,9 @@ from orvpe.errors import InputError, unknown
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.lock import LOCK, alone
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
-from orvpe.vectors.index_sources import Sources
+from orvpe.vectors.index_sources import Sources, checked, with_checksum
 
-VERSION = 1
+VERSION = 2  # 1 had no checksums
 ABOUT = "index.json"
 FILTERS = ("label", "subject", "camera", "split", "source")
 _SMALL, _MANY = 16384, 32  # so many parts of fewer rows than that are merged into one
@@ -75,7 +75,7 @@ class Added:
 
 
 class Index:
-    """An index that is open; `open` or `create` makes one.  Several processes may read while one adds.
+    """An open index, from `open` or `create`.  Several processes may read while one adds.
 
     Args:
         path: the folder.
@@ -93,7 +93,7 @@ class Index:
 
     @classmethod
     def create(cls, path: str | Path, model: dict[str, Any]) -> Index:
-        """Make an index, or open the one that is there.
+        """Create an index, or open an existing one.
 
         Args:
             path: the folder to make.
@@ -113,7 +113,7 @@ class Index:
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
         near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
         model = model if near == model.get("path", "") else {**model, "near": near}
-        write_atomic(folder / ABOUT, json.dumps({"orvpe_index": VERSION, "model": model}, indent=1) + "\n")
+        write_atomic(folder / ABOUT, with_checksum({"orvpe_index": VERSION, "model": model}))
         return cls(folder, model)
 
     @classmethod
@@ -131,12 +131,16 @@ class Index:
             raise InputError(f"{path}: not an index (no {ABOUT} in it); {make}")
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            version, model = about["orvpe_index"], about["model"]
+            if about["orvpe_index"] != VERSION:
+                raise InputError(
+                    f"{path}: index version {about['orvpe_index']}, this orvpe reads {VERSION}; rebuild the index"
+                )
+            model = checked(about)["model"]
             model["name"], int(model["feature_dim"])
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{folder / ABOUT}: damaged; make the index anew") from None
-        if version != VERSION:
-            raise InputError(f"{path}: index version {version}, this orvpe reads {VERSION}; make the index anew")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{folder / ABOUT}: damaged; rebuild the index") from None
         return cls(folder, model)
 
     def __len__(self) -> int:
@@ -146,7 +150,7 @@ class Index:
         return f"Index({str(self.path)!r}, {len(self)} clips, {self.model['name']})"
 
     def model_path(self) -> str:
-        """Where the model that made the vectors is, or was."""
+        """Path of the model that made the vectors."""
         was = str(self.model.get("path"))
         near = self._sources.where(str(self.model.get("near", "")))
         return near if near and Path(near).exists() else was
@@ -171,7 +175,7 @@ class Index:
                 )
 
     def refresh(self) -> None:
-        """See what other processes have added meanwhile.
+        """Load what other processes have added.
 
         Raises:
             InputError: a damaged part.
@@ -197,7 +201,7 @@ class Index:
         copies: Sequence[int] | None = None,
         tokens: np.ndarray | None = None,
     ) -> Added:
-        """Add vectors; one of the same name and source takes the old one's place, unless it is the same.
+        """Add vectors; a changed one of the same name and source replaces the old one.
 
         All of them are in the index when this returns, or none.
 
@@ -256,7 +260,7 @@ class Index:
         return Added(len(new) - len(old), len(old), len(names) - len(new))
 
     def remove(self, source: str, keep: set[_Key] | None = None) -> int:
-        """Remove a source's clips but those in ``keep``; returns how many.
+        """Remove a source's clips except those in ``keep``; return their number.
 
         Raises:
             InputError: another process has been writing for a minute.
@@ -297,7 +301,7 @@ class Index:
         return self._keys[source]
 
     def _names_of(self, sources: Sequence[str]) -> list[str]:
-        """How the index knows these sources; one that was added by an older orvpe by its absolute path."""
+        """Stored forms of these sources, among them absolute paths of earlier versions."""
         return [stored for stored in self._values("source") if {stored, self._sources.where(stored)} & {*sources}]
 
     def _write(self, rows: pa.Table, old: list[tuple[str, int, int]]) -> None:
@@ -322,7 +326,7 @@ class Index:
 
         Args:
             vector: (D,) of any length but zero.
-            k: how many.
+            k: number of results.
             where: column (label, subject, camera, split, source) -> the value or values that count; all columns
                 given must fit.
             compare: ranks by structured embeddings, (n, numbers) to (n,) similarities: the clips that are nearest by
@@ -406,7 +410,7 @@ class Index:
 
 
 def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
-    """The line for an unknown name, which stays a line where there are thousands to choose from."""
+    """Error text for an unknown name, short even with thousands of known ones."""
     if not known:
         return f"unknown {kind} {value!r} in {where}; none of its clips has a {kind}"
     text = unknown(kind, value, known, where)
@@ -416,7 +420,7 @@ def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
 
 
 def count_copies(names: Sequence[str]) -> list[int]:
-    """How many of its name come before each."""
+    """For each name, how many equal ones come before it."""
     seen: Counter[str] = Counter()
     copies = []
     for name in names:
@@ -426,7 +430,7 @@ def count_copies(names: Sequence[str]) -> list[int]:
 
 
 def fingerprint(*parts: object) -> int:
-    """64 bits of arrays (by their bytes) and of anything else (by how it is written)."""
+    """64-bit hash of arrays (their bytes) and other values (their repr)."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())

@@ -23,6 +23,31 @@ _PLAIN = {
     "person": ("person_id", "personid", "track_id", "trackid", "track", "individual", "individuals", "person_idx",
                "player_id", "pid"),
 }  # fmt: skip
+ROLES = {
+    "clip": ("video", "video_name", "videoname", "video_id", "video_path", "vid", "clip_name", "clip_id", "clipname",
+             "sequence", "sequence_id", "seq", "seq_id", "file", "filename", "file_name", "recording", "trial",
+             "sample", "source_video", "source_file"),
+    "label": ("action", "class", "class_name", "activity", "label_name", "action_name", "action_label", "gesture",
+              "exercise", "category", "target", "movement", "behavior", "behaviour"),
+    "subject": ("participant", "participant_id", "performer", "actor", "subject_id", "user", "user_id", "volunteer"),
+    "camera": ("cam", "camera_id", "view", "viewpoint"),
+    "split": ("subset", "partition"),
+}  # fmt: skip
+"""What people call the columns that say something of a whole clip; each is taken with a note."""
+IGNORED = ("", "unnamed: 0", "index", "row", "fps", "width", "height")  # a table's own numbering and settings
+
+
+def roles(columns: Sequence[str]) -> dict[str, str]:
+    """Our name -> the column that is called otherwise and means it, where no column has our name."""
+    lower = {c.lower(): c for c in reversed(columns)}
+    found: dict[str, str] = {}
+    for ours, words in ROLES.items():
+        theirs = next((lower[w] for w in words if w in lower), None)
+        if ours not in lower and theirs is not None:
+            found[ours] = theirs
+    return found
+
+
 _AXIS_LAST = re.compile(r"(?P<joint>.*[^\W_])[\s_.\-/:]+(?P<axis>[a-z]+)\Z", re.I)
 _AXIS_GLUED = re.compile(r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ])\Z|(?P<number>.*\d)(?P<small>[xyz])\Z")
 _AXIS_FIRST = re.compile(r"(?P<axis>[a-z]+?)[\s_.\-]*(?P<joint>\d+)\Z", re.I)

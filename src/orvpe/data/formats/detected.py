@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.detections import frame_range, hide_missing, people_clip
+from orvpe.data.formats.detections import UNSURE, frames_of, hide_missing, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import Layout
+from orvpe.runtime.room import check_room
 
 # y up out of -y up and z up: proper rotations, so that left stays left
 TURNS = {"-y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
@@ -56,6 +58,11 @@ def turned(joints: np.ndarray, up: str, options: Options) -> np.ndarray:
     return joints @ TURNS[up].T if options.up == Options.up else joints
 
 
+def in_metres(joints: np.ndarray, unit: float, options: Options) -> np.ndarray:
+    """Times ``unit`` metres, as a format or its header says; left alone where ``--units`` says something else."""
+    return joints * unit if options.units == "auto" else joints
+
+
 def whole_number(value: Any) -> int | None:
     """A frame number or identity as JSON and tables have it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -88,9 +95,12 @@ def detected_clip(
         NoSkeleton: nobody.
         InputError: joints that differ in number, infinite coordinates, frame numbers far apart.
     """
-    found = [d for d in found if d.score is None or not d.score < options.min_confidence]
-    if not found:
+    sure = [d for d in found if d.score is None or not d.score < options.min_confidence]
+    if not sure:
         raise NoSkeleton(f"{where}: nobody in any frame")
+    if len(sure) < len(found):
+        info["notes"] = [*info.get("notes", ()), Note(UNSURE, len(found) - len(sure), len(found))]
+    found = sure
     shapes = {d.joints.shape for d in found}
     if len(shapes) > 1 or next(iter(shapes))[0] != len(layout):
         counts = " and ".join(sorted({str(s[0]) for s in shapes}))
@@ -103,18 +113,19 @@ def detected_clip(
         origin_is_missing=origin_is_missing,
     )  # fmt: skip
     numbers = [d.frame for d in found]
-    at, count = frame_range([*numbers, *frames], where)
-    at = at[: len(numbers)]
+    numbered = frames_of([*numbers, *frames], where)
+    at, count = numbered.at[: len(numbers)], numbered.count
     identities = {d.track for d in found}
     told_apart = None not in identities and len({(d.track, d.frame) for d in found}) == len(found)
     if told_apart:
         person = {identity: i for i, identity in enumerate(dict.fromkeys(d.track for d in found))}
+        check_room(len(person), count, joints.shape[1], where)
         people = np.full((len(person), count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[[person[d.track] for d in found], at] = joints
     else:
         order = np.argsort(at, kind="stable")
         people = link_people(np.split(joints[order], np.searchsorted(at[order], np.arange(1, count))))
-    return people_clip(people, layout, options, where, **info)
+    return people_clip(people, layout, options, where, step=numbered.step, **info)
 
 
 def frame_groups(names: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
