@@ -38,8 +38,6 @@ WRITE: dict[str, tuple[list[str], str]] = {
     "metric": (["s.orvpe", "-o", "t"], "t"),
     "demo": (["v.mp4", "-o", "t"], "t"),
     "walkthrough": (["-o", "t"], "t"),
-    "convert": (["poses", "-o", "t.csv"], "t.csv"),
-    "metric": (["s.orvpe", "-o", "t"], "t"),
 }
 _OTHERS = {  # their single small files are written whole or not at all; their runs lock themselves
     "fuse", "bench", "reproduce",
