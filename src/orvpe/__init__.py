@@ -14,9 +14,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    __version__: str
+
     from orvpe.actions.classify import classify
     from orvpe.actions.learn import learn
     from orvpe.actions.live import live
@@ -89,11 +89,25 @@ __all__ = [*sorted(_HOME), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = _version()
+        globals()[name] = value
+        return value
     if name not in _HOME:
         raise AttributeError(f"module 'orvpe' has no attribute {name!r}")
     value = getattr(import_module(f"orvpe.{_HOME[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """From the installed package's metadata; pyproject.toml is the one place that it is written in."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("orvpe")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -145,11 +145,11 @@ def the_file_explains_itself(model: Model, path: Path) -> None:
 
 
 def the_example_of_the_docs_runs(model: Model, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "deploying.md").read_text(encoding="utf-8")
     [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
     monkeypatch.chdir(folder)
     place: dict[str, Any] = {}
-    exec(compile(code, "docs/deploy.md", "exec"), place)
+    exec(compile(code, "docs/guides/deploying.md", "exec"), place)
     clips = [Clip.from_array(c, unified) for c in place["clips"]]
     np.testing.assert_allclose(place["found"]["feature"], embed_clips(model, clips), rtol=1e-4, atol=1e-4)
 

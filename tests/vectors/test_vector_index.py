@@ -131,10 +131,10 @@ def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     made, vectors, _ = filled(Path("moves"), 40)
     made.add(vectors, [f"c{i}" for i in range(40)], "s", {"camera": ["v02", "v03"] * 20})
-    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "search.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("```")[0]
     given = {"vector": vectors[3], "vectors": vectors, "labels": ["wave"] * 40, "names": list(map(str, range(40)))}
-    exec(compile(code, "docs/search.md", "exec"), given)
+    exec(compile(code, "docs/guides/search.md", "exec"), given)
     assert given["hits"][0].name == "c3"  # type: ignore[attr-defined]
     assert len(Index.open("moves")) == 40
 

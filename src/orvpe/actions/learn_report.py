@@ -1,4 +1,4 @@
-"""What `orvpe learn` found, as text and as files."""
+"""Results of `orvpe learn` as text and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orvpe.runtime.run import environment, plain
 
 @dataclass(frozen=True)
 class LearnReport:
-    """What `learn` did; ``str()`` is for people.
+    """Result of `learn`; ``str()`` is a readable report.
 
     Args:
         run: the folder of the model.
@@ -51,7 +51,7 @@ class LearnReport:
 
     @property
     def score(self) -> float:
-        """Per cent right of whole bodies, 0 without cross-validation."""
+        """Accuracy on whole bodies in %, 0 without cross-validation."""
         return self.right.get("none", 0.0)
 
     def __str__(self) -> str:
@@ -97,7 +97,7 @@ _KEPT = ("folds", "tested", "score", "interval", "right", "top1", "mean_class") 
 def write_report(
     report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float
 ) -> None:
-    """The model with its card, results.json and confusion.png, into the run's folder."""
+    """Write the model with its card, results.json and confusion.png into the run's folder."""
     folder = Path(report.run)
     found = report.accuracy
     results: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Two ways to learn a protocol's training clips, for `orvpe learn`: a linear classifier, or the encoder too."""
+"""The two training modes of `orvpe learn`: a linear classifier, or fine-tuning of the encoder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
-_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/experiments.md)
+_EPOCHS = 90  # of both recipes: of a Penn Action, 20 would do, few clips need more (docs/lab/training-trials.md)
 _RECIPES = {2: "robust-finetune-penn", 3: "robust-finetune-nucla"}
 
 Scores = dict[str, np.ndarray]  # of an occlusion: (test clips, classes), in the store's order
@@ -32,7 +32,7 @@ Fit = Callable[[str], tuple[Model, Scores]]
 
 
 class Probe:
-    """Logistic regression on frozen features, which are computed once: of whole clips and of occluded versions."""
+    """Logistic regression on frozen features of whole clips and occluded copies, computed once."""
 
     def __init__(self, source: Model, store: Store, strength: float, versions: int, seed: int) -> None:
         self.store, self.strength = store, strength
@@ -58,7 +58,7 @@ class Probe:
 
 
 class Finetune:
-    """A fine-tuning a protocol, each a run of its own that resumes."""
+    """Fine-tuning: one resumable run for each protocol."""
 
     def __init__(
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,

@@ -1,4 +1,4 @@
-"""Who does what when: sliding windows over a clip, class probabilities of each, and the spans of one label.
+"""Actions over time: sliding windows over a clip, class probabilities for each, and spans of one label.
 
 A clip is cut into windows of equal length.  Each goes through the model's fixed view and its classifier.  Time is
 divided into slots as long as the stride; a slot's probabilities are the mean over the windows that overlap it, each
@@ -28,7 +28,7 @@ _MANY = 256  # windows in memory at a time
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How a clip becomes a timeline.
+    """Windows and thresholds of a timeline.
 
     Args:
         window: seconds of a window; what the model's card says of its training clips, or 2, when None.
@@ -57,7 +57,7 @@ class WindowOptions:
                 raise InputError(f"{name} is {getattr(self, name):g}, expected 0 to 1")
 
     def for_model(self, model: Model) -> WindowOptions:
-        """The same with window and stride filled in."""
+        """A copy with window and stride filled in for a model."""
         length = self.window
         if length is None:
             known = model.card.get("trained")
@@ -67,7 +67,7 @@ class WindowOptions:
         return WindowOptions(length, stride, self.threshold, self.min_visible)
 
     def frames(self, fps: float) -> tuple[int, int]:
-        """Window and stride in frames, of options that are filled in."""
+        """Window and stride in frames; both must be set."""
         assert self.window is not None
         assert self.stride is not None
         return max(1, round(self.window * fps)), max(1, round(self.stride * fps))
@@ -95,7 +95,7 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What one person (or, together, all people of a clip) does.
+    """The actions of one person, or of all people of a clip together.
 
     Args:
         name: of the clip.
@@ -112,7 +112,7 @@ class Timeline:
     spans: list[Span]
 
     def at(self, second: float) -> Span | None:
-        """What is said of a moment; None before the first and after the last."""
+        """The span at a moment; None before the first and after the last."""
         ends = [span.end for span in self.spans]
         i = int(np.searchsorted(ends, second, side="right"))
         return self.spans[i] if i < len(self.spans) and second >= self.spans[i].start else None
@@ -135,7 +135,7 @@ class Timeline:
 
 
 def class_probabilities(model: Model, clips: list[Clip]) -> np.ndarray:
-    """(len(clips), K) of clips seen as a whole, each in the model's fixed view.
+    """Class probabilities (len(clips), K) of whole clips, each in the model's fixed view.
 
     Raises:
         InputError: the model has no classifier; clips that it does not read.
@@ -162,7 +162,7 @@ def with_classes(model: Model, name: str = "") -> list[str]:
 
 
 def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.0) -> Timeline:
-    """The timeline of a clip; its people count together.
+    """The timeline of a clip, for all its people together.
 
     Args:
         model: with a classifier.
@@ -195,7 +195,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
 
 
 def windows_of(clip: Clip, options: WindowOptions) -> list[Clip]:
-    """The windows of a clip that knows its frame rate, by options that are filled in."""
+    """The windows of a clip with a known frame rate; ``options`` must be complete."""
     assert clip.fps is not None
     starts, length = window_starts(clip.frames, *options.frames(clip.fps))
     return list(_cut(clip, starts, length))
@@ -222,7 +222,7 @@ def window_starts(frames: int, length: int, step: int) -> tuple[np.ndarray, int]
 
 
 def visible_share(visible: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Share of visible joints in stretches of frames, of the person who shows most of it.
+    """Share of visible joints in ranges of frames, for the person with the largest share.
 
     Args:
         visible: (M, T, V) bool.
@@ -269,7 +269,7 @@ def find_spans(
     threshold: float,
     min_visible: float,
 ) -> list[Span]:
-    """Neighbouring slots of one label, put together.
+    """Merge neighbouring slots with the same label.
 
     Args:
         edges: (S + 1,) seconds.
@@ -300,7 +300,7 @@ def find_spans(
 
 
 def one_by_one(clip: Clip) -> list[Clip]:
-    """A clip for each of its people who is seen at all; of several the names end in -p1, -p2 ..."""
+    """One clip for each visible person; with several people the names end in -p1, -p2 ..."""
     if clip.people == 1:
         return [clip]
     return [

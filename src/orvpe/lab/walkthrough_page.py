@@ -1,4 +1,4 @@
-"""The walkthrough's results as one page that needs no other file."""
+"""Write the walkthrough's results as one self-contained page."""
 
 from __future__ import annotations
 

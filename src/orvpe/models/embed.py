@@ -1,4 +1,4 @@
-"""Features of clips in memory."""
+"""Compute features of clips in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def embed_batch(
     model: Model, batch: Batch, occlusion: str = "none", seed: int = 0, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features (N, 256) and, where the model has a projection, embeddings (N, 128) of unit length.
+    """Compute features (N, 256) and, if the model has a projection, embeddings (N, 128) of unit length.
 
     The model may be in any mode; it is evaluated, and put back.  A random occlusion is drawn from ``seed`` and each
     clip's place, which is ``first`` for the first of the batch.
@@ -44,7 +44,7 @@ def embed_batch(
 def embed_clips(
     model: Model, clips: list[Clip], batch_size: int = 64, occlusion: str = "none", seed: int = 0
 ) -> np.ndarray:
-    """(len(clips), 256) features of clips in memory, mapped onto the model's layout.
+    """Compute features (len(clips), 256) of clips in memory, mapped onto the model's layout.
 
     Args:
         model: in any mode.
@@ -77,7 +77,7 @@ def fit_clip(model: Model, clip: Clip) -> Clip:
 
 
 def check_fits(model: Model, store: Store, weights: str) -> None:
-    """InputError unless a store's clips are what the model reads."""
+    """Raise InputError unless a store's clips have the model's dimension and layout."""
     if model.dims != input_dims(model.view, store.dims):
         raise InputError(f"model {weights} reads {model.dims}D joints, the store holds {store.dims}D")
     if model.layout.joints != store.layout.joints:

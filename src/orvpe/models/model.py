@@ -1,6 +1,6 @@
-"""A trained encoder with all it takes to use it: how its input is made, its layout, its heads, its card.
+"""A model: an encoder with its layout, input settings, heads and card; saving and loading.
 
-Weights are safetensors beside a JSON card; never a pickle.
+Weights are safetensors next to a JSON card; never a pickle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.errors import InputError
-from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, from_hub, locate, read_card
+from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
@@ -68,10 +68,10 @@ class Model(nn.Module):
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
-        """(N, feature_dim) features of clips, the mean over their people.
+        """Features of clips (N, feature_dim), the mean over their people.
 
         Raises:
-            InputError: an encoder of one's own gives something else.
+            InputError: a custom encoder returns features of another width.
         """
         pooled = pool_people(self.encoder(view.joints, view.visible), view)
         if pooled.shape[1] != self.feature_dim:
@@ -90,7 +90,7 @@ class Model(nn.Module):
         return self.head(self.features(view))
 
     def for_inference(self) -> Model:
-        """A copy that only embeds and classifies: the same numbers to rounding, faster, no gradients."""
+        """A faster copy without gradients, for inference only; the same numbers up to rounding."""
         ready = deepcopy(self).eval().requires_grad_(False)
         ready.encoder = prepare(ready.encoder)
         ready._folded = True
@@ -103,7 +103,7 @@ class Model(nn.Module):
         Raises:
             InputError: nothing of that name, or as `load`.
         """
-        return load(from_hub(name), device)
+        return load(name, device)
 
     def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
         """Write this model to share it: as `save`, by default with weights in float16.
@@ -156,7 +156,7 @@ class Model(nn.Module):
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
-    """A saved model, in evaluation mode.
+    """Load a saved model, in evaluation mode.
 
     Args:
         path: a run's or model's folder, or the name of a model that comes with orvpe (`orvpe models`).
@@ -184,17 +184,23 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     return model.to(device).eval()
 
 
-def note_unfinished(model: Model, path: str | Path) -> None:
-    """Say on stderr that a model's pre-training goes on or was stopped: it writes its weights after every epoch."""
+def unfinished(model: Model, path: str | Path) -> list[str]:
+    """A note if a model's pre-training has not finished: weights are written after every epoch."""
     done, trained = model.card.get("epochs_done"), model.card.get("trained")
     wanted = trained.get("epochs") if isinstance(trained, dict) else None
     if isinstance(done, int) and isinstance(wanted, int) and done < wanted:
-        said = f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"
-        print(f"note: {said}", file=sys.stderr)
+        return [f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"]
+    return []
+
+
+def note_unfinished(model: Model, path: str | Path) -> None:
+    """Print `unfinished` on stderr."""
+    for note in unfinished(model, path):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _described(card: dict[str, Any]) -> Model:
-    """The model that a card describes, with weights of its own.
+    """Build the model that a card describes, with random weights.
 
     Raises:
         InputError, KeyError, TypeError, ValueError, AttributeError: a card that describes none.
@@ -227,7 +233,7 @@ _OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projectio
 
 
 def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Load exactly these tensors, or say in one line which one does not fit."""
+    """Load exactly these tensors; the error names the one that does not fit."""
     wanted = module.state_dict()
     for name in sorted({*wanted, *tensors}):
         if name not in tensors:
@@ -247,7 +253,7 @@ def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
 
 
 def transfer_encoder(source: Model, target: Model, where: str) -> None:
-    """Copy the encoder's weights; exactly the heads may differ.
+    """Copy the encoder's weights; only the heads may differ.
 
     Raises:
         InputError: another encoder, width, layout or dimension.
@@ -268,7 +274,8 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
 
 
 def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
-    """Copy what fits of an encoder for other coordinates (3D into 2D, say); the layers that read them start anew.
+    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the layers that read
+    coordinates keep their random weights.
 
     Returns:
         Names of the tensors that were not copied.

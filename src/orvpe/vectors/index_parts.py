@@ -26,7 +26,7 @@ Rows = dict[str, list[int]]  # part -> rows of it
 
 @dataclass
 class Part:
-    """A part as it lies in its file; nothing is read before it is asked for.
+    """A part on disk, read lazily.
 
     Args:
         name: of the file.
@@ -70,7 +70,7 @@ def schema(dim: int) -> pa.Schema:
 
 
 def to_rows(columns: dict[str, pa.Array], vectors: np.ndarray) -> pa.Table:
-    """Text, ``copy``, ``fingerprint`` and vectors (n, D) as a table of `schema`."""
+    """Build a table of `schema` from text, ``copy``, ``fingerprint`` and vectors (n, D)."""
     flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
     vector = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pa.table({**columns, "vector": vector}, schema=schema(vectors.shape[1]))
@@ -116,7 +116,7 @@ def read_part(path: Path, dim: int) -> Part:
 
 
 def read_parts(folder: Path, dim: int, known: dict[str, Part]) -> list[Part]:
-    """All parts that count, oldest first, with what is alive in them; those in ``known`` are not opened again.
+    """All valid parts, oldest first, with their live rows; those in ``known`` are not reopened.
 
     Raises:
         InputError: a damaged part.
@@ -140,7 +140,7 @@ def read_parts(folder: Path, dim: int, known: dict[str, Part]) -> list[Part]:
 
 
 def merge(folder: Path, parts: list[Part], small: list[Part]) -> None:
-    """Write what is alive in ``small`` as one part and remove them.  The caller holds the folder's lock."""
+    """Merge the live rows of ``small`` into one part and remove these.  The caller holds the folder's lock."""
     names = {p.name for p in small}
     staying = {p.name for p in parts} - names
     dead: Rows = {}

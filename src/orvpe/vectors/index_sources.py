@@ -1,4 +1,4 @@
-"""Where the sources of an index are, also after the folder that holds both was moved.
+"""Paths of an index's sources, also after the folder that holds both was moved.
 
 What lies beside the index, or in folders there, is known by its path from the index (``../clips.orvpe``), all else by
 its absolute path.  A file beside the parts remembers where a near one was, for an index that is moved alone.
@@ -28,14 +28,14 @@ class Sources:
         self._around = folder.resolve().parent
 
     def stored(self, source: str) -> str:
-        """How the index knows a source: an absolute path beside it as a relative one, anything else as it is."""
+        """The stored form of a source: relative if it lies next to the index, else unchanged."""
         path = Path(source)
         if not path.is_absolute() or not path.is_relative_to(self._around):
             return source
         return _NEAR + path.relative_to(self._around).as_posix()
 
     def where(self, stored: str) -> str:
-        """The path of a source, by how the index knows it; what is no path comes back as it is."""
+        """The path of a stored source; names that are not paths are returned unchanged."""
         if not stored.startswith(_NEAR):
             return stored
         here = os.path.normpath(self._around / stored.removeprefix(_NEAR))
@@ -43,7 +43,7 @@ class Sources:
         return was if not os.path.exists(here) and os.path.exists(was) else here
 
     def note(self, source: str) -> None:
-        """Remember where a near source is now.  The caller holds the index's lock."""
+        """Store the current path of a relative source.  The caller holds the index's lock."""
         stored, known = self.stored(source), self._remembered()
         if stored == source or known.get(stored) == source:
             return

@@ -1,7 +1,7 @@
 """An index of vectors of clips: exact search by similarity, with filters, in memory-mapped files.
 
-Every vector is compared, so nothing is ever missed.  `docs/search.md` says what that costs, and why no library of
-approximate search stands here.
+Every vector is compared, so recall is 1.  `docs/guides/search.md` has the cost, and why no library for approximate
+search is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.files import write_atomic
-from orvpe.runtime.lock import alone
+from orvpe.runtime.lock import LOCK, alone
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
 from orvpe.vectors.index_sources import Sources
 
@@ -29,6 +29,7 @@ VERSION = 1
 ABOUT = "index.json"
 FILTERS = ("label", "subject", "camera", "split", "source")
 _SMALL, _MANY = 16384, 32  # so many parts of fewer rows than that are merged into one
+WRITING = ".writing"  # the lock of a single change; `orvpe index` holds the whole folder
 _PATIENCE = 60.0  # seconds to wait for another writer, who needs a fraction of one
 _SHOWN = 12  # values listed in a message
 
@@ -72,7 +73,7 @@ class Added:
 
 
 class Index:
-    """An index that is open; `open` or `create` makes one.  Several processes may read while one adds.
+    """An open index, from `open` or `create`.  Several processes may read while one adds.
 
     Args:
         path: the folder.
@@ -89,7 +90,7 @@ class Index:
 
     @classmethod
     def create(cls, path: str | Path, model: dict[str, Any]) -> Index:
-        """Make an index, or open the one that is there.
+        """Create an index, or open an existing one.
 
         Args:
             path: the folder to make.
@@ -105,7 +106,7 @@ class Index:
             index = cls.open(path)
             index.check(model)
             return index
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(p.name != LOCK for p in folder.iterdir()):
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
         near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
         model = model if near == model.get("path", "") else {**model, "near": near}
@@ -142,7 +143,7 @@ class Index:
         return f"Index({str(self.path)!r}, {len(self)} clips, {self.model['name']})"
 
     def model_path(self) -> str:
-        """Where the model that made the vectors is, or was."""
+        """Path of the model that made the vectors."""
         was = str(self.model.get("path"))
         near = self._sources.where(str(self.model.get("near", "")))
         return near if near and Path(near).exists() else was
@@ -167,7 +168,7 @@ class Index:
                 )
 
     def refresh(self) -> None:
-        """See what other processes have added meanwhile.
+        """Load what other processes have added.
 
         Raises:
             InputError: a damaged part.
@@ -192,7 +193,7 @@ class Index:
         fingerprints: Sequence[int] | None = None,
         copies: Sequence[int] | None = None,
     ) -> Added:
-        """Add vectors; one of the same name and source takes the old one's place, unless it is the same.
+        """Add vectors; a changed one of the same name and source replaces the old one.
 
         All of them are in the index when this returns, or none.
 
@@ -247,7 +248,7 @@ class Index:
         return Added(len(new) - len(old), len(old), len(names) - len(new))
 
     def remove(self, source: str, keep: set[_Key] | None = None) -> int:
-        """Remove a source's clips but those in ``keep``; returns how many.
+        """Remove a source's clips except those in ``keep``; return their number.
 
         Raises:
             InputError: another process has been writing for a minute.
@@ -266,7 +267,7 @@ class Index:
     def _writing(self) -> Iterator[None]:
         begun = time.monotonic()
         while True:
-            with alone(self.path / ".lock") as free:
+            with alone(self.path / WRITING) as free:
                 if free:
                     self.refresh()
                     yield
@@ -288,7 +289,7 @@ class Index:
         return self._keys[source]
 
     def _names_of(self, sources: Sequence[str]) -> list[str]:
-        """How the index knows these sources; one that was added by an older orvpe by its absolute path."""
+        """Stored forms of these sources, among them absolute paths of earlier versions."""
         return [stored for stored in self._values("source") if {stored, self._sources.where(stored)} & {*sources}]
 
     def _write(self, rows: pa.Table, old: list[tuple[str, int, int]]) -> None:
@@ -311,7 +312,7 @@ class Index:
 
         Args:
             vector: (D,) of any length but zero.
-            k: how many.
+            k: number of results.
             where: column (label, subject, camera, split, source) -> the value or values that count; all columns
                 given must fit.
 
@@ -386,7 +387,7 @@ class Index:
 
 
 def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
-    """The line for an unknown name, which stays a line where there are thousands to choose from."""
+    """Error text for an unknown name, short even with thousands of known ones."""
     if not known:
         return f"unknown {kind} {value!r} in {where}; none of its clips has a {kind}"
     text = unknown(kind, value, known, where)
@@ -396,7 +397,7 @@ def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
 
 
 def count_copies(names: Sequence[str]) -> list[int]:
-    """How many of its name come before each."""
+    """For each name, how many equal ones come before it."""
     seen: Counter[str] = Counter()
     copies = []
     for name in names:
@@ -406,7 +407,7 @@ def count_copies(names: Sequence[str]) -> list[int]:
 
 
 def fingerprint(*parts: object) -> int:
-    """64 bits of arrays (by their bytes) and of anything else (by how it is written)."""
+    """64-bit hash of arrays (their bytes) and other values (their repr)."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())

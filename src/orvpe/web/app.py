@@ -1,4 +1,4 @@
-"""The addresses of `orvpe serve`."""
+"""The HTTP routes of `orvpe serve`."""
 
 # no "from __future__ import annotations": FastAPI reads the types of functions made inside `make_app`
 
@@ -36,12 +36,12 @@ _FORM = 1 << 14  # bytes of an upload that are not the file
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask for.
+    """Limits on requests.
 
     Args:
         upload_bytes: largest file.
         max_frames: longest clip.
-        read_seconds: longest that reading a file may take.
+        read_seconds: time limit for reading a file, in seconds.
         video_seconds: how much of a video is taken.
         readers: files read at a time; eight more may wait.
         hosts: names this server is called by.
@@ -197,7 +197,7 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _speak_plainly(app: FastAPI) -> None:
-    """Every error is JSON with one line in ``detail``, whatever the client's words in it are."""
+    """Return every error as JSON with one line in ``detail``, whatever the client sent."""
 
     def answer(text: str, code: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
         line = " ".join(text.split())

@@ -1,4 +1,4 @@
-"""What keeps the server up and to itself: body size, hosts, headers, and how much is done at a time."""
+"""Request limits, host checks, security headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RAW_HEADERS = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
 
 
 class Guard:
-    """Around the whole application: refuses foreign hosts and pages and large bodies; adds `HEADERS` to every answer.
+    """ASGI middleware: rejects foreign hosts, foreign pages and large bodies; adds `HEADERS` to every response.
 
     A body is refused by its announced length before it is read, else as soon as more than that has come.
 
@@ -108,7 +108,7 @@ async def _answer(send: Send, status: int, detail: str) -> None:
 
 
 class Gate:
-    """Lets so many jobs run at a time, so many more wait, and turns the rest away with 503.
+    """Limit on concurrent jobs: some run, some wait, further ones are refused with 503.
 
     Args:
         at_once: jobs that run.

@@ -1,4 +1,4 @@
-"""A file of a stranger, read in a process of its own: it may take too long or too much memory and nothing else dies.
+"""Read an uploaded file in a separate process with limits on time and memory.
 
     python -m orvpe.web.reading FILE OUT OPTIONS
 
@@ -31,7 +31,7 @@ _INFO = ("fps", "image_size", "name", "label", "subject", "camera", "split")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a file cannot say of itself, and how much of it is wanted.
+    """What a file does not state itself, and how much of it to read.
 
     Args:
         dims: 2 or 3, the model's, for formats that hold both.
@@ -53,7 +53,7 @@ class ReadOptions:
 
 
 def read_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
-    """The clips of a pose file or video, at most `MAX_CLIPS`, and notes for people.
+    """Read the clips of a pose file or video, at most `MAX_CLIPS`, with notes for the user.
 
     Raises:
         InputError: of no known format, damaged, too large when unpacked, nobody in it, too long.
@@ -116,7 +116,7 @@ def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[st
 
 
 def check_unpacked(path: Path) -> None:
-    """Refuse a zip, or an npz, which is one, that is small only because it is packed.
+    """Refuse a zip or npz that unpacks to too much.
 
     A member never unpacks to more than the zip's directory says (`zipfile` stops there), so that is what is added up.
 
@@ -140,7 +140,7 @@ def check_unpacked(path: Path) -> None:
 
 
 def save_clips(path: Path, clips: list[Clip], notes: list[str]) -> None:
-    """Clips as npz: the arrays, and all that is text as JSON."""
+    """Write clips as npz: arrays, and all text as JSON."""
     arrays: dict[str, np.ndarray] = {}
     about: list[dict[str, Any]] = []
     for i, clip in enumerate(clips):
@@ -151,7 +151,7 @@ def save_clips(path: Path, clips: list[Clip], notes: list[str]) -> None:
 
 
 def load_clips(path: Path) -> tuple[list[Clip], list[str]]:
-    """What `save_clips` wrote."""
+    """Read clips that `save_clips` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         data = json.loads(arrays["about"].tobytes())
         clips = []
@@ -189,7 +189,7 @@ def main(argv: list[str]) -> int:
 
 
 def arguments(path: Path, out: Path, options: ReadOptions) -> list[str]:
-    """The words of the process that reads ``path`` into ``out``."""
+    """Command line of the process that reads ``path`` into ``out``."""
     return [sys.executable, "-m", "orvpe.web.reading", str(path), str(out), json.dumps(asdict(options))]
 
 

@@ -1,4 +1,4 @@
-"""Uploads: to a temporary folder under a harmless name, read by another process, then gone."""
+"""Uploads: saved to a temporary folder under a safe name, read by another process, then deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_NAME = 100
 
 
 def safe_name(given: str | None) -> str:
-    """A file name without folders, control characters, or a dot in front; what follows the last dot stays.
+    """A file name without folders, control characters or leading dots; the suffix is kept.
 
     Names carry meaning (NTU's ``S001C001P001R001A001.skeleton``), so what is harmless is left alone.
     """

@@ -11,7 +11,7 @@ COCO's and 26 Halpe's, and of whole-body models (133, 136 joints) the body's 17 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import LAYOUTS, Layout
+from orvpe.runtime.room import check_room
 
 _KNOWN = {17: LAYOUTS["coco"], 26: LAYOUTS["halpe"]}
 _WHOLE_BODY = {133: 17, 136: 26}
@@ -79,13 +80,16 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     for row, image in enumerate(images):
         videos.setdefault(image.video, []).append(row)
 
+    about = _about(data)
+    shown = _shown(data, where) if about else {}
     clips = []
     for video, rows in videos.items():
         place = f"{where}: video {video!r}" if video else where
         try:
             clips.append(
                 _clip(keypoints[rows], [detections[r] for r in rows], [images[r] for r in rows],
-                      video or stem(name), names, options, place, notes)
+                      names, options, place, shown.get(video, ()), notes,
+                      **{"name": video or stem(name), **about.get(video, {})})
             )  # fmt: skip
         except NoSkeleton:
             continue
@@ -98,11 +102,12 @@ def _clip(
     keypoints: np.ndarray,
     detections: list[dict[str, Any]],
     images: list[_Image],
-    name: str,
     names: list[str] | None,
     options: Options,
     where: str,
+    shown: Iterable[int],
     notes: list[Note],
+    **info: Any,
 ) -> Clip:
     """One video's detections (N, V, 3)."""
     found = hide_missing(keypoints[..., :2], keypoints[..., 2], options.min_confidence, where)  # (N, V, 2)
@@ -112,19 +117,43 @@ def _clip(
         joints[:, order] = found
     else:
         layout, joints = layout_for(keypoints.shape[1], _KNOWN, options, where), found
-    numbered = frames_of([image.frame for image in images], where)
-    at, count = numbered.at, numbered.count
+    numbered = frames_of([*(image.frame for image in images), *shown], where)
+    at, count = numbered.at[: len(images)], numbered.count
     tracks = _tracks(detections, at)
     if tracks is None:
         order = np.argsort(at, kind="stable")
         edges = np.searchsorted(at[order], np.arange(1, count))
         people = link_people(np.split(joints[order], edges))
     else:
+        check_room(max(tracks) + 1, count, joints.shape[1], where)
         people = np.full((max(tracks) + 1, count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[tracks, at] = joints
     return people_clip(
-        people, layout, options, where, name=name, image_size=images[0].size, step=numbered.step, notes=notes
+        people, layout, options, where, image_size=images[0].size, step=numbered.step, notes=notes, **info
     )
+
+
+def _about(data: Any) -> dict[str, dict[str, Any]]:
+    """What ``videos`` say of each video by its id: name, rate, label, subject, camera, split."""
+    videos = data.get("videos") if isinstance(data, dict) else None
+    found: dict[str, dict[str, Any]] = {}
+    for video in videos if isinstance(videos, list) else []:
+        if isinstance(video, dict) and "id" in video:
+            info = {k: str(video[k]) for k in ("label", "subject", "camera", "split") if video.get(k) is not None}
+            name = video.get("name") or str(video.get("file_name") or video["id"]).rsplit(".", 1)[0]
+            fps = video.get("fps")
+            rate = float(fps) if isinstance(fps, (int, float)) and 0 < fps <= 1e5 else None
+            found[str(video["id"])] = {"name": str(name), "fps": rate, **info}
+    return found
+
+
+def _shown(data: Any, where: str) -> dict[str, list[int]]:
+    """The frames of each video, those with nobody included."""
+    found: dict[str, list[int]] = {}
+    for image in data.get("images") or []:
+        listed = _listed_image(image, where)
+        found.setdefault(listed.video, []).append(listed.frame)
+    return found
 
 
 def _unsure(detection: dict[str, Any], least: float) -> bool:

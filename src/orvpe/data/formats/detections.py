@@ -180,6 +180,13 @@ def people_clip(
         raise InputError(f"{where}: {str(error).removeprefix(f'clip {name!r}: ')}") from None
 
 
+def in_layout(joints: np.ndarray, layout: Layout, order: np.ndarray) -> np.ndarray:
+    """(..., V, C) in the layout's order, NaN for joints that are not there; ``order`` (V,) says where each one goes."""
+    placed = np.full((*joints.shape[:-2], len(layout), joints.shape[-1]), np.nan, dtype=np.float32)
+    placed[..., order, :] = joints
+    return placed
+
+
 def layout_for(joints: int, known: dict[int, Layout], options: Options, where: str) -> Layout:
     """The layout the user named, or the only one this format has with so many joints.
 

@@ -21,6 +21,7 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import layouts_by_count
+from orvpe.runtime.room import check_room
 
 _KNOWN = {n: k for n, k in layouts_by_count(2).items() if k.name != "mediapipe"}
 _MPI_JOINTS = 15
@@ -51,10 +52,15 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     numbered = frames_of(numbers, where)
     count = numbered.count
     by_frame: dict[int, np.ndarray] = {}
+    who: dict[int, list[int] | None] = {}
+    own: dict[str, Any] = {}
     for frame, name in zip(numbered.at, item, strict=True):
-        people = _people(read_json(source, name), source.where(name))
+        data = read_json(source, name)
+        people = _people(data, source.where(name))
         if len(people):
             by_frame[int(frame)] = people
+            who[int(frame)] = _identities(data, len(people))
+            own = own or _written_here(data)
     if not by_frame:
         raise NoSkeleton(f"{where}: nobody in {count} frames")
     widths = {people.shape[1] for people in by_frame.values()}
@@ -68,7 +74,38 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         hide_missing(people[..., :2], people[..., 2], options.min_confidence, where)
         for people in (by_frame.get(t, np.zeros((0, joints, 3))) for t in range(count))
     ]
-    return [people_clip(link_people(frames), layout, options, where, name=video, step=numbered.step)]
+    linked = _by_identity(frames, who) if all(who.values()) else link_people(frames)
+    return [people_clip(linked, layout, options, where, name=video, step=numbered.step, **own)]
+
+
+def _identities(data: Any, people: int) -> list[int] | None:
+    """``person_id`` of everybody in a frame, where it tells them apart; OpenPose itself writes -1 for all."""
+    ids = [p.get("person_id") for p in data["people"]]
+    known = [i[0] for i in ids if isinstance(i, list) and len(i) == 1 and isinstance(i[0], int) and i[0] >= 0]
+    return known if len(set(known)) == len(ids) == people else None
+
+
+def _by_identity(frames: list[np.ndarray], who: dict[int, list[int] | None]) -> np.ndarray:
+    """(M, T, V, 2) of people who are known by a number in every frame."""
+    person = {i: m for m, i in enumerate(sorted({i for ids in who.values() for i in ids or ()}))}
+    check_room(len(person), len(frames), frames[0].shape[1])
+    linked = np.full((len(person), len(frames), *frames[0].shape[1:]), np.nan, dtype=np.float32)
+    for t, ids in who.items():
+        linked[[person[i] for i in ids or ()], t] = frames[t]
+    return linked
+
+
+def _written_here(data: Any) -> dict[str, Any]:
+    """Rate and image size, which `orvpe.data.writers.openpose` adds."""
+    more = data.get("orvpe")
+    if not isinstance(more, dict):
+        return {}
+    fps, size = more.get("fps"), more.get("image_size")
+    sized = isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+    return {
+        "fps": float(fps) if isinstance(fps, (int, float)) and 0 < fps <= 1e5 else None,
+        "image_size": (size[0], size[1]) if sized and size else None,
+    }
 
 
 def _numbers_of(item: Item, source: Source) -> tuple[list[int], str]:

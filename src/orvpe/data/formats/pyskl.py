@@ -11,6 +11,7 @@ called "test", since "val" is what these files call the part on which results ar
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from orvpe.data.formats import safe_pickle
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
-from orvpe.data.formats.detections import hide_missing, layout_for, people_clip
+from orvpe.data.formats.detections import hide_missing, in_layout, layout_for, named_layout, people_clip
 from orvpe.data.formats.gate import SCORE, third_is_score
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
@@ -48,12 +49,12 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     name, part, parts = item[0], int(item[1]), int(item[2])
     where = source.where(name)
     stat = source.path.stat() if source.path.is_file() else (source.path / name).stat()
-    annotations, split = _contents(source.path, name, stat.st_mtime_ns, stat.st_size)
+    annotations, split, names = _contents(source.path, name, stat.st_mtime_ns, stat.st_size)
     start, stop = (len(annotations) * edge // parts for edge in (part, part + 1))
     clips = []
     for number in range(start, stop):
         try:
-            clips.append(_clip(annotations[number], split, f"{where}: annotation {number}", options))
+            clips.append(_clip(annotations[number], split, names, f"{where}: annotation {number}", options))
         except NoSkeleton:
             continue
     if start < stop and not clips:
@@ -61,9 +62,22 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return clips
 
 
+@dataclass(frozen=True)
+class _Names:
+    """What `orvpe.data.writers.pyskl` adds to the file: names of the joints, and of the labels' numbers."""
+
+    joints: list[str] | None
+    labels: list[str] | None
+
+    def label(self, value: Any) -> str | None:
+        if self.labels is not None and isinstance(value, int) and 0 <= value < len(self.labels):
+            return self.labels[value]
+        return None if value is None else str(value)
+
+
 @lru_cache(maxsize=1)
-def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any], dict[str, str]]:
-    """Annotations and {frame_dir: split}; the last file stays loaded for the other parts a process reads."""
+def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any], dict[str, str], _Names]:
+    """Annotations, {frame_dir: split} and names; the last file stays loaded for the other parts a process reads."""
     source = Source(path)
     where = source.where(name)
     data = safe_pickle.load(source.read(name), where)
@@ -75,7 +89,17 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
         raise InputError(f"{where}: no list of 'annotations', found {held}")
     if not annotations:
         raise InputError(f"{where}: empty, no annotation in it")
-    return annotations, _splits(data.get("split") if isinstance(data, dict) else None, where)
+    more = data if isinstance(data, dict) else {}
+    return (
+        annotations,
+        _splits(more.get("split"), where),
+        _Names(*(_texts(more, k) for k in ("joint_names", "label_names"))),
+    )
+
+
+def _texts(data: dict[str, Any], key: str) -> list[str] | None:
+    values = data.get(key)
+    return [str(v) for v in values] if isinstance(values, (list, tuple)) and values else None
 
 
 def _splits(split: Any, where: str) -> dict[str, str]:
@@ -94,7 +118,7 @@ def _splits(split: Any, where: str) -> dict[str, str]:
     return {str(name): half for half, names in halves.items() for name in names}
 
 
-def _clip(annotation: Any, split: dict[str, str], where: str, options: Options) -> Clip:
+def _clip(annotation: Any, split: dict[str, str], names: _Names, where: str, options: Options) -> Clip:
     if not isinstance(annotation, dict) or "keypoint" not in annotation:
         raise InputError(f"{where}: no 'keypoint' in it")
     name = str(annotation.get("frame_dir", ""))
@@ -116,14 +140,22 @@ def _clip(annotation: Any, split: dict[str, str], where: str, options: Options) 
     size = annotation.get("img_shape", annotation.get("original_shape"))
     ntu = _NTU_NAME.search(name)
     label = annotation.get("label")
+    joints = hide_missing(keypoint, score, options.min_confidence, where)
+    if names.joints is not None and len(names.joints) == keypoint.shape[2]:
+        layout, order = named_layout(names.joints, options.layout, where)
+        joints = in_layout(joints, layout, order)
+    else:
+        layout = layout_for(keypoint.shape[2], _KNOWN[keypoint.shape[3]], options, where)
+    fps = annotation.get("fps")
     return people_clip(
-        hide_missing(keypoint, score, options.min_confidence, where),
-        layout_for(keypoint.shape[2], _KNOWN[keypoint.shape[3]], options, where),
+        joints,
+        layout,
         options,
         where,
         name=name,
         image_size=_image_size(size, where) if size is not None else None,
-        label=None if label is None else str(label),
+        fps=float(fps) if isinstance(fps, (int, float)) and 0 < fps <= 1e5 else None,
+        label=names.label(label),
         subject=ntu[2] if ntu else None,
         camera=ntu[1] if ntu else None,
         split=split.get(name),

@@ -27,10 +27,12 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
+from orvpe.runtime.room import check_room
 
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
 _AXES = ("x", "y", "z")
+_RATE, _SIZE = "fps", ("image_width", "image_height")  # of a clip, as `orvpe.data.writers.table` writes them
 _OUR_JOINTS = {joint for layout in LAYOUTS.values() for joint in layout.joints}
 
 
@@ -114,13 +116,34 @@ def _clips(
         joints = _grid(own, person_of[own.row], frame_of[own.row], numbered, layout, place)
         try:
             clips.append(
-                people_clip(joints, layout, options, place, name=clip_name, step=numbered.step, notes=notes, **info)
+                people_clip(
+                    joints,
+                    layout,
+                    options,
+                    place,
+                    name=clip_name,
+                    step=numbered.step,
+                    notes=notes,
+                    **info,
+                    **_rate_and_size(table, own.row, place),
+                )
             )
         except NoSkeleton:
             continue
     if not clips:
         raise InputError(f"{where}: all joints are missing in all frames")
     return clips
+
+
+def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, Any]:
+    """fps and image size, where the table says them."""
+    first = table.take(pa.array(rows[:1]))
+    have = {c: float(_numbers(first, c, where)[0]) for c in (_RATE, *_SIZE) if c in table.column_names}
+    width, height = (have.get(c, np.nan) for c in _SIZE)
+    return {
+        "fps": have[_RATE] if have.get(_RATE, 0.0) > 0 else None,
+        "image_size": (int(width), int(height)) if width >= 1 and height >= 1 else None,
+    }
 
 
 def _grid(
@@ -130,6 +153,7 @@ def _grid(
     at, count = numbered.at, numbered.count
     people, index = np.unique(person, return_inverse=True)
     shape = len(people), count, len(layout)
+    check_room(*shape, where)
     flat = np.ravel_multi_index((index, at, entries.joint), shape)
     order = np.argsort(flat, kind="stable")
     again = np.flatnonzero(np.diff(flat[order]) == 0)
@@ -369,19 +393,23 @@ def _renamed(table: pa.Table, where: str) -> pa.Table:
 def _numbers(table: pa.Table, column: str, where: str) -> np.ndarray:
     """(rows,) float64, NaN for an empty cell."""
     try:
-        values = pc.cast(table[column], pa.float64())
+        whole = pa.types.is_integer(table[column].type)  # beyond 2^53 they are rounded
+        values = pc.cast(table[column], pa.float64(), safe=not whole)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        row, bad = next((i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v))
+        values = enumerate(table[column].to_pylist())
+        row, bad = next(((i, v) for i, v in values if v is not None and not _is_number(v)), (0, "no decimal"))
         raise InputError(f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number") from None
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _is_number(value: object) -> bool:
+    """As Arrow reads numbers: ASCII, without underscores."""
+    text = str(value).strip()
     try:
-        float(str(value))
+        float(text)
     except ValueError:
         return False
-    return not isinstance(value, (list, dict, bytes))
+    return text.isascii() and "_" not in text and not isinstance(value, (list, dict, bytes))
 
 
 def _whole(table: pa.Table, column: str, where: str) -> np.ndarray:

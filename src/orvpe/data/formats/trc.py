@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
-from orvpe.data.formats.detections import hide_missing, named_layout, people_clip
+from orvpe.data.formats.detections import hide_missing, in_layout, named_layout, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -43,15 +43,17 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise InputError(f"{where}: empty, no frame below the header")
     unit = meta.get("units", "").lower()
     joints = table[:, 2:].reshape(len(table), len(markers), 3)  # (T, V, 3)
+    joints = hide_missing(joints, None, options.min_confidence, where).astype(np.float64)
     layout, order = named_layout(_distinct(markers), options.layout, where)
-    if unit in _PIXELS or _flat(joints):
+    if unit in _PIXELS:
+        joints = joints[..., :2]
+    elif _flat(joints):
         joints = _downwards(joints[..., :2], layout, order)
     elif unit in _METRES:
         joints = joints * _METRES[unit]
     elif unit:
         raise InputError(f"{where}: Units is {unit[:20]!r}, expected one of {', '.join(_METRES)} or px")
-    placed = np.full((1, len(joints), len(layout), joints.shape[-1]), np.nan, dtype=np.float32)
-    placed[0][:, order] = hide_missing(joints, None, options.min_confidence, where, origin_is_missing=True)
+    placed = in_layout(joints, layout, order)[None]
     return [people_clip(placed, layout, options, where, name=stem(name), fps=_rate(meta, table[:, 1], where))]
 
 
@@ -85,11 +87,15 @@ def _flat(joints: np.ndarray) -> bool:
 def _downwards(joints: np.ndarray, layout: Layout, order: np.ndarray) -> np.ndarray:
     """Pixels (T, V, 2) with y pointing down, as in an image: turned over where the head lies above the feet."""
     place = {layout.joints[v]: i for i, v in enumerate(order)}
-    heads = [place[s] for s in unified_sources(layout).get("head", ()) if s in place]
-    feet = [
-        place[s] for side in ("left", "right") for s in unified_sources(layout).get(f"{side}_ankle", ()) if s in place
-    ]
-    if not heads or not feet or not np.nanmedian(joints[:, heads, 1]) > np.nanmedian(joints[:, feet, 1]):
+    sources = unified_sources(layout)
+    upper, lower = (
+        [place[s] for joint in wanted for s in sources.get(joint, ()) if s in place]
+        for wanted in (
+            ("head", "nose", "neck", "left_shoulder"),
+            ("left_ankle", "right_ankle", "left_hip", "right_hip"),
+        )
+    )
+    if not upper or not lower or not np.nanmedian(joints[:, upper, 1]) > np.nanmedian(joints[:, lower, 1]):
         return joints
     top = np.nanmax(joints[..., 1])
     return np.stack([joints[..., 0], max(top, 0.0) - joints[..., 1]], axis=-1)

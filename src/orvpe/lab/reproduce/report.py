@@ -1,4 +1,4 @@
-"""A table as Markdown: the paper's numbers and ours side by side, mean and spread, with what printed each."""
+"""Write a table as Markdown: the paper's numbers and ours, mean and range, with commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables: which rows they have, the paper's numbers, and the runs ours come from."""
+"""Definitions of the tables: rows, the paper's numbers, and the runs of ours."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def table_3(plan: Plan, data: str, seeds: list[int]) -> Table:
 
 
 def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
-    """What a pre-training is worth to somebody with few labels."""
+    """Few labels: with and without pre-training."""
     rows = []
     kinds: list[tuple[str, str, str | None]] = [("scratch", "from scratch", None)]
     kinds.append(("tuned", "fine-tuned", plan.pretrained(data)))
