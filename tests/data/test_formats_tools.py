@@ -14,6 +14,7 @@ from helpers.tool_files import COCO, FRAMES, TOOLS, in_image, in_space
 
 from orvpe.data.formats import FORMATS, detect
 from orvpe.data.formats.base import Options
+from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.inspect import inspect
 from orvpe.errors import InputError
@@ -185,6 +186,14 @@ def test_trc_units(tmp_path: Path, unit: str) -> None:
     tool_files.trc(tmp_path, unit)
     (clip,) = read(tmp_path)
     assert clip.fps == 50
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)
+
+
+def test_a_unit_that_is_given_is_not_applied_twice(tmp_path: Path) -> None:
+    tool_files.trc(tmp_path, "mm")
+    source = Source(tmp_path)
+    reader = detect(source)
+    (clip,) = read_clips(reader, source, reader.items(source)[0], Options(units="mm"))
     np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)
 
 

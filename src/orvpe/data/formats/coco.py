@@ -10,6 +10,7 @@ COCO's and 26 Halpe's, and of whole-body models (133, 136 joints) the body's 17 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
@@ -259,7 +260,7 @@ def _tracks(detections: list[dict[str, Any]], at: np.ndarray) -> list[int] | Non
         identity = detection.get("track_id", detection.get("idx"))
         while isinstance(identity, list) and identity:
             identity = identity[0]
-        if not isinstance(identity, (int, float)):
+        if not isinstance(identity, (int, float)) or not math.isfinite(identity):
             return None
         tracks.append(people.setdefault(str(int(identity)), len(people)))
     if len(set(zip(tracks, at.tolist(), strict=True))) < len(tracks):

@@ -58,6 +58,11 @@ def turned(joints: np.ndarray, up: str, options: Options) -> np.ndarray:
     return joints @ TURNS[up].T if options.up == Options.up else joints
 
 
+def in_metres(joints: np.ndarray, unit: float, options: Options) -> np.ndarray:
+    """Times ``unit`` metres, as a format or its header says; left alone where ``--units`` says something else."""
+    return joints * unit if options.units == "auto" else joints
+
+
 def whole_number(value: Any) -> int | None:
     """A frame number or identity as JSON and tables have it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -14,7 +14,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.people import most_energetic
-from orvpe.poses.skeleton import LAYOUTS, Layout, layout_for_names, places_in, unified_sources
+from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, Layout, layout_for_names, places_in, unified_sources
 from orvpe.poses.skeleton.names import canonical
 
 FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
@@ -68,14 +68,16 @@ def hide_missing(
     Raises:
         InputError: an infinite coordinate.
     """
-    joints = np.array(joints, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
+        joints = np.array(joints, dtype=np.float32)
     if np.isinf(joints).any():
         raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
     missing = np.isnan(joints).any(axis=-1)
     if origin_is_missing:
         missing |= (joints == 0).all(axis=-1)
     if confidence is not None:
-        confidence = np.asarray(confidence, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            confidence = np.asarray(confidence, dtype=np.float32)
         missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
     joints[missing] = np.nan
     return joints
@@ -213,6 +215,8 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
     Raises:
         InputError: a name twice, a name that the wanted layout lacks, or no name of a body's joint.
     """
+    if not names:
+        raise InputError(f"{where}: no joint is named in it")
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise InputError(f"{where}: joint {twice!r} is named twice")
@@ -230,6 +234,5 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
         return wanted, np.array(places)
     layout = layout_for_names(names)
     if not unified_sources(layout):
-        known = sorted({j for k in LAYOUTS.values() for j in k.joints})
-        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}")
+        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], UNIFIED_JOINTS)}")
     return layout, np.arange(len(names))

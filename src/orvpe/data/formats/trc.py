@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.detected import in_metres
 from orvpe.data.formats.detections import hide_missing, in_layout, named_layout, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
@@ -50,7 +51,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     elif _flat(joints):
         joints = _downwards(joints[..., :2], layout, order)
     elif unit in _METRES:
-        joints = joints * _METRES[unit]
+        joints = in_metres(joints, _METRES[unit], options)
     elif unit:
         raise InputError(f"{where}: Units is {unit[:20]!r}, expected one of {', '.join(_METRES)} or px")
     placed = in_layout(joints, layout, order)[None]

@@ -87,6 +87,8 @@ def _pictures(data: Any, where: str) -> list[tuple[int, list[Detection]]]:
     if not isinstance(data, list):
         raise InputError(f"{where}: expected a list of people with 'keypoints', as Ultralytics' to_json writes")
     if any(isinstance(p, list) for p in data):
+        if not all(people is None or isinstance(people, list) for people in data):
+            raise InputError(f"{where}: pictures that are no lists of people among those that are")
         return [(t, [_person(p, where) for p in people or []]) for t, people in enumerate(data)]
     return [(0, [_person(p, where) for p in data])]
 
