@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orvpe.actions.classify import classify
     from orvpe.actions.learn import learn
     from orvpe.actions.live import live
+    from orvpe.data.formats.reading import checked
     from orvpe.data.generated import generate, write_generated
     from orvpe.data.ingest import ingest
     from orvpe.data.inspect import inspect
@@ -54,6 +55,7 @@ _NAMES = {
     "actions.classify": "classify",
     "actions.learn": "learn",
     "actions.live": "live",
+    "data.formats.reading": "checked",
     "data.generated": "generate write_generated",
     "data.ingest": "ingest",
     "data.inspect": "inspect",

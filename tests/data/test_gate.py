@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import orvpe
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.gate import UNITS, third_is_score
@@ -103,7 +104,12 @@ def test_the_same_vector() -> None:
     vectors = embed_clips(model, [clip, *(through(c)[0] for c in changed)])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert (unit @ unit[0]).min() > 0.99999
-    raw = embed_clips(model, [changed[1]])[0]
+    with pytest.warns(UserWarning, match="look like centimetres, expected metres"):
+        raw = embed_clips(model, [changed[1]])[0]
+    with pytest.warns(UserWarning, match="bodies point up along z"):
+        embed_clips(model, [changed[4]])
+    fixed = embed_clips(model, orvpe.checked([changed[5]]))[0]
+    assert fixed @ vectors[0] / np.linalg.norm(fixed) / np.linalg.norm(vectors[0]) > 0.99999
     assert raw @ vectors[0] / np.linalg.norm(raw) / np.linalg.norm(vectors[0]) < 0.99  # and it does matter
 
 

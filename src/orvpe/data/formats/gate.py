@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -224,6 +225,27 @@ def _doubt(clip: Clip, notes: list[Note]) -> None:
     axis, _, sure = pointing(votes(directions(clip, joints, visible)))
     if axis != "y" and sure:
         notes.append(Note(f"a body points along {axis} and not y in most frames: somebody who lies? else give --up"))
+
+
+def warn_of_strange(clips: Sequence[Clip]) -> None:
+    """Warn where clips in memory, which no reader has checked, are not in metres with y up.
+
+    They are left as they are: whoever made them knows what they hold.
+    """
+    if all(clip.notes or clip.dims == 2 or _as_usual(clip, Survey(), "auto") for clip in clips):
+        return
+    solid = [clip for clip in clips if clip.dims == 3 and not clip.notes]
+    for clip in solid:
+        unit, size = _unit(clip, *sampled(clip))
+        if unit != "m" and size is not None:
+            what = f"look like {_WORDS[unit]}" if unit else f"are {_about(size)} units from end to end"
+            warnings.warn(
+                f"clip {clip.name!r}: bodies {what}, expected metres; orvpe.checked(clips) turns them", stacklevel=3
+            )
+            break
+    found = survey(solid)
+    if found.up3 != "y":
+        warnings.warn(f"bodies point up along {found.up3}, expected y; orvpe.checked(clips) turns them", stacklevel=3)
 
 
 # --- metres ---
