@@ -328,7 +328,7 @@ def _in_metres(clip: Clip, seen: Survey, units: str, published: str | None, note
     else:
         alike = seen.units is not None and _SAME[0] <= size * METRES[seen.units] <= _SAME[1]
         found = seen.units if alike else likely
-        if found is None and published is not None:
+        if found in (None, "in") and published is not None:  # nobody changes a sensor's files into inches
             found = published
             notes.append(Note("bodies that are not 0.3 to 3 m from end to end: taken as metres, as the format says"))
         if found is None:
