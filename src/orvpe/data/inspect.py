@@ -112,9 +112,8 @@ class Inspection:
                 ("cameras", self.cameras),
             ):
                 if found:
-                    named = Counter(
-                        {f"{k} {TITLES[k]}" if self.nucla and k in TITLES else k: n for k, n in found.items()}
-                    )
+                    titles = TITLES if self.nucla else {}
+                    named = Counter({f"{k} {titles[k]}" if k in titles else k: n for k, n in found.items()})
                     rows.append((what, f"{len(found)}: {_counts(named, 0)}"))
         width = max(len(name) for name, _ in rows)
         lines += [f"  {name:<{width}}  {value}" for name, value in rows]
