@@ -552,7 +552,6 @@ def _without_zeros(clip: Clip, notes: list[Note]) -> Clip:
     return clip.with_(joints=np.where(visible[..., None], clip.joints, np.float32(0)), visible=visible)
 
 
-_GHOST = 0.02  # of the joints that the person has who is seen most
 _GHOST_FRAMES, _GHOST_JOINTS = 2, 4
 
 
@@ -563,10 +562,10 @@ def _without_ghosts(clip: Clip, notes: list[Note]) -> Clip:
     joints = clip.visible.sum(axis=2)  # (M, T)
     total = joints.sum(axis=1)
     brief = ((joints > 0).sum(axis=1) <= _GHOST_FRAMES) & (joints.max(axis=1) < _GHOST_JOINTS)
-    ghost = (total < _GHOST * total.max()) | (brief & (total * 10 < total.max()))
+    ghost = brief & (total * 10 < total.max())
     if not ghost.any():
         return clip
-    notes.append(Note("people seen for a moment only (under a fiftieth of the joints of the one seen most) left out"))
+    notes.append(Note("people of a frame or two with a few joints, beside somebody seen far longer, are left out"))
     return clip.with_(joints=clip.joints[~ghost], visible=clip.visible[~ghost])
 
 
