@@ -267,7 +267,7 @@ def _with_roles(table: pa.Table, given: tuple[tuple[str, str], ...], where: str)
         lower = [n.lower() for n in names]
         if theirs.lower() not in lower:
             raise InputError(f"{where}: {unknown('column', theirs, names, f'--column {ours}={theirs}')}")
-        if ours in lower and ours != theirs.lower():
+        if ours in lower and ours not in ("ignore", theirs.lower()):
             names[lower.index(ours)] = f"{ours} of the file"
         names[lower.index(theirs.lower())] = "ignore" if ours == "ignore" else ours
     for ours, theirs in roles(names).items():
