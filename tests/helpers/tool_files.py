@@ -209,6 +209,16 @@ def mediapipe_named(folder: Path) -> None:
     write(folder / "walk.json", frames)
 
 
+def zed(folder: Path) -> None:
+    frames = {}
+    for t in range(FRAMES):
+        points = 1000 * space(LAYOUTS["zed_38"].joints, t)
+        body = {"id": 4, "tracking_state": "OK", "keypoint": points.tolist(), "keypoint_confidence": [80.0] * 38}
+        frames[str(1700000000000 + 33 * t)] = {"is_new": True, "timestamp": 1700000000000000000 + 33333333 * t,
+                                               "body_list": [body]}  # fmt: skip
+    write(folder / "bodies.json", frames)
+
+
 def deeplabcut(folder: Path, individuals: bool = False) -> None:
     ours = {"nose": "nose", "LeftShoulder": "left_shoulder", "RightShoulder": "right_shoulder",
             "leftElbow": "left_elbow", "rightElbow": "right_elbow", "left_hip": "left_hip", "right_hip": "right_hip",
@@ -333,7 +343,8 @@ TOOLS: dict[Callable[[Path], None], tuple[str, str | None, int]] = {
     pose2sim: ("openpose", "halpe", 2), sports2d: ("openpose", "halpe", 2),
     azure_kinect: ("azure-kinect", "kinect_azure", 3), mediapipe_frames: ("mediapipe", "mediapipe", 2),
     mediapipe_task: ("mediapipe", "mediapipe", 3), mediapipe_named: ("mediapipe", "mediapipe", 3),
-    deeplabcut: ("deeplabcut", None, 2), sleap_csv: ("deeplabcut", "coco", 2), trc: ("trc", None, 3),
+    zed: ("zed", "zed_38", 3), deeplabcut: ("deeplabcut", None, 2), sleap_csv: ("deeplabcut", "coco", 2),
+    trc: ("trc", None, 3),
     ctrgcn: ("action-arrays", "kinect_v2", 3), agcn: ("action-arrays", "kinect_v2", 3),
     rtmlib_npz: ("numpy", "coco", 2), rtmlib_npy: ("numpy", "coco", 2), npy_with_score: ("numpy", "coco", 2),
     humanml3d: ("numpy", "smpl_22", 3), videopose3d: ("numpy", "coco", 2), pku_mmd: ("pku-mmd", "kinect_v2", 3),

@@ -23,6 +23,8 @@ def kind_of(head: bytes) -> str | None:
         return None
     if b'"keypoint_scores"' in head:
         return "mmpose"
+    if b'"body_list"' in head:
+        return "zed"
     if _KEYPOINTS_OF_AXES.search(head):
         return "ultralytics"
     if b'"joint_positions"' in head:
