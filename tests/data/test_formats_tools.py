@@ -356,3 +356,38 @@ def test_columns_of_names_however_they_are_spelt(tmp_path: Path, style: str) -> 
     (clip,) = read(tmp_path)
     assert clip.layout == get_layout("coco")
     np.testing.assert_allclose(joint_of(clip, "left_wrist", 3), in_image("left_wrist", 3), atol=0.01)
+
+
+def test_a_freemocap_recording_is_its_body(tmp_path: Path) -> None:
+    """Tables of the body, hands and face, and raw arrays of them all: the body's table is read, the others counted."""
+
+    def table(name: str, joints: list[str]) -> None:
+        columns = ",".join(f"{j}_{a}" for j in joints for a in "xyz")
+        rows = [
+            ",".join(f"{1000 * v:.3f}" for v in (tool_files.space(joints, t) @ UP_Z).ravel()) for t in range(FRAMES)
+        ]
+        (tmp_path / "output_data" / f"mediapipe_{name}_3d_xyz.csv").write_text("\n".join([columns, *rows]) + "\n")
+
+    (tmp_path / "output_data" / "raw_data").mkdir(parents=True)
+    table("body", list(tool_files.MEDIAPIPE))
+    table("face", [f"face_{i:04d}" for i in range(5)])
+    table("right_hand", ["right_hand_wrist", "right_hand_thumb_cmc", "right_hand_thumb_tip"])
+    np.save(tmp_path / "output_data" / "raw_data" / "points.npy", np.ones((FRAMES, 553, 3)))
+    found = inspect(str(tmp_path))
+    assert (found.format, found.clips, found.bad) == ("table", 1, [])
+    source = Source(tmp_path)
+    reader = detect(source)
+    clip = next(c for i in reader.items(source) if "body" in i[0] for c in read_clips(reader, source, i, Options()))
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)
+
+
+UP_Z = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # x, y, z with y up -> with z up
+
+
+def test_holistic_arrays_begin_with_the_body(tmp_path: Path) -> None:
+    points = np.zeros((FRAMES, 553, 3))
+    points[:, :33] = np.stack([tool_files.space(tool_files.MEDIAPIPE, t) for t in range(FRAMES)])
+    np.save(tmp_path / "walk.npy", points)
+    (clip,) = read(tmp_path)
+    assert clip.layout == get_layout("mediapipe")
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)

@@ -130,6 +130,10 @@ def _write(writer: Writer, clips: Iterator[Clip], target: Path) -> None:
         return
     first = next(clips)
     second = next(clips, None)
+    if second is not None and target.suffix.lower() in writer.suffixes:
+        raise InputError(
+            f"{target}: a {target.suffix} holds one clip, and there are more; give a folder and --to {writer.name}"
+        )
     every = itertools.chain([first] if second is None else [first, second], clips)
     if second is None and target.suffix.lower() in writer.suffixes:
         writer.write(iter([first]), target)

@@ -17,7 +17,8 @@ from orvpe.errors import InputError, unknown
 MODULES = (
     "nucla", "ntu", "penn", "smarthome", "packed", "action_arrays",
     "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "zed", "mediapipe", "deeplabcut",
-    "ultralytics", "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "numpy_files", "pku", "table",
+    "ultralytics", "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "pku", "table",
+    "numpy_files",
 )  # fmt: skip
 
 ENTRY_POINTS = "orvpe.formats"  # the group in which other packages announce readers of theirs
