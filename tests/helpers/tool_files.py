@@ -71,6 +71,16 @@ def ultralytics_one_json(folder: Path) -> None:
     write(folder / "walk.json", [[_ultralytics(t)] for t in range(FRAMES)])
 
 
+def ultralytics_lines(folder: Path) -> None:
+    write(folder / "walk.jsonl", "\n".join(json.dumps([_ultralytics(t)]) for t in range(FRAMES)) + "\n")
+
+
+def mmpose_lines(folder: Path) -> None:
+    lines = [{"frame_id": t, "instances": [{"keypoints": image(COCO, t).tolist(), "keypoint_scores": [0.9] * 17}]}
+             for t in range(FRAMES)]  # fmt: skip
+    write(folder / "walk.json", "\n".join(map(json.dumps, lines)) + "\n")
+
+
 def ultralytics_normalised(folder: Path) -> None:
     for t in range(FRAMES):
         write(folder / f"walk_{t}.json", [_ultralytics(t, normal=True, track=None)])
@@ -335,6 +345,7 @@ def landmark_numbers(folder: Path, style: str = "landmark_{}_{}") -> None:
 # maker -> (format, layout or None, joint, dimensions)
 TOOLS: dict[Callable[[Path], None], tuple[str, str | None, int]] = {
     ultralytics_json: ("ultralytics", "coco", 2), ultralytics_one_json: ("ultralytics", "coco", 2),
+    ultralytics_lines: ("ultralytics", "coco", 2), mmpose_lines: ("mmpose", "coco", 2),
     ultralytics_normalised: ("ultralytics", "coco", 2), ultralytics_csv: ("ultralytics", "coco", 2),
     ultralytics_txt: ("ultralytics", "coco", 2), mmpose: ("mmpose", "coco", 2), mmpose_pictures: ("mmpose", "coco", 2),
     pifpaf: ("openpifpaf", "coco", 2), pifpaf_pictures: ("openpifpaf", "coco", 2),
