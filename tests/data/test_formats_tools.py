@@ -174,6 +174,12 @@ def test_azure_says_its_rate_and_which_joints_it_did_not_see(tmp_path: Path) -> 
     assert clip.visible[..., :31].all()
 
 
+def test_zed_says_its_rate_in_time_stamps(tmp_path: Path) -> None:
+    tool_files.zed(tmp_path)
+    (clip,) = read(tmp_path)
+    assert clip.fps == 30
+
+
 def test_deeplabcut_of_several_animals(tmp_path: Path) -> None:
     tool_files.deeplabcut(tmp_path, individuals=True)
     (clip,) = read(tmp_path)

@@ -36,7 +36,8 @@ class Converted:
     def __str__(self) -> str:
         left_out = {"without a skeleton": self.nobody, "that cannot be read": len(self.bad)}
         skipped = ", ".join(f"{n:,} {what}" for what, n in left_out.items() if n)
-        text = f"{self.path}: {self.clips:,} clips, {self.frames:,} frames of a person, {self.format}"
+        clips = f"{self.clips:,} clip" + ("s" if self.clips != 1 else "")
+        text = f"{self.path}: {clips}, {self.frames:,} frames of a person, {self.format}"
         return text + (f"; left out: {skipped}" if skipped else "")
 
 

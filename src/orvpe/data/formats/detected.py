@@ -67,6 +67,8 @@ def whole_number(value: Any) -> int | None:
     """A frame number or identity as JSON and tables have it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
+    if isinstance(value, int):  # time stamps in nanoseconds are longer than a float's digits
+        return value if abs(value) < 2**61 else None
     try:
         number = float(value)
         return int(number) if number == int(number) and abs(number) < 1e15 else None
