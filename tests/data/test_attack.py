@@ -10,6 +10,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -90,23 +91,17 @@ def test_whatever_a_reader_raises_is_one_bad_item(
     )
 
 
-def test_a_reader_that_stumbles_while_looking_leaves_the_file_to_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_stumbles_while_looking_leaves_the_file_to_others(tmp_path: Path) -> None:
     def items(source: Source) -> list[tuple[str, ...]]:
         raise KeyError("x")
 
     odd = Format("odd", "odd", items, lambda *_: [])
-    before = dict(FORMATS)
-    for name in before:
-        monkeypatch.delitem(FORMATS, name)
-    for name, reader in {"odd": odd, **before}.items():
-        monkeypatch.setitem(FORMATS, name, reader)
     (tmp_path / "a.csv").write_text(_GOOD)
     (tmp_path / "b.xyz").write_text("?")
-    assert choose_reader(Source(tmp_path / "a.csv"), None).name == "table"
-    with pytest.raises(InputError, match=r"b.xyz: cannot be read as odd \(KeyError: 'x'\)"):
-        choose_reader(Source(tmp_path / "b.xyz"), None)
+    with patch.dict(FORMATS, {"odd": odd, **FORMATS}, clear=True):  # put back in its order, which decides
+        assert choose_reader(Source(tmp_path / "a.csv"), None).name == "table"
+        with pytest.raises(InputError, match=r"b.xyz: cannot be read as odd \(KeyError: 'x'\)"):
+            choose_reader(Source(tmp_path / "b.xyz"), None)
 
 
 # --- memory is estimated before it is taken ---
