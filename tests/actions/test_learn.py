@@ -120,7 +120,7 @@ def test_what_was_not_learned_is_unknown(examples: Path, weights: dict[int, str]
     """However well the cross-validation goes, an action of no class gets a name less often than one of a class."""
     report = learn(str(examples), str(tmp_path / "m"), "robust-light-3d-joint", folds=3, fps=30, threads=1)
     assert report.unknown["answered"] >= report.unknown["named"]
-    assert "of the clips of classes left out in turn" in str(report)
+    assert "of clips of classes left out in turn" in str(report)
     model = load(tmp_path / "m")
     assert model.open_set is not None
     assert json.loads((tmp_path / "m" / "card.json").read_text())["cross_validation"]["unknown"] == report.unknown

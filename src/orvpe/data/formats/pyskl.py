@@ -93,13 +93,10 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
     annotations = data.get("annotations") if isinstance(data, dict) else data
     if isinstance(data, dict) and annotations is None and "keypoint" in data:
         annotations = [data]  # one video alone, as MMAction2's extraction writes it
-<<<<<<< HEAD
     elif isinstance(data, dict) and annotations is None and data and all(map(_is_annotation, data.values())):
         annotations = [{"frame_dir": str(name), **one} for name, one in data.items()]
-=======
     elif isinstance(data, np.ndarray) or (isinstance(data, dict) and annotations is None and "keypoints" in data):
         annotations = [_bare(data, stem(name))]
->>>>>>> 80cfb4c7c361e83253d2ee2b43d85796c6c5e4eb
     if not isinstance(annotations, list):
         held = f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{where}: no list of 'annotations', found {held}")
