@@ -1,12 +1,16 @@
 """Record the demo's page as an animated GIF: ``python docs/record_demo.py demo/index.html docs/images/demo.gif``.
 
+The table between the marks ``results:demo`` of README.md is replaced by the page's, too.
+
 Needs playwright, Pillow and a Chromium (its path in ORVPE_CHROMIUM, else ``chromium``).
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -14,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-WIDTH, PAGE_WIDTH, COLOURS = 760, 1120, 96
+WIDTH, PAGE_WIDTH, COLOURS = 760, 1120, 176
 STEP = 2  # every second frame of the video
 PARTS = ("none", "right", "lower", "left")  # hidden one after the other
 
@@ -49,6 +53,16 @@ def save(images: list[Image.Image], path: Path) -> None:
     first.save(path, save_all=True, append_images=rest, duration=duration, loop=0, optimize=True, disposal=1)
 
 
+def update_readme(page_file: Path, readme: Path) -> None:
+    """Put the page's table into the README."""
+    (text,) = re.findall(r'id="data">(.*?)</script>', page_file.read_text(encoding="utf-8"), flags=re.S)
+    data = json.loads(text)
+    block = f"<!-- results:demo -->\n```\n{data['about']}\n\n{data['summary']}\n```\n<!-- /results:demo -->"
+    old = readme.read_text(encoding="utf-8")
+    new = re.sub(r"<!-- results:demo -->.*<!-- /results:demo -->", lambda _: block, old, flags=re.S)
+    readme.write_text(new, encoding="utf-8")
+
+
 def main(page_file: str, gif: str) -> None:
     browser_path = os.environ.get("ORVPE_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
@@ -58,6 +72,7 @@ def main(page_file: str, gif: str) -> None:
         page.wait_for_timeout(1000)
         save(record(page, WIDTH), Path(gif))
         browser.close()
+    update_readme(Path(page_file), Path(__file__).parents[1] / "README.md")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 40  # names in a message; layouts with face and hands have over a hundred
+
 
 class InputError(ValueError):
     """Bad input from a person: a file, a value, an option.
@@ -29,7 +31,8 @@ def unknown(kind: str, value: str, known: Iterable[str], where: str = "") -> str
     """'unknown joint "left_sholder" in ...; did you mean ...?', the text used for every unknown name."""
     known = list(known)
     near = difflib.get_close_matches(str(value), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known[:_SHOWN])}{more}"
     return f"unknown {kind} {value!r}{' in ' + where if where else ''}; {hint}"
 
 

@@ -150,7 +150,7 @@ def test_people_one_by_one() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(InputError, match="does not say its frames per second"):
+    with pytest.raises(InputError, match="has no frame rate"):
         timeline(model(), random_clip(10), WindowOptions())
     with pytest.raises(InputError, match="no classifier"):
         timeline(Model(ENCODER, unified, 3, VIEW), random_clip(10).with_(fps=30), WindowOptions())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import orvpe
 from orvpe.data.formats import detect
 from orvpe.data.formats.base import Options
 from orvpe.data.formats.source import Source
@@ -122,6 +125,39 @@ def test_damaged_files_are_one_line(tmp_path: Path, name: str, content: bytes) -
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         clips_of(tmp_path)
+
+
+READER = """
+import numpy as np
+from orvpe.data.formats.base import Format, by_suffix
+from orvpe.poses.clip import Clip
+from orvpe.poses.skeleton import get_layout
+
+def read(source, item, options):
+    joints = np.loadtxt(source.read(item[0]).decode().splitlines()).reshape(-1, 17, 2)
+    return [Clip.from_array(joints, get_layout("coco"), name="mine")]
+
+FORMAT = Format("mine", "mine", lambda source: [(n,) for n in by_suffix(source, ".mine")], read)
+"""
+
+
+def test_readers_of_other_packages(tmp_path: Path) -> None:
+    """One that an installed package announces is used; one that cannot be loaded is told and stops nothing."""
+    (tmp_path / "mine_reader.py").write_text(READER)
+    info = tmp_path / "mine_reader-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine-reader\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[orvpe.formats]\nmine = mine_reader:FORMAT\nbroken = nowhere:FORMAT\n")
+    (tmp_path / "poses").mkdir()
+    np.savetxt(tmp_path / "poses" / "a.mine", np.random.default_rng(0).uniform(10, 400, (5, 34)))
+    path = os.pathsep.join([str(tmp_path), str(Path(orvpe.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-m", "orvpe", "inspect", str(tmp_path / "poses")],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "(mine)" in done.stdout
+    assert "reader 'broken' (nowhere:FORMAT) is left out" in done.stderr
 
 
 @pytest.mark.parametrize(

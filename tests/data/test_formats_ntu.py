@@ -162,8 +162,7 @@ def test_no_body_is_no_skeleton_and_not_an_error(tmp_path: Path) -> None:
         (1 + 28 * 3 + 5, b"", "'' as joint 2 in frame 3 (line 91), expected 12 numbers"),
         (1 + 28 * 3 + 5, b"1 2 x 4 5 6 7 8 9 10 11 2", "'1 2 x 4 5 6 7 8 9 10 11 2' as joint 2 in frame 3"),
         (1 + 28 * 3 + 5, b"1 2 3 4", "expected 12 numbers"),
-        (1 + 28 * 3 + 5, b"NaN 2 3 4 5 6 7 8 9 10 11 2", "NaN or infinite coordinate in frame 3"),
-        (1 + 28 * 3 + 5, b"Infinity 2 3 4 5 6 7 8 9 10 11 2", "NaN or infinite coordinate in frame 3"),
+        (1 + 28 * 3 + 5, b"Infinity 2 3 4 5 6 7 8 9 10 11 2", "infinite coordinate in frame 3"),
     ],
 )
 def test_malformed(tmp_path: Path, rng: np.random.Generator, line: int, text: bytes, message: str) -> None:

@@ -7,11 +7,9 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from unittest.mock import patch
 
-import docstring_parser
 import numpy as np
 import pytest
 from helpers.pose_files import write_folder
@@ -286,18 +284,12 @@ def test_nucla(data_dir: Path, tmp_path: Path) -> None:
     assert report.bad == []
 
 
-def test_every_argument_has_its_help() -> None:
-    documented = {p.arg_name: p.description for p in docstring_parser.parse(ingest.__doc__ or "").params}
-    assert list(documented) == list(signature(ingest).parameters)
-    assert all(documented.values())
-
-
 def test_means_are_remembered_over_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kinect measures all 17 joints, COCO has no neck: the store of both treats the neck as a mean."""
     monkeypatch.setattr(module, "CHUNK_ITEMS", 2)
     kinect = write_folder(tmp_path / "kinect", 3)
     (tmp_path / "coco").mkdir()
-    joints = np.random.default_rng(0).normal(size=(6, 17, 3))
+    joints = 0.3 * np.random.default_rng(0).normal(size=(6, 17, 3))
     np.savez(tmp_path / "coco" / "a.npz", joints=joints, joint_names=LAYOUTS["coco"].joints)
     ingest([str(kinect)], str(tmp_path / "kinect.orvpe"), workers=1)
     assert Store.open(tmp_path / "kinect.orvpe").layout.derived == {}

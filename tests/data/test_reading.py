@@ -9,12 +9,14 @@ import pytest
 
 from orvpe.data.formats import FORMATS
 from orvpe.data.formats.base import Options
-from orvpe.data.formats.reading import UP, misspelt, read_clips, turn_up
+from orvpe.data.formats.gate import misspelt
+from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.ingest import ingest
 from orvpe.data.select import select
 from orvpe.data.store import Store
 from orvpe.errors import InputError
+from orvpe.poses.axes import AXES, turn_up
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS, layout_for_names, unified
 
@@ -47,18 +49,24 @@ def read(path: str, format: str = "arrays", **options: object) -> Clip:
 
 def test_normalised_coordinates(tmp_path: Path) -> None:
     path = npz(tmp_path / "a.npz", random(5, 17, 2))
-    with pytest.raises(InputError, match=r"look normalised, expected pixels; multiply x by the width \(640\) and y by"):
-        read(path, image_size=(640, 480))
-    read(path)  # of unknown size: may be anything
+    with pytest.raises(InputError, match="look normalised, expected pixels; give --image-size WIDTHxHEIGHT"):
+        read(path)
+    clip = read(path, image_size=(640, 480))
+    assert np.allclose(clip.joints[0], random(5, 17, 2) * (640, 480))
+    assert "multiplied by its width and height" in clip.notes[-1].text
+    around = npz(tmp_path / "c.npz", random(5, 17, 2) - 0.5)
+    assert "taken as they are" in read(around).notes[-1].text  # around 0: nobody knows what that is
+    with pytest.raises(InputError, match=r"multiply x by the width \(640\) and y by"):
+        read(around, image_size=(640, 480))
     one = np.full((5, 17, 2), np.nan)
     one[0, 0] = 1  # a joint in the corner
     read(npz(tmp_path / "b.npz", one), image_size=(640, 480))
-    report = ingest([path], str(tmp_path / "a.orvpe"), workers=1, layout="native")
+    report = ingest([path], str(tmp_path / "a.orvpe"), workers=1, layout="native", image_size=(1, 1))
     stored = Store.open(report.path).clip(0).joints[0]
     assert np.abs(stored - random(5, 17, 2)).max() < 1e-4
 
 
-@pytest.mark.parametrize("up", UP)
+@pytest.mark.parametrize("up", AXES)
 def test_up_is_a_rotation_that_ends_with_y_up(up: str) -> None:
     axis = np.zeros(3)
     axis["xyz".index(up[-1])] = -1 if up.startswith("-") else 1
@@ -80,7 +88,7 @@ def test_up_of_commands(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown up 'north'"):
         ingest([path], str(tmp_path / "b.orvpe"), up="north")
     with pytest.raises(InputError, match="only 3D clips are turned"):
-        read(npz(tmp_path / "flat.npz", random(5, 17, 2)), up="z")
+        read(npz(tmp_path / "flat.npz", random(5, 17, 2) * 100), up="z")
 
 
 # --- names ---

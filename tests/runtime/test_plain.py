@@ -142,6 +142,13 @@ def test_what_yaml_writes_is_read_back(data: object) -> None:
         assert load_yaml(yaml.safe_dump(data), "x") == data
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000, ".inf", "-.Inf", ".nan", "1:" * 900 + "1", "1e999"])
+def test_numbers_that_cannot_be_used_are_refused(number: str) -> None:
+    with pytest.raises(InputError, match=r"^x: a: .* is no number that can be used$") as told:
+        load_yaml(f"a: {number}\n", "x")
+    assert len(str(told.value)) < 200
+
+
 def test_quotes_make_text_of_anything() -> None:
     assert read_scalars("a: '1'\nb: 1\n", "x") == {"a": "1", "b": "1"}
     assert load_yaml("a: '1'\nb: 1\nc: 'null'\nd: null\ne: 1e-3\nf: yes\n", "x") == {

@@ -40,7 +40,7 @@ def test_projection_kinds() -> None:
     want = (x @ mlp.layers[0].weight.T + mlp.layers[0].bias).clamp(min=0) @ mlp.layers[2].weight.T
     want = want + mlp.layers[2].bias
     torch.testing.assert_close(mlp(x), want / want.norm(dim=1, keepdim=True))
-    with pytest.raises(InputError, match="projection is 'deep', expected one of linear, mlp"):
+    with pytest.raises(InputError, match="unknown projection 'deep'; known: linear, mlp"):
         Projection(kind="deep")
 
 
@@ -199,7 +199,7 @@ def test_checkpoint_holds_bank_and_z() -> None:
 
 
 def test_unknown_loss_is_named() -> None:
-    with pytest.raises(InputError, match="loss is 'infonce', expected one of info_nce, nce"):
+    with pytest.raises(InputError, match="unknown loss 'infonce'; did you mean 'info_nce' or 'nce'"):
         ContrastiveModule(30, negatives=5, loss="infonce")
 
 

@@ -359,7 +359,7 @@ def test_the_video_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pyte
         yield made
 
     monkeypatch.setattr(sample, "wheel", wheel)
-    with pytest.raises(InputError, match=r"checksum .* expected d9a6.*; give one of your own: orvpe demo VIDEO"):
+    with pytest.raises(InputError, match=r"checksum .* expected d9a6.*; use your own: orvpe demo VIDEO"):
         sample.sample_video(print)
     monkeypatch.setattr(sample, "SHA256", sample.sha256(b"a video"))
     said: list[str] = []

@@ -1,4 +1,4 @@
-"""`orvpe classify`: what the people in videos, pose files or stores do, and when.
+"""`orvpe classify`: name the actions of people in videos, pose files or stores, over time.
 
 Writes timeline.json and timeline.csv, and for each video the video with skeletons and labels on it; all at the end.
 """
@@ -26,13 +26,14 @@ from orvpe.actions.timeline import (
 )
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.files import Together
 from orvpe.runtime.groups import Hardware
@@ -51,7 +52,7 @@ _FILES = ("timeline.json", "timeline.csv")
 
 @dataclass(frozen=True)
 class ClassifyReport:
-    """What `classify` found; ``str()`` is a table.
+    """Result of `classify`; ``str()`` is a table.
 
     Args:
         sources: for each path (or video of a folder) its name and the timelines of its people.
@@ -64,7 +65,7 @@ class ClassifyReport:
     classes: list[str] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, Span]]:
-        """(person, span) of everybody, in order."""
+        """(person, span) of all timelines, in order."""
         return [(line.name, span) for _, lines in self.sources for line in lines for span in line.spans]
 
     def __str__(self) -> str:
@@ -108,26 +109,26 @@ def classify(
     finder: PersonFinder = PersonFinder(),  # noqa: B008
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> ClassifyReport:
-    """Say what the people in videos, pose files or stores do, and when.
+    """Name the actions of the people in videos, pose files or stores, over time.
 
     Args:
         paths: videos, folders of videos or of images, stores, or anything that `orvpe ingest` reads.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
         out: folder for timeline.json, timeline.csv and the annotated videos.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure" (or "unknown"); 0.5 when not given, nor ``risk``.
-        risk: of models of `orvpe learn`: name a class only where at most that share of the answers is wrong, e.g. 0.1,
-            else say "unknown".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
-        together: one timeline for all people of a pose clip, for actions of two; not for videos.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        min_visible: share of visible joints below which the label is "not seen".
+        together: one timeline for all people of a pose clip, for interactions; not for videos.
         start: seconds of videos to skip.
-        seconds: how many seconds of videos to take; all when not given.
-        interpolate: in videos, fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: in videos, quieten jitter with the one-euro filter.
+        seconds: seconds of videos to read; all when not given.
+        interpolate: in videos, interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: in videos, smooth jitter with the one-euro filter.
         overlay: write the annotated videos too.
-        skip_bad: leave out what cannot be read, and say so, instead of stopping.
-        overwrite: replace files of an earlier call.
+        skip_bad: skip what cannot be read, with a message, instead of stopping.
+        overwrite: replace existing files.
         reading: what files do not say of themselves, and which people to keep.
         finder: how people are found in videos.
         hardware: processor and threads.
@@ -198,7 +199,7 @@ def classify(
 
 
 def is_video(path: str | Path) -> bool:
-    """A video file, or a folder of images."""
+    """Whether a path is a video file or a folder of images."""
     where = Path(path)
     if where.is_dir():
         return bool(image_files(where))
@@ -206,7 +207,7 @@ def is_video(path: str | Path) -> bool:
 
 
 def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """(name, path) of the videos, and the paths with poses."""
+    """Split paths into videos (name, path) and pose files."""
     from orvpe.video.find import find_videos
 
     if not paths:
@@ -216,7 +217,7 @@ def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     for path in paths:
         where = Path(path)
         if camera(path) is not None:
-            raise InputError(f"{path}: is a camera; orvpe live {path} says what is before it")
+            raise InputError(f"{path}: is a camera; orvpe live {path} reads it")
         if not where.exists():
             raise InputError(f"{path}: no such file or folder")
         holds = where.is_dir() and any(p.suffix.lower() in VIDEO_SUFFIXES for p in where.rglob("*") if p.is_file())
@@ -244,7 +245,7 @@ def _checked_folder(out: str, videos: list[str], paths: list[str], overwrite: bo
 
 
 def check_video(model: Model, path: str, joints: str) -> None:
-    """Refuse a video that the model cannot take, before minutes are spent on its poses.
+    """Refuse a video that does not fit the model, before poses are estimated.
 
     Raises:
         InputError: joints of another dimension.
@@ -259,7 +260,7 @@ def check_video(model: Model, path: str, joints: str) -> None:
 
 
 def _check_videos(paths: list[str], pose: PoseOptions) -> None:
-    """A bad video is found before minutes are spent on the others."""
+    """Check all videos before any is processed."""
     from orvpe.video.people import open_video
 
     for path in paths:
@@ -267,7 +268,7 @@ def _check_videos(paths: list[str], pose: PoseOptions) -> None:
 
 
 def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool = False) -> Iterator[Clip]:
-    """All clips of a store, or of a pose file, folder or zip.
+    """Read all clips of a store, pose file, folder or zip.
 
     Raises:
         InputError: as the readers, unless ``skip_bad``.
@@ -277,9 +278,13 @@ def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool =
         return
     source = Source(path)
     reader = choose_reader(source, format)
-    for item in reader.items(source):
+    items, notes = reader.items(source), Printed()
+    notes.say(*left_out(source, items))
+    for item in items:
         try:
-            yield from read_clips(reader, source, item, options)
+            clips = read_clips(reader, source, item, options)
+            notes.add(clips)
+            yield from clips
         except NoSkeleton:
             continue
         except InputError as error:
@@ -294,7 +299,7 @@ def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool =
 def classify_video(
     model: Model, path: str, name: str, pose: PoseOptions, windows: WindowOptions, drawing: Path | None = None
 ) -> tuple[list[Timeline], Path | None]:
-    """The timelines of a video's people, ``NAME-p1`` ..., and the annotated video where one was written.
+    """Timelines of a video's people, ``NAME-p1`` ..., and the annotated video if one was written.
 
     Args:
         model: with a classifier.
@@ -329,7 +334,7 @@ def classify_video(
 
 
 def labels_for(found: VideoPeople, lines: dict[str, Timeline], start: float = 0.0) -> Any:
-    """What `write_overlay` writes above the people: number, label, score."""
+    """Labels that `write_overlay` draws above the people: number, label, score."""
 
     def text(person: Any, frame: int) -> str:
         line = lines.get(f"{found.name}-p{person.id}")
@@ -340,7 +345,7 @@ def labels_for(found: VideoPeople, lines: dict[str, Timeline], start: float = 0.
 
 
 def label_text(who: int, span: Span | None) -> str:
-    """'1: wave 93 %', '1: unsure', or the bare number of who is not seen."""
+    """'1: wave 93 %', '1: unsure', or only the number of a person who is not seen."""
     if span is None or span.label == UNSEEN:
         return str(who)
     return f"{who}: {span.label}" if without_name(span) else f"{who}: {span.label} {span.score:.0%}"

@@ -1,4 +1,4 @@
-"""`orvpe learn`: a classifier from a folder of clips for each class, and an honest number for how well it does.
+"""`orvpe learn`: train a classifier from one folder of clips per class, with cross-validation.
 
 Every clip is tested once, by a model that has not learned from its recording (cross-validation).  The model that is
 kept then learns from all clips.  By default the encoder is frozen and only a linear classifier is fitted, which takes
@@ -20,6 +20,8 @@ from orvpe.actions.class_folders import FolderOptions, class_folders, folder_sto
 from orvpe.actions.learn_numbers import best_temperature, by_recording, hideable, thin, twice, wilson
 from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
+from orvpe.data.formats.labels import column_pairs
+from orvpe.data.formats.reading import check_choices
 from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
@@ -54,6 +56,7 @@ def learn(
     versions: int | None = None,
     epochs: int | None = None,
     window: float = 2.0,
+    labels: str | None = None,
     dims: int | None = None,
     seed: int = 0,
     restart: bool = False,
@@ -61,26 +64,28 @@ def learn(
     finder: PersonFinder = PersonFinder(),  # noqa: B008
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LearnReport:
-    """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
+    """Train a classifier from one folder of videos or pose files per class, for `orvpe classify`.
 
     The clips are kept in RUN.orvpe and read again only when something has changed.
 
     Args:
-        folder: holds a folder for each class, of videos, folders of images, or pose files.
+        folder: folder with one subfolder per class: videos, folders of images, or pose files.
         run: folder for the model, results.json, per-class table and confusion matrix.
-        weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
-            such joints, or from scratch where none comes with it. "scratch" begins there anyway, with ``finetune``.
+        weights: pre-trained model to start from, a folder or a name; when not given, the shipped one for such joints,
+            or from scratch if there is none. "scratch" begins there anyway, with ``finetune``.
         finetune: train the encoder too, instead of a classifier on frozen features.
-        folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
-        by: what a part must not tear apart: recording, or subject, where the pose files name it.
-        strength: C of the logistic regression on frozen features; larger fits closer.
+        folds: folds of the cross-validation, fewer if a class has fewer recordings; 0 for none.
+        by: what stays in one fold: recording, or subject if the pose files name it.
+        strength: C of the logistic regression on frozen features; larger values fit the training clips more closely.
         versions: further versions of each clip that this regression learns from, four in five of them with something
             hidden or noisy; 9 when not given, 0 for whole clips alone.
-        epochs: of the fine-tuning; 90 when not given.
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        epochs: epochs of fine-tuning; 90 when not given.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
+        labels: a CSV with the columns name and label (and optionally subject), where there is no folder per class; the
+            labels of tables are taken with --column label=NAME.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
-        seed: of the parts, and of training.
-        restart: begin anew although the folder holds a run.
+        seed: seed of the folds and of training.
+        restart: start again even if the folder holds a run.
         reading: what files do not say of themselves, and which people to keep.
         finder: how people are found in videos.
         hardware: processor and threads.
@@ -110,7 +115,13 @@ def learn(
         raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
-    class_folders(folder)
+    check_choices(reading.up, reading.units)
+    column_pairs(reading.column)
+    labelled = bool(labels or reading.column)
+    if not labelled:
+        class_folders(folder)
+    elif not Path(folder).exists():
+        raise InputError(f"{folder}: no such file or folder")
     if Path(folder).resolve() in (Path(run).resolve(), *Path(run).resolve().parents):
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
@@ -118,20 +129,20 @@ def learn(
     where = pick_device(hardware.device, hardware.threads)
     source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
-        _check_videos(source, folder, reading.joints)
+        _check_videos(source, {"": Path(folder)} if labelled else class_folders(folder), reading.joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
-        **asdict(reading), **asdict(finder), window=window, dims=dims or (source.dims if source else 3),
+        **asdict(reading), **asdict(finder), labels=labels, window=window, dims=dims or (source.dims if source else 3),
         native=source is not None and source.layout.joints != unified.joints, threads=hardware.threads,
     ))  # fmt: skip
     if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
-        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+        print(f"note: weights {name} (shipped with orvpe); choose others with -w", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
         if not finetune:  # which says it itself
             note_unfinished(source, str(weights))
     elif weights is None:
-        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+        print(f"note: orvpe has no shipped weights for {store.dims}D joints: trained from scratch", file=sys.stderr)
     if source is None:
         weights = None
     frozen = source is not None and not finetune
@@ -152,17 +163,17 @@ def learn(
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 
 
-def _check_videos(model: Model, folder: str, joints: str | None) -> None:
-    """Refuse videos that the model cannot take, before minutes are spent on their poses."""
+def _check_videos(model: Model, classes: dict[str, Path], joints: str | None) -> None:
+    """Refuse videos that do not fit the model, before poses are estimated."""
     from orvpe.actions.classify import check_video
 
-    for path in class_folders(folder).values():
+    for path in classes.values():
         for video in videos_of(path)[:1]:
             check_video(model, video, joints or "image")
 
 
 def _shipped_for(store: Store) -> str | None:
-    """The encoder that comes with orvpe for such clips."""
+    """Name of the shipped encoder for such clips."""
     from orvpe.models.card import BY_DIMS, shipped
 
     name = BY_DIMS[store.dims]

@@ -1,4 +1,4 @@
-"""What `orvpe learn` found, as text and as files."""
+"""Results of `orvpe learn` as text and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orvpe.runtime.run import environment, plain
 
 @dataclass(frozen=True)
 class LearnReport:
-    """What `learn` did; ``str()`` is for people.
+    """Result of `learn`; ``str()`` is a readable report.
 
     Args:
         run: the folder of the model.
@@ -56,7 +56,7 @@ class LearnReport:
 
     @property
     def score(self) -> float:
-        """Per cent right of whole bodies, 0 without cross-validation."""
+        """Accuracy on whole bodies in %, 0 without cross-validation."""
         return self.right.get("none", 0.0)
 
     def __str__(self) -> str:
@@ -82,8 +82,8 @@ class LearnReport:
         if self.unknown:
             answered, correct, named, at_risk = self.unknown.values()
             lines += [
-                f"unknown: {answered:.0f} % of these clips, whole or with a part hidden, get a name, {correct:.0f} % "
-                f"of them the right one; of clips of classes left out in turn {named:.0f} % get a name",
+                f"unknown: {answered:.0f} % of these clips, whole or partly hidden, get a name, {correct:.0f} % of "
+                f"them the right one; of the clips of classes left out in turn {named:.0f} % get a name",
                 f"with --risk {RISK:g} (orvpe classify, live, demo) {at_risk:.0f} % of the clips get one",
             ]
         lines += [f"warning: {text}" for text in self.warnings]
@@ -118,7 +118,7 @@ _KEPT = (
 def write_report(
     report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float
 ) -> None:
-    """The model with its card, results.json and confusion.png, into the run's folder."""
+    """Write the model with its card, results.json and confusion.png into the run's folder."""
     folder = Path(report.run)
     found = report.accuracy
     results: dict[str, Any] = {

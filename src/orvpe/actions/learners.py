@@ -1,4 +1,4 @@
-"""Two ways to learn a protocol's training clips, for `orvpe learn`: a linear classifier, or the encoder too."""
+"""The two training modes of `orvpe learn`: a linear classifier, or fine-tuning of the encoder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Fit = Callable[[str], tuple[Model, Scores]]
 
 
 class Probe:
-    """Logistic regression on frozen features, which are computed once: of whole clips and of occluded versions."""
+    """Logistic regression on frozen features of whole clips and occluded copies, computed once."""
 
     def __init__(self, source: Model, store: Store, strength: float, versions: int, seed: int) -> None:
         self.store, self.strength = store, strength
@@ -129,7 +129,7 @@ class Probe:
 
 
 class Finetune:
-    """A fine-tuning a protocol, each a run of its own that resumes."""
+    """Fine-tuning: one resumable run for each protocol."""
 
     def __init__(
         self, source: Model | None, weights: str | None, store: Store, run: str, epochs: int | None, seed: int,

@@ -1,4 +1,4 @@
-"""`orvpe live`: what the people before a camera, or in a file, do right now.
+"""`orvpe live`: name actions in a camera stream or file in real time.
 
 Pictures for which there is no time are dropped, so that what is said is about now.  Every ``stride`` seconds each
 person's last ``window`` seconds go through the model; what is said is the mean of the last few answers.
@@ -20,10 +20,10 @@ import numpy as np
 
 from orvpe.actions.classify import check_video, label_text
 from orvpe.actions.timeline import UNSEEN, Span, WindowOptions, class_probabilities, unnamed, with_classes, without_name
-from orvpe.data.formats.reading import turn_up
 from orvpe.data.formats.source import not_a_source
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
+from orvpe.poses.axes import turn_up
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, unified
 from orvpe.poses.unify import to_unified
@@ -44,7 +44,7 @@ _HALF = 0.5  # of a window must have passed before anything is said of a person
 
 @dataclass(frozen=True)
 class LiveReport:
-    """What `live` did.
+    """Result of `live`.
 
     Args:
         source: what was watched.
@@ -104,26 +104,26 @@ def live(
     finder: PersonFinder = PersonFinder(),  # noqa: B008
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LiveReport:
-    """Say what the people before a camera or in a file do, in real time; pictures are dropped rather than late.
+    """Name the actions of people in a camera stream or file in real time; late frames are dropped.
 
     Ctrl-C ends it: the annotated video is completed and the report printed.
 
     Args:
         source: a camera (0, /dev/video0), a video file or a folder of images.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
-        rate: speed at which a file is played, 1 for its own; 0 as fast as it goes, without dropping any.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure" (or "unknown"); 0.5 when not given, nor ``risk``.
-        risk: of models of `orvpe learn`: name a class only where at most that share of the answers is wrong, e.g. 0.1,
-            else say "unknown".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
+        rate: playback speed of a file, 1 for its own; 0 for as fast as possible, without dropping frames.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        min_visible: share of visible joints below which the label is "not seen".
         overlay: also write an annotated video, a .mp4 file.
         joints: 'image' for 2D, 'world' for MediaPipe's 3D.
-        fps: frames per second to take; the source's own when not given.
+        fps: frames per second to read; the source's own when not given.
         seconds: stop after that many seconds of the source.
-        max_people: look for at most that many; fewer is faster.
-        min_confidence: a joint that the estimator is less sure of is missing; its own when not given.
+        max_people: largest number of people to look for; fewer is faster.
+        min_confidence: joints with a lower confidence are missing; the estimator's own default when not given.
         overwrite: replace an existing overlay.
         finder: how people are found in videos.
         hardware: processor and threads.
@@ -181,7 +181,7 @@ def watch(
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> LiveReport:
-    """Follow the people of a source until it ends or somebody asks to stop.
+    """Follow the people of a source until it ends or a stop is requested.
 
     Args:
         paced: the pictures.
@@ -258,7 +258,7 @@ class _Known:
 
 
 class Watcher:
-    """Remembers the last seconds of everybody, and asks the model about them now and then.
+    """Keeps the last seconds of each person and runs the model on them at intervals.
 
     Args:
         model: with a classifier.
@@ -281,7 +281,7 @@ class Watcher:
         self._size: tuple[int, int] | None = None
 
     def __call__(self, seen: Seen) -> list[str]:
-        """Take in a picture; a line for every label that has changed."""
+        """Process a frame; return a line for every label that changed."""
         assert self.windows.window is not None
         assert self.windows.stride is not None
         now = seen.frame.index / self.fps
@@ -358,7 +358,7 @@ class Watcher:
         return clip
 
     def drawn(self, seen: Seen) -> np.ndarray:
-        """The picture with the people and what is said of them, (H, W, 3) uint8."""
+        """The frame with skeletons and labels, (H, W, 3) uint8."""
         if not len(seen.ids):
             return seen.frame.image
         ids = [int(i) for i in seen.ids]
@@ -374,7 +374,7 @@ def _alike(rows: deque[np.ndarray]) -> list[np.ndarray]:
 
 
 def even(times: np.ndarray, joints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As many pictures at even times: linear between neighbours that both show a joint, else the nearer one decides.
+    """Resample to even times: linear between neighbours that both show a joint, else the nearer one.
 
     Args:
         times: (T,) seconds, growing.

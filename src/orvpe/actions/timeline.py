@@ -1,4 +1,4 @@
-"""Who does what when: sliding windows over a clip, class probabilities of each, and the spans of one label.
+"""Actions over time: sliding windows over a clip, class probabilities for each, and spans of one label.
 
 A clip is cut into windows of equal length.  Each goes through the model's fixed view and its classifier.  Time is
 divided into slots as long as the stride; a slot's probabilities are the mean over the windows that overlap it, each
@@ -30,7 +30,7 @@ _MANY = 256  # windows in memory at a time
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How a clip becomes a timeline.
+    """Windows and thresholds of a timeline.
 
     Args:
         window: seconds of a window; what the model's card says of its training clips, or 2, when None.
@@ -65,7 +65,7 @@ class WindowOptions:
                 raise InputError(f"threshold is {self.threshold:g} and risk {self.risk:g}, expected one of them")
 
     def for_model(self, model: Model) -> WindowOptions:
-        """The same with window, stride and threshold filled in.
+        """A copy with window, stride and threshold filled in for a model.
 
         Raises:
             InputError: a risk, of a model without a risk curve.
@@ -91,7 +91,7 @@ class WindowOptions:
         return model.open_set.threshold(self.risk)
 
     def frames(self, fps: float) -> tuple[int, int]:
-        """Window and stride in frames, of options that are filled in."""
+        """Window and stride in frames; both must be set."""
         assert self.window is not None
         assert self.stride is not None
         return max(1, round(self.window * fps)), max(1, round(self.stride * fps))
@@ -124,7 +124,7 @@ def without_name(span: Span) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What one person (or, together, all people of a clip) does.
+    """The actions of one person, or of all people of a clip together.
 
     Args:
         name: of the clip.
@@ -141,7 +141,7 @@ class Timeline:
     spans: list[Span]
 
     def at(self, second: float) -> Span | None:
-        """What is said of a moment; None before the first and after the last."""
+        """The span at a moment; None before the first and after the last."""
         ends = [span.end for span in self.spans]
         i = int(np.searchsorted(ends, second, side="right"))
         return self.spans[i] if i < len(self.spans) and second >= self.spans[i].start else None
@@ -164,7 +164,7 @@ class Timeline:
 
 
 def class_probabilities(model: Model, clips: list[Clip]) -> np.ndarray:
-    """(len(clips), K) of clips seen as a whole, each in the model's fixed view.
+    """Class probabilities (len(clips), K) of whole clips, each in the model's fixed view.
 
     Raises:
         InputError: the model has no classifier; clips that it does not read.
@@ -198,7 +198,7 @@ def with_classes(model: Model, name: str = "") -> list[str]:
 
 
 def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.0) -> Timeline:
-    """The timeline of a clip; its people count together.
+    """The timeline of a clip, for all its people together.
 
     Args:
         model: with a classifier.
@@ -211,7 +211,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     """
     classes = with_classes(model)
     if clip.fps is None:
-        raise InputError(f"clip {clip.name!r} does not say its frames per second, which windows need; give --fps")
+        raise InputError(f"clip {clip.name!r} has no frame rate, which windows need; give --fps")
     options = options.for_model(model)
     length, step = options.frames(clip.fps)
     if model.layout.joints == unified.joints and clip.layout.joints != unified.joints:
@@ -233,7 +233,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
 
 
 def windows_of(clip: Clip, options: WindowOptions) -> list[Clip]:
-    """The windows of a clip that knows its frame rate, by options that are filled in."""
+    """The windows of a clip with a known frame rate; ``options`` must be complete."""
     assert clip.fps is not None
     starts, length = window_starts(clip.frames, *options.frames(clip.fps))
     return list(_cut(clip, starts, length))
@@ -260,7 +260,7 @@ def window_starts(frames: int, length: int, step: int) -> tuple[np.ndarray, int]
 
 
 def visible_share(visible: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Share of visible joints in stretches of frames, of the person who shows most of it.
+    """Share of visible joints in ranges of frames, for the person with the largest share.
 
     Args:
         visible: (M, T, V) bool.
@@ -308,7 +308,7 @@ def find_spans(
     min_visible: float,
     unsure: str = UNSURE,
 ) -> list[Span]:
-    """Neighbouring slots of one label, put together.
+    """Merge neighbouring slots with the same label.
 
     Args:
         edges: (S + 1,) seconds.
@@ -340,7 +340,7 @@ def find_spans(
 
 
 def one_by_one(clip: Clip) -> list[Clip]:
-    """A clip for each of its people who is seen at all; of several the names end in -p1, -p2 ..."""
+    """One clip for each visible person; with several people the names end in -p1, -p2 ..."""
     if clip.people == 1:
         return [clip]
     return [

@@ -1,4 +1,4 @@
-"""What is typed after a command, as its function's arguments; the signature says what there is."""
+"""Parse a command line into the arguments of the command's function, as its signature defines them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class _Words:
             self._give(name, words, name.upper())
 
     def _read_flag(self, word: str, rest: list[str]) -> list[str]:
-        """Take a flag and its values; returns the words that are left."""
+        """Read a flag and its values; return the remaining words."""
         typed, equals, value = word.partition("=")
         name = _LONG.get(typed, typed.lstrip("-").replace("-", "_"))
         if name in ("h", "help"):

@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of Python, of a GPU, or of torch's allocator on the CPU, which has no exception of its own."""
+    """Whether an error means that memory ran out: in Python, on a GPU, or in torch's CPU allocator."""
     kinds = (type(error).__name__, str(error))
     return "MemoryError" in kinds[0] or kinds[0] == "OutOfMemoryError" or "DefaultCPUAllocator" in kinds[1]
 

@@ -10,15 +10,17 @@ from pathlib import Path
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.reading import UP, read_clips
+from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.store import Store, is_store
-from orvpe.data.writers import WRITERS, Writer
-from orvpe.data.writers.base import file_names
+from orvpe.data.writers import WRITERS
+from orvpe.data.writers.base import Writer, file_names
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.poses.unify import to_unified
+from orvpe.runtime.lock import alone_in
 
 
 @dataclass
@@ -35,10 +37,12 @@ class Converted:
     def __str__(self) -> str:
         left_out = {"without a skeleton": self.nobody, "that cannot be read": len(self.bad)}
         skipped = ", ".join(f"{n:,} {what}" for what, n in left_out.items() if n)
-        text = f"{self.path}: {self.clips:,} clips, {self.frames:,} frames of a person, {self.format}"
+        clips = f"{self.clips:,} clip" + ("s" if self.clips != 1 else "")
+        text = f"{self.path}: {clips}, {self.frames:,} frames of a person, {self.format}"
         return text + (f"; left out: {skipped}" if skipped else "")
 
 
+@alone_in("out")
 def convert(
     path: str,
     out: str,
@@ -51,7 +55,8 @@ def convert(
     dims: int = 3,
     min_confidence: float = 0.1,
     max_people: int = 10,
-    up: str = Options.up,
+    up: str = "auto",
+    units: str = "auto",
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> Converted:
@@ -70,7 +75,9 @@ def convert(
         dims: 3 for metres or 2 for pixels, for formats that hold both.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D sources; clips are turned so that y is up.
+        up: the axis that points up in 3D sources, one of auto, y, -y, z, -z, x and -x; auto looks which way the bodies
+            point.
+        units: of 3D sources, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         skip_bad: leave out what cannot be read instead of stopping.
         overwrite: replace an existing file or folder.
 
@@ -85,8 +92,7 @@ def convert(
     writer = _writer(target, to)
     if layout not in ("native", "unified"):
         raise InputError(unknown("layout option", layout, ("native", "unified")))
-    if up not in UP:
-        raise InputError(unknown("up", up, UP))
+    check_choices(up, units)
     if dims not in (2, 3) or max_people < 1 or not min_confidence >= 0:
         given = f"dims {dims}, max_people {max_people}, min_confidence {min_confidence}"
         raise InputError(f"{given}; expected 2 or 3, at least 1, at least 0")
@@ -97,7 +103,7 @@ def convert(
         raise InputError(f"{out}: folder {target.parent} does not exist")
     options = Options(
         layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=dims,
-        min_confidence=min_confidence, max_people=max_people, up=up,
+        min_confidence=min_confidence, max_people=max_people, up=up, units=units,
     )  # fmt: skip
     done = Converted(out, writer.about)
     clips = _counted(_clips(path, format, options, skip_bad, done), layout, done)
@@ -127,6 +133,10 @@ def _write(writer: Writer, clips: Iterator[Clip], target: Path) -> None:
         return
     first = next(clips)
     second = next(clips, None)
+    if second is not None and target.suffix.lower() in writer.suffixes:
+        raise InputError(
+            f"{target}: a {target.suffix} holds one clip, and there are more; give a folder and --to {writer.name}"
+        )
     every = itertools.chain([first] if second is None else [first, second], clips)
     if second is None and target.suffix.lower() in writer.suffixes:
         writer.write(iter([first]), target)
@@ -165,9 +175,13 @@ def _clips(path: str, format: str | None, options: Options, skip_bad: bool, done
     items = reader.items(source)
     if not items:
         raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
+    notes = Printed()
+    notes.say(*left_out(source, items))
     for item in items:
         try:
-            yield from read_clips(reader, source, item, options)
+            found = read_clips(reader, source, item, options)
+            notes.add(found)
+            yield from found
         except NoSkeleton:
             done.nobody += 1
         except InputError as error:

@@ -11,15 +11,16 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Options
+from orvpe.data.formats.labels import Labels
+from orvpe.data.formats.reading import left_out, survey_of, without_kept
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.ingest_chunks import Chunk, read_chunks
 from orvpe.data.pose_files import PoseFiles
@@ -27,6 +28,7 @@ from orvpe.data.store import Store
 from orvpe.data.store.parts import claim, merge
 from orvpe.data.store.writing import check_alike, orvpe_version
 from orvpe.errors import InputError, unknown
+from orvpe.poses.notes import Notes
 from orvpe.poses.skeleton import layout_from_dict, with_derived
 from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
@@ -45,6 +47,7 @@ class IngestReport:
         clips: clips in the store.
         frames: people x frames in the store.
         skipped_no_skeleton: items in which nobody is, and windows in which nobody is seen.
+        skipped_other: files of another kind that lie beside those of the format.
         skipped_short: clips with fewer than ``min_frames`` frames.
         bad: one line for each item that could not be read.
         seconds: wall-clock time of this call.
@@ -57,6 +60,7 @@ class IngestReport:
     skipped_no_skeleton: int
     skipped_short: int
     bad: list[str] = field(default_factory=list)
+    skipped_other: int = 0
     seconds: float = 0.0
     bytes: int = 0
     path: str = ""
@@ -64,6 +68,7 @@ class IngestReport:
     def __str__(self) -> str:
         left_out = {
             "without a skeleton": self.skipped_no_skeleton,
+            "of another kind": self.skipped_other,
             "too short": self.skipped_short,
             "that cannot be read": len(self.bad),
         }
@@ -86,6 +91,7 @@ def ingest(
     stride: int | None = None,
     min_frames: int = 1,
     subject: str | None = None,
+    labels: str | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
@@ -106,6 +112,8 @@ def ingest(
         stride: frames from one window to the next; half a window when not given.
         min_frames: leave out clips with fewer frames.
         subject: who is seen, where the source does not say.
+        labels: "folders" where the files of each class lie in a folder of its name, or a CSV with the columns name and
+            label, and optionally subject, camera, split; a name is a clip's or its file's.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
@@ -132,7 +140,7 @@ def ingest(
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{out}: folder {target.parent} does not exist")
-    options = poses.options(dims, subject)
+    options = replace(poses.options(dims, subject), labels=Labels(labels) if labels is not None else None)
     settings = {
         **asdict(poses),
         "joints": options.layout.to_dict() if options.layout else None,
@@ -142,9 +150,13 @@ def ingest(
         "stride": stride,
         "min_frames": min_frames,
         "subject": subject,
+        "labels": options.labels.to_list() if options.labels else None,
     }
     parts = target.with_name(target.name + ".parts")
-    chunks, sources = _plan(paths, poses.format, parts, options, layout == "unified", window, stride, min_frames)
+    strange = Notes()
+    chunks, sources = _plan(
+        paths, poses.format, parts, options, layout == "unified", window, stride, min_frames, strange
+    )
     claim(parts, _fingerprint([Source(p) for p in paths], settings, len(chunks)), by="ingest")
     todo = [chunk for chunk in chunks if not _is_done(chunk)]
     resumed = len(chunks) - len(todo)
@@ -155,18 +167,20 @@ def ingest(
         for chunk in read_chunks(todo, workers or os.cpu_count() or 1):
             progress.advance(len(chunk.items))
     notes = [json.loads(chunk.part.with_suffix(".json").read_text(encoding="utf-8")) for chunk in chunks]
-    for doubt in dict.fromkeys(d for note in notes for d in note["doubts"]):
-        print(f"note: {doubt}", file=sys.stderr)
+    for note in notes:
+        strange.merge(note["strange"])
+    strange.print()
     bad = [line for note in notes for line in note["bad"]]
     if bad and not skip_bad:
         rest = f" (and {len(bad) - 1} more that cannot be read)" if len(bad) > 1 else ""
         raise InputError(f"{bad[0]}{rest}; give --skip-bad to leave such items out")
-    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short")
+    kinds = ("clips", "frames", "skipped_no_skeleton", "skipped_short", "skipped_other")
     total = {kind: sum(note[kind] for note in notes) for kind in kinds}
     meta = {
         "generated": False,
         "sources": sources,
-        "options": settings,
+        "options": settings | {"labels": labels},
+        "notes": strange.lines(),
         "skipped": {
             "no_skeleton": total["skipped_no_skeleton"],
             "short": total["skipped_short"],
@@ -194,6 +208,7 @@ def ingest(
         skipped_no_skeleton=total["skipped_no_skeleton"],
         skipped_short=total["skipped_short"],
         bad=bad,
+        skipped_other=total["skipped_other"],
         seconds=time.monotonic() - begun,
         bytes=target.stat().st_size,
         path=out,
@@ -248,6 +263,7 @@ def _plan(
     window: int | None,
     stride: int | None,
     min_frames: int,
+    strange: Notes,
 ) -> tuple[list[Chunk], list[dict[str, Any]]]:
     chunks: list[Chunk] = []
     sources: list[dict[str, Any]] = []
@@ -258,10 +274,14 @@ def _plan(
         if not items:
             raise InputError(f"{path}: holds nothing of format {reader.name!r} ({reader.about})")
         sources.append({"path": Path(path).name, "format": reader.name, "items": len(items)})
+        strange.say(*left_out(source, items))
+        how = options
+        if len(items) > CHUNK_ITEMS:  # all chunks are to be turned alike
+            how = replace(options, survey=without_kept(survey_of(reader, source, options)))
         for begin in range(0, len(items), CHUNK_ITEMS):
             part = parts / f"{len(chunks):06d}"
             some = tuple(items[begin : begin + CHUNK_ITEMS])
-            chunks.append(Chunk(path, reader.name, some, part, options, unified, window, stride, min_frames))
+            chunks.append(Chunk(path, reader.name, some, part, how, unified, window, stride, min_frames))
     return chunks, sources
 
 

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import FORMATS
-from orvpe.data.formats.base import Item, NoSkeleton, Options
-from orvpe.data.formats.reading import misspelt, read_clips
+from orvpe.data.formats.base import Item, NoSkeleton, Options, OtherKind
+from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import Source
 from orvpe.data.store import StoreWriter
 from orvpe.data.store.grid import Grid, grid
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Notes
 from orvpe.poses.skeleton import with_derived
 from orvpe.poses.unify import to_unified
 from orvpe.poses.windows import seen_people, windows
@@ -115,16 +116,20 @@ def _read_chunk(chunk: Chunk) -> None:
         )
     source, reader = _opened(chunk.source), FORMATS[chunk.format]
     note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}
-    note["doubts"] = []
+    note["skipped_other"] = 0
+    strange = Notes()
     clips: list[Clip] = []
     places: list[Grid | None] = []
     for item in chunk.items:
         try:
             found = read_clips(reader, source, item, chunk.options)
-            note["doubts"] += [d for c in found for d in misspelt(c.layout) if d not in note["doubts"]]
+            strange.add(found)
             ready = [seen_people(to_unified(clip) if chunk.unified else clip) for clip in found]
             pieces = [piece for clip in ready for piece in windows(clip, chunk.window, chunk.stride)]
             grids = [None if piece is None else grid(piece) for piece in pieces]  # raises now if it cannot be stored
+        except OtherKind:
+            note["skipped_other"] += 1
+            continue
         except NoSkeleton:
             note["skipped_no_skeleton"] += 1
             continue
@@ -154,4 +159,5 @@ def _read_chunk(chunk: Chunk) -> None:
         with StoreWriter(chunk.part.with_suffix(".orvpe"), layout, first.dims, sync=False) as writer:
             for clip, on in zip(clips, places, strict=True):
                 writer.add(clip, on)
+    note["strange"] = strange.found
     write_atomic(chunk.part.with_suffix(".json"), json.dumps(note))

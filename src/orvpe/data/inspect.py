@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import NoSkeleton, Options
+from orvpe.data.formats.base import NoSkeleton, Options, OtherKind
+from orvpe.data.formats.labels import Labels
+from orvpe.data.formats.reading import left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
+from orvpe.data.protocols.nucla import TITLES
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.drawing import draw_skeletons, save_figure
-from orvpe.poses.skeleton import get_layout
+from orvpe.poses.notes import Notes
 from orvpe.runtime.typed import flat_arguments
 
 SAMPLE = 200
@@ -40,8 +44,12 @@ class Inspection:
         people: people -> clips.
         fps: frames per second -> clips; 0 where unknown.
         image_sizes: (width, height) -> clips.
+        nucla: whether the labels are N-UCLA's, whose names are known.
+        units, up: of the source's 3D coordinates and its axis that points up, before the clips are put into metres with
+            y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
         no_skeleton: items in which nobody is.
+        other: files of another kind that lie beside those of the format.
         bad: one line for each item that could not be read.
         notes: further lines (a store's grid, size and checksums).
         figure: the picture that was drawn.
@@ -62,8 +70,12 @@ class Inspection:
     people: Counter[int] = field(default_factory=Counter)
     fps: Counter[float] = field(default_factory=Counter)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    nucla: bool = False
+    units: str = ""
+    up: str = ""
     missing: dict[str, float] = field(default_factory=dict)
     no_skeleton: int = 0
+    other: int = 0
     bad: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figure: str | None = None
@@ -73,6 +85,8 @@ class Inspection:
         if self.read < self.items:
             lines.append(f"looked at {self.read} of {self.items:,} items, evenly spread; counts are of these")
         rows = [("clips", f"{self.clips:,}")]
+        if self.other:
+            rows.append(("of another kind", f"{self.other:,}"))
         if self.no_skeleton:
             rows.append(("without a skeleton", f"{self.no_skeleton:,}"))
         if self.bad:
@@ -85,8 +99,10 @@ class Inspection:
                 ("coordinates", _counts(Counter({units[d]: n for d, n in self.dims.items()}), self.clips)),
                 ("frames", f"{low:.0f} to {high:.0f}, median {middle:.0f}, together {self.frames.sum():,}"),
                 ("fps", _counts(Counter({_fps(f): n for f, n in self.fps.items()}), self.clips)),
-                ("people a clip", _counts(self.people, self.clips)),
+                ("people a clip", _counts(Counter({str(p): n for p, n in self.people.items()}), self.clips)),
             ]
+            if self.units:
+                rows.insert(-3, ("unit, up axis", f"{self.units}, {self.up}"))
             if self.image_sizes:
                 sizes = Counter({f"{w} x {h}": n for (w, h), n in self.image_sizes.items()})
                 rows.append(("image size", _counts(sizes, self.clips)))
@@ -96,7 +112,9 @@ class Inspection:
                 ("cameras", self.cameras),
             ):
                 if found:
-                    rows.append((what, f"{len(found)}: {_counts(found, 0)}"))
+                    titles = TITLES if self.nucla else {}
+                    named = Counter({f"{k} {titles[k]}" if k in titles else k: n for k, n in found.items()})
+                    rows.append((what, f"{len(found)}: {_counts(named, 0)}"))
         width = max(len(name) for name, _ in rows)
         lines += [f"  {name:<{width}}  {value}" for name, value in rows]
         lines += [f"  {note}" for note in self.notes]
@@ -112,7 +130,7 @@ def _fps(value: float) -> str:
     return f"{value:g}" if value else "unknown"
 
 
-def _counts(counter: Counter, clips: int, limit: int = 12) -> str:
+def _counts(counter: Counter[Any], clips: int, limit: int = 12) -> str:
     """'a (12), b (3)'; just 'a' when all ``clips`` are alike."""
     if len(counter) == 1 and next(iter(counter.values())) == clips:
         return str(next(iter(counter)))
@@ -135,6 +153,7 @@ def inspect(
     path: str,
     figure: str | None = None,
     dims: int = 3,
+    labels: str | None = None,
     sample: int = SAMPLE,
     poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> Inspection:
@@ -144,6 +163,7 @@ def inspect(
         path: a store, or a folder, zip or file with poses.
         figure: draw a few frames of a few clips to this PNG (or SVG, PDF).
         dims: 3 for metres or 2 for pixels, for formats that hold both.
+        labels: "folders", or a CSV with the columns name, label, and optionally subject, camera, split.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
         poses: what pose files do not say of themselves.
 
@@ -155,12 +175,7 @@ def inspect(
     if is_store(path):
         found, clips = _inspect_store(Store.open(path))
     else:
-        options = Options(
-            layout=get_layout(poses.joints) if poses.joints else None,
-            dims=dims,
-            min_confidence=poses.min_confidence,
-            max_people=poses.max_people,
-        )
+        options = replace(poses.options(dims), labels=Labels(labels) if labels is not None else None)
         found, clips = _inspect_source(Source(path), poses.format, options, sample)
     if figure is not None:
         save_figure(draw_skeletons(clips, title=f"{Path(path).name} ({found.format})"), figure)
@@ -214,6 +229,7 @@ def _inspect_store(store: Store) -> tuple[Inspection, list[Clip]]:
         found.notes.append(
             f"{(same >= 0).sum():,} clips hold the same poses as another ({example(store, np.arange(count), same)})"
         )
+    found.nucla = any(source.get("format") == "nucla" for source in store.meta.get("sources", []))
     for source in store.meta.get("sources", []):
         found.notes.append(f"from {source['path']} ({source['format']}, {source['items']:,} items)")
     skipped = store.meta.get("skipped", {})
@@ -241,9 +257,14 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
     total: Counter[str] = Counter()
     frames: list[int] = []
     drawn: list[Clip] = []
+    strange = Notes()
+    strange.say(*left_out(source, items))
     for i in chosen:
         try:
-            clips = reader.read(source, items[i], options)
+            clips = read_clips(reader, source, items[i], options)
+        except OtherKind:
+            found.other += 1
+            continue
         except NoSkeleton:
             found.no_skeleton += 1
             continue
@@ -253,6 +274,7 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
         if int(i) in draw_from:
             most = _ROWS if len(items) == 1 else 1
             drawn += [clips[int(k)] for k in _spread(len(clips), most)]
+        strange.add(clips)
         for clip in clips:
             frames.append(clip.frames)
             found.layouts[clip.layout.name] += 1
@@ -274,6 +296,13 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
             f"{source.path}: no clip in {len(chosen)} items of format {reader.name!r} "
             f"({found.no_skeleton} without a skeleton, {len(found.bad)} that cannot be read{first})"
         )
+    found.notes += [f"note: {line}" for line in strange.lines()]
+    survey = survey_of(reader, source, options)
+    if 3 in found.dims:
+        found.units, found.up = survey.units or options.units, survey.up3
+        found.nucla = reader.name == "nucla"
+    else:
+        found.units, found.up = "px", survey.up2
     found.clips = len(frames)
     found.frames = np.array(frames)
     found.missing = {joint: hidden[joint] / total[joint] for joint in total}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from orvpe.data.formats import FORMATS
 from orvpe.data.formats.base import Options
-from orvpe.data.formats.reading import UP
+from orvpe.data.formats.labels import column_pairs
+from orvpe.data.formats.reading import check_choices
 from orvpe.errors import InputError, unknown
 from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.typed import Group
@@ -23,7 +24,11 @@ class PoseFiles(Group):
         image_size: width and height in pixels, where the format does not say.
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x; clips are turned so that y is up.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x, -x or auto, which looks where the bodies of the
+            whole source point; clips are turned so that y is up.
+        units: units of 3D pose files: m, cm, mm, in or auto, which looks how large the bodies are.
+        column: meaning of a table's columns, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
     """
 
     format: str | None = None
@@ -32,16 +37,18 @@ class PoseFiles(Group):
     image_size: tuple[int, int] | None = None
     min_confidence: float = 0.1
     max_people: int = 2
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
+    column: list[str] | None = None
 
     def check(self) -> None:
         """Refuse values that cannot be.
 
         Raises:
-            InputError: no such axis or format, nobody kept.
+            InputError: no such axis, unit or format, nobody kept.
         """
-        if self.up not in UP:
-            raise InputError(unknown("up", self.up, UP))
+        check_choices(self.up, self.units)
+        column_pairs(self.column)
         if self.format is not None and self.format not in FORMATS:
             raise InputError(unknown("format", self.format, FORMATS))
         if self.max_people < 1:
@@ -62,6 +69,8 @@ class PoseFiles(Group):
             min_confidence=self.min_confidence,
             max_people=self.max_people,
             up=self.up,
+            units=self.units,
+            columns=column_pairs(self.column),
             subject=subject,
         )
 
@@ -78,7 +87,11 @@ class PosesOrVideos(Group):
         image_size: width and height in pixels, where a pose format does not say.
         min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
         max_people: keep at most that many people; when not given, 4 in videos (1 to learn from) and 2 in pose files.
-        up: the axis that points up in 3D pose files: y, -y, z, -z, x or -x.
+        up: the axis that points up in 3D pose files: y, -y, z, -z, x, -x or auto, which looks where the bodies of the
+            whole source point.
+        units: units of 3D pose files: m, cm, mm, in or auto, which looks how large the bodies are.
+        column: meaning of a table's columns, as label=shot or clip=video; ours are clip, label, subject, camera, split,
+            person, frame, joint, and ignore.
     """
 
     format: str | None = None
@@ -87,7 +100,9 @@ class PosesOrVideos(Group):
     image_size: tuple[int, int] | None = None
     min_confidence: float | None = None
     max_people: int | None = None
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
+    column: list[str] | None = None
 
     def pose_files(self, joints: str | None) -> PoseFiles:
         """What of it goes for pose files, whose defaults differ from those of videos."""
@@ -100,4 +115,6 @@ class PosesOrVideos(Group):
             min_confidence=least.min_confidence if self.min_confidence is None else self.min_confidence,
             max_people=least.max_people if self.max_people is None else self.max_people,
             up=self.up,
+            units=self.units,
+            column=self.column,
         )

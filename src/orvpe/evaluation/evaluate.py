@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on a test split, clean and with parts of the body hidden (which the paper never shows)."""
+"""Evaluate a classifier on a test split, clean and with body parts occluded (docs/concepts/method.md, 12)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def class_scores(
     seed: int = 0,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """(len(indices), classes) scores of a model with a head."""
+    """Scores (len(indices), classes) of a model with a head."""
     if model.head is None:
         raise InputError("this model has no classifier; fine-tune or probe it first")
     return model.head(extract(model, data, indices, occlusion, seed, batch_size)).float().cpu().numpy()
@@ -54,7 +54,7 @@ Scorer = Callable[[str], np.ndarray]
 
 
 def model_scorer(model: Model, data: ResidentStore, task: Task, seed: int = 0, batch_size: int = 64) -> Scorer:
-    """occlusion -> scores (test clips, classes)."""
+    """A function from an occlusion to scores (test clips, classes)."""
     return lambda occlusion: class_scores(model, data, task.test, occlusion, seed, batch_size)
 
 
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def check_occlusions(occlusions: list[str]) -> None:
-    """Before the work, not after it.
+    """Check occlusions before any work is done.
 
     Raises:
         InputError: none, or one that is not known.
@@ -123,7 +123,7 @@ def check_occlusions(occlusions: list[str]) -> None:
 
 
 def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> None:
-    """A note on stderr where a model has learned the labels of test clips."""
+    """Print a note on stderr if test clips were among a model's training clips."""
     if seen := trained_on(trained, store, task):
         print(
             f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
@@ -133,25 +133,25 @@ def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> Non
 
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:
-    """How many of a task's test clips a model has learned the labels of, as far as its card tells."""
+    """Number of a task's test clips that a model was trained on, as far as its card says."""
     theirs = _training_clips(trained, store)
     return 0 if theirs is None else len(np.intersect1d(theirs, task.test))
 
 
 def learned_by(trained: Any, store: Store, task: Task) -> Task:
-    """A task whose training clips are those that the model has learned, as far as its card tells."""
+    """The task with the clips that the model was trained on as training clips, as far as its card says."""
     theirs = _training_clips(trained, store)
     return task if theirs is None else replace(task, train=theirs)
 
 
 def _training_clips(trained: Any, store: Store) -> np.ndarray | None:
-    """Indices of the clips of this store that a model has learned; None where its card does not say."""
+    """Indices of this store's clips that a model was trained on; None if its card does not say."""
     if not isinstance(trained, dict) or trained.get("store_checksum") != store.checksum:
         return None
     try:
         labels, seed = float(trained.get("labels", 1.0)), int(trained.get("seed", 0))
         return few_labels(make_task(store, str(trained.get("protocol"))), labels, seed)
-    except (InputError, TypeError, ValueError):  # a protocol of somebody's own, say
+    except (InputError, TypeError, ValueError):  # e.g. a custom protocol
         return None
 
 
@@ -248,7 +248,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
-    """CSV: a row a class, its clips, and per cent right under each occlusion."""
+    """CSV with a row per class: its clips, and per cent right under each occlusion."""
     count = next(iter(found.values())).confusion.sum(axis=1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Features and scores of many clips with a frozen model: one fixed view each, no gradient, batch-norm untouched."""
+"""Compute features of many clips with a frozen model: one fixed view each, no gradient, batch-norm unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orvpe.views.view import View, ViewConfig, fixed_view, training_view
 
 
 def clip_draws(data: ResidentStore, chosen: np.ndarray, occlusion: str, seed: int, version: int = 0) -> ClipDraws:
-    """What corrupts the clips at ``chosen``: a function of the seed, the pattern, the version and each clip's place."""
+    """Draws of the corruption of clips, a function of seed, pattern, version and each clip's place in the store."""
     return ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
 
 
@@ -31,7 +31,7 @@ def extract(
     version: int = 0,
     mirrored: bool = False,
 ) -> Tensor:
-    """(len(indices), 256) features on the model's device.
+    """Compute features (len(indices), 256), on the model's device.
 
     Args:
         model: in any mode; it is evaluated, and put back.

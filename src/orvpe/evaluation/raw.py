@@ -1,4 +1,4 @@
-"""The baseline without learning: joints compared as they are.  Whatever an encoder learns has to beat it.
+"""Baselines without an encoder: compare raw joints. An encoder has to do better.
 
 Nearest neighbour: the distance of two clips is the root mean square over the (frame, joint)s visible in both, after the
 translation that makes it smallest.  Linear: logistic regression on the joints around their mean and the visibility
@@ -34,7 +34,7 @@ _CHUNK = 512  # queries at a time
 
 
 class RawClips(NamedTuple):
-    """Clips of equal length.
+    """Raw clips, resampled to one length.
 
     Args:
         joints: (N, F, V, C) float32, metres or (2D) body heights, zero where hidden.
@@ -131,7 +131,7 @@ def raw_rows(
     batch_size: int = 64,
     copies: int = COPIES,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What a task's clips give without learning an encoder, in per cent.
+    """Accuracy of a task without an encoder, in per cent.
 
     Args:
         data: where the clips are.

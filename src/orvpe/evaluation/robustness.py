@@ -1,4 +1,4 @@
-"""The curve that the paper's title asks for and the paper lacks: what is left when more and more of the body is hidden.
+"""Measure how accuracy, retrieval and similarity fall as more of the body is occluded.
 
 Models are trained as they were; only test clips are corrupted, each clip with draws of its own that depend on the
 seed, the pattern and the clip alone, so that all models meet the same corruption.
@@ -45,11 +45,11 @@ SWEEPS = {
     "noise": ("jitter", (0.01, 0.02, 0.05, 0.1)),
 }
 RA_GCN = ("left_arm", "right_arm", "hands", "legs", "trunk")
-_FEW = 200  # clips that retrieval needs at least to say something; fewer are told
+_FEW = 200  # clips that retrieval needs at least to be meaningful; fewer are reported
 
 
 def battery() -> list[str]:
-    """Every corruption of the curve: the five masks, RA-GCN's parts, and the sweeps."""
+    """All corruptions of the curve: the five masks, the parts of RA-GCN, and the sweeps."""
     swept = [f"{pattern}:{value:g}" for pattern, values in SWEEPS.values() for value in values]
     return list(dict.fromkeys([*SUBGRAPHS, *RA_GCN, *swept]))
 
@@ -151,7 +151,7 @@ def robustness(
 
 
 def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tuple[Model, Task]:
-    """A model and its test clips.
+    """Load a model and its test clips.
 
     Raises:
         InputError: as `robustness`.

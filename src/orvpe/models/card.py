@@ -1,4 +1,4 @@
-"""Models by name: those that come with orvpe, folders, and repositories of a model hub.
+"""Find models and read their cards: shipped models, folders, repositories of the Hugging Face hub.
 
 Shipped weights lie in the package, float16, each with its card: data and terms, recipe, commit, numbers, limits.
 """
@@ -21,7 +21,7 @@ BY_DIMS = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}  # what is ta
 
 
 def shipped() -> list[str]:
-    """Names of the models that come with orvpe."""
+    """Names of the shipped models."""
     return sorted(p.parent.name for p in SHIPPED.glob("*/card.json"))
 
 
@@ -79,14 +79,14 @@ def models(name: str | None = None) -> None:
 
 
 def summary(card: dict[str, Any]) -> str:
-    """One line of what a card says."""
+    """Describe a model in one line, from its card."""
     view, about = card["view"], card.get("about", "")
     kind = f"{card['dims']}D {view['stream']}, {card['encoder']['name']}, {card['parameters'] / 1e6:.2f}M parameters"
     return f"{kind}{'; ' + about if about else ''}"
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of a model folder.
+    """Read the card of a model.
 
     Raises:
         InputError: no model there, or one from another version.

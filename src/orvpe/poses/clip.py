@@ -6,6 +6,7 @@ joint carries no information and nothing in the library reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ import numpy as np
 from orvpe.errors import InputError
 
 if TYPE_CHECKING:
+    from orvpe.poses.notes import Note
     from orvpe.poses.skeleton import Layout
 
 
+_UNWRITABLE = re.compile("[\ud800-\udfff]")  # lone surrogates
 _MOST_FPS = 1e6
 _MOST_PIXELS = 2**31 - 1  # a store's integers
 
@@ -35,6 +38,7 @@ class Clip:
         name: identifies the clip within its data set.
         label, subject, camera, split: what the source says, as text; None when it says nothing.  A number becomes
             text.
+        notes: what was strange about it and put right or left; not kept in a store.
 
     Raises:
         InputError: shapes that disagree, no frame, no joint ever visible, an infinite coordinate under a visible
@@ -51,6 +55,7 @@ class Clip:
     subject: str | None = None
     camera: str | None = None
     split: str | None = None
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         joints = np.asarray(self.joints, dtype=np.float32)
@@ -81,6 +86,9 @@ class Clip:
         for field in ("name", "label", "subject", "camera", "split"):
             if (value := getattr(self, field)) is not None and type(value) is not str:
                 object.__setattr__(self, field, str(value))
+            text = getattr(self, field)
+            if text is not None and not text.isascii() and _UNWRITABLE.search(text):
+                raise InputError(f"{field} {text[:80]!a}: not UTF-8; rename the file or folder, or mend the text")
 
     @classmethod
     def from_array(cls, joints: np.ndarray, layout: Layout, **info: Any) -> Clip:

@@ -68,9 +68,9 @@ def from_mediapipe(
         people = [people.landmark] if hasattr(people, "landmark") else people  # the older solutions know one person
         points = np.array([[(p.x, p.y, p.z) for p in person] for person in people], dtype=np.float64)
         sure = np.array([[_or_one(p.visibility) for p in person] for person in people], dtype=np.float64)
-        points = points.reshape(len(people), -1, 3)
+        points = points.reshape(len(people), points.shape[1] if points.ndim > 1 else 0, 3)
         joints = points * (1.0, -1.0, -1.0) if world else points[..., :2] * np.array(image_size)
-        frames.append(Found(joints, sure.reshape(len(people), -1)))
+        frames.append(Found(joints, sure))
     found = _people(frames, "mediapipe", min_confidence, "MediaPipe's results", origin_is_missing=False)
     return {**found, "image_size": None if world else image_size}
 
@@ -195,9 +195,10 @@ def _people(
         if origin_is_missing:
             missing |= (joints == 0).all(axis=-1)
         if f.confidence is not None:
-            sure = np.array(f.confidence, dtype=np.float64).reshape(len(joints), -1)
-            if sure.shape != joints.shape[:2]:
+            sure = np.array(f.confidence, dtype=np.float64)
+            if sure.size != joints.size // dims:
                 raise InputError(f"{what}: frame {t} has scores of shape {sure.shape}, expected {joints.shape[:2]}")
+            sure = sure.reshape(joints.shape[:2])
             missing |= ~(sure >= min_confidence) | ~(sure > 0)
         poses.append(np.where(missing[..., None], np.nan, joints))
     tracked = all(not len(p) or (f.ids is not None and len(set(f.ids)) == len(p) == len(f.ids))

@@ -7,6 +7,8 @@ import numpy as np
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton.layout import unified
 
+_HEAD = unified.index("head")
+
 
 def to_unified(clip: Clip) -> Clip:
     """The clip on the 17 unified joints; what the layout does not have is never visible.
@@ -27,8 +29,13 @@ def to_unified(clip: Clip) -> Clip:
     joints, visible = clip.joints[:, :, one], clip.visible[:, :, one] & given
     for v, index in pairs:
         if len(index) > 1:
-            visible[:, :, v] = clip.visible[:, :, index].all(axis=2)
+            seen = clip.visible[:, :, index]
+            visible[:, :, v] = seen.all(axis=2)
             joints[:, :, v] = clip.joints[:, :, index].mean(axis=2)
+            if v == _HEAD and (one_side := seen.any(axis=2) & ~visible[:, :, v]).any():  # a head seen from the side
+                there = np.where(seen[..., None], clip.joints[:, :, index], 0.0)
+                joints[one_side, v] = (there.sum(axis=2) / np.maximum(seen.sum(axis=2), 1)[..., None])[one_side]
+                visible[:, :, v] |= one_side
     if not visible.all():
         joints[~visible] = 0.0
     return clip.with_(joints=joints, visible=visible, layout=clip.layout.on_unified)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import glob
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +68,14 @@ def alone_in(argument: str, folder: bool = False) -> Callable[[Callable[..., R]]
     return wrap
 
 
+def _sweep(target: Path, folder: bool) -> None:
+    """Remove what killed processes were writing here under temporary names (`orvpe.runtime.files.beside`)."""
+    names = target.glob(".*.tmp*") if folder else target.parent.glob(f".{glob.escape(target.stem)}.*.tmp*")
+    for left in names:
+        if re.fullmatch(r"\..+\.\d+(\.2)?\.tmp(\.\w+)?", left.name) and left.is_file():
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def writing(target: Path, named: str, folder: bool = False) -> Iterator[None]:
     """Keep other processes from writing a file or folder.
@@ -95,12 +105,12 @@ def writing(target: Path, named: str, folder: bool = False) -> Iterator[None]:
         if not free:
             raise InputError(f"{named} is in use by another process; wait, or choose another name")
         _HELD.add(target)
+        _sweep(target, folder)
         try:
             yield
         finally:
             _HELD.discard(target)
-            gone = not folder or (bool(missing) and not [p for p in target.iterdir() if p != path])
-            if gone and sys.platform != "win32":  # who waits for it sees that it is gone (filelock)
+            if sys.platform != "win32":  # who waits for it sees that it is gone (filelock)
                 path.unlink(missing_ok=True)
             for made in missing:
                 with suppress(OSError):

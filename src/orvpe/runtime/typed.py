@@ -105,7 +105,7 @@ def _spread(name: str, path: tuple[str, ...], hint: Any, default: Any, about: st
         )
 
 
-def _default(field: dataclasses.Field) -> Any:
+def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 

@@ -51,7 +51,7 @@ class MemoryBank(nn.Module):
         return self.rows.shape[0]
 
     def gather(self, indices: Tensor) -> Tensor:
-        """indices (B,) -> a copy of those rows (B, D)."""
+        """A copy of the rows at indices (B,) -> (B, D)."""
         return self.rows[indices]
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class MemoryBank(nn.Module):
         self.rows[indices] = unit(self.momentum * self.rows[indices] + (1 - self.momentum) * new)
 
     def sample_negatives(self, indices: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-        """K rows of other clips for each clip, none twice: indices (B,) -> (B, K).
+        """Draw K different rows of other clips for each clip: indices (B,) -> (B, K).
 
         Every set of K other rows is equally likely.  All clips read one random pool of rows in random order, each from
         a place of its own, so that the draw takes the same numbers from the generator at any B and, given generators
@@ -99,7 +99,7 @@ class MemoryBank(nn.Module):
         return _skip_own(every, indices)
 
     def similarity(self, query: Tensor, indices: Tensor) -> Tensor:
-        """query (B, D) against rows indices (B, K) -> dot products (B, K)."""
+        """Dot products of each query (B, D) with its rows, at indices (B, K) -> (B, K)."""
         # A product with the whole bank reads each row once, gathering moves B*K rows through memory: by bytes
         # and operations the product is the cheaper up to a few dozen times more rows than are wanted.
         if len(self) <= 32 * indices.shape[1]:
@@ -108,7 +108,7 @@ class MemoryBank(nn.Module):
 
 
 def check_negatives(k: int, size: int) -> None:
-    """InputError unless a bank of ``size`` rows can give ``k`` negatives."""
+    """Raise InputError unless a bank of ``size`` rows has ``k`` negatives for each clip."""
     if not 1 <= k <= size - 1:
         raise InputError(
             f"negatives: K = {k}, expected 1 to {size - 1}, the other sequences of a memory bank of {size}"
@@ -116,7 +116,7 @@ def check_negatives(k: int, size: int) -> None:
 
 
 def _draw_distinct(n: int, m: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """m different numbers of 0..n-1 in random order, every such row of numbers equally likely; needs n >= 4 m -> (m,).
+    """Draw m different numbers of 0..n-1 in random order, all orders equally likely; needs n >= 4 m -> (m,).
 
     The first m different ones of 2 m + 256 draws with replacement.  By symmetry in the numbers that is exact, given
     that there are m.  At most a quarter of the numbers is taken at any time, so that by Hoeffding's inequality there
@@ -137,7 +137,7 @@ def _skip_own(draw: Tensor, indices: Tensor) -> Tensor:
 
 
 class _RowProducts(torch.autograd.Function):
-    """Dot products with gathered rows, clip by clip: (B, K, D) never exists, not even for backward."""
+    """Dot products with gathered rows, clip by clip, so that no (B, K, D) tensor is made, not even for backward."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, rows: Tensor, indices: Tensor) -> Tensor:

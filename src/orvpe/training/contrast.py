@@ -1,7 +1,7 @@
 """The contrastive module (section III-C): projection, memory bank, loss.
 
 A clip's embedding is pulled towards the bank's row of the same clip, which holds its other sub-graphs from previous
-epochs, and pushed away from K rows of other clips.  docs/method.md says how eq. 3 to 5 are read.
+epochs, and pushed away from K rows of other clips.  docs/concepts/method.md, 3 to 6, says how the text is read.
 
 Shapes: B clips of a batch, N clips in the bank, D = 128 dimensions of an embedding, K negatives.
 """
@@ -18,7 +18,7 @@ from orvpe.training.losses import LOSSES
 
 
 class ContrastiveModule(nn.Module):
-    """Projection, bank and loss.  After each optimiser step call `update` with the embedding of `forward`.
+    """Projection, memory bank and loss. After each optimiser step, call `update` with the embedding of `forward`.
 
     Under DistributedDataParallel pass ``broadcast_buffers=False``: the bank keeps itself equal.
 

@@ -1,6 +1,6 @@
-"""Fine-tuning an encoder with a linear head: from pre-trained weights, or from scratch (section IV-A).
+"""Fine-tune an encoder with a linear head, from pre-trained weights or from scratch (section IV-A).
 
-Run on a labelled corpus it is also the supervised pre-training of Table I: its weights are taken the same way.
+On a labelled corpus this is also the supervised pre-training of Table I; its weights are used in the same way.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def finetune(
     hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
     resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
-    """Train encoder and classifier on a protocol's training clips, and evaluate the last epoch on its test clips.
+    """Train an encoder and a classifier on a protocol's training clips, and evaluate the last epoch.
 
     Args:
         store: a labelled store made by `orvpe ingest`; or a folder with a folder of clips for each class, which is
@@ -178,14 +178,14 @@ class Classifier(torch.nn.Module):
 
 
 def _blend(alpha: float, clips: int, generator: torch.Generator, device: torch.device) -> tuple[float, Tensor]:
-    """Proportion and partners (clips,) of mixup; the generator is the CPU's, so that nothing waits for a GPU."""
+    """Draw proportion and partners (clips,) of mixup, on the CPU, so that nothing waits for a GPU."""
     seed = int(torch.randint(2**31, (), generator=generator))
     share = float(np.random.default_rng(seed).beta(alpha, alpha))
     return share, moved(torch.randperm(clips, generator=generator), device)
 
 
 def mix_views(view: View, share: float, other: Tensor) -> View:
-    """Blend each clip with clip ``other`` (N,): its people with those of the other clip, in order.
+    """Blend each clip with clip ``other`` (N,), person by person (mixup).
 
     A clip with fewer people than its partner keeps only its own; a joint hidden in either is hidden in the blend.
     """

@@ -1,6 +1,7 @@
 """The contrastive losses: cosines with the positive and with K negatives in, one loss per clip out (eq. 3 and 4).
 
-Eq. 3 leaves the positive out of the denominator and so has no lower bound; docs/method.md, "Eq. 3", says what is taken.
+Eq. 3 leaves the positive out of the denominator and so has no lower bound; docs/concepts/method.md, 3, says
+what replaces it.
 
 Shapes: B clips of a batch, D = 128 dimensions of an embedding, K negatives.
 """

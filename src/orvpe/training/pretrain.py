@@ -65,7 +65,7 @@ class Contrast:
 
 
 class Pretraining(nn.Module):
-    """Encoder and contrastive module as one module, so that gradients of both are averaged over processes."""
+    """Encoder and contrastive module in one, so that the gradients of both are averaged over processes."""
 
     def __init__(self, encoder: nn.Module, contrast: ContrastiveModule) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Pretraining(nn.Module):
     def forward(
         self, view: View, index: Tensor, generator: torch.Generator, positive: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Losses (N,) and embeddings (N, outputs) of a view."""
+        """Losses (N,) and embeddings (N, outputs) of a view of N clips."""
         feature = pool_people(self.encoder(view.joints, view.visible), view)
         return self.contrast(feature, index, generator, positive)
 
@@ -170,7 +170,7 @@ def pretrain(
 
 
 def _contrastive_module(contrast: Contrast, clips: Store, model: Model, seed: int) -> ContrastiveModule:
-    """The module of these settings, with the projection of ``model``."""
+    """Build the contrastive module, with the projection of ``model``."""
     module = ContrastiveModule(
         len(clips), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
         loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
@@ -183,13 +183,13 @@ def _contrastive_module(contrast: Contrast, clips: Store, model: Model, seed: in
 
 
 def _mean_of_views(embedding: Tensor, views: int) -> Tensor:
-    """(views N, D) -> (N, D): the mean over several sub-graphs of a clip, of unit length."""
+    """Mean embedding of several sub-graphs of a clip, of unit length: (views N, D) -> (N, D)."""
     if views == 1:
         return embedding
     return F.normalize(embedding.detach().unflatten(0, (views, -1)).mean(dim=0), dim=1)
 
 
 def _recordings(store: Store) -> Tensor:
-    """(N,) int64: clips named NAME@FRAME by `ingest` are windows of the recording NAME."""
+    """The recording of each clip, (N,) int64: `ingest` names windows of the recording NAME NAME@FRAME."""
     found = np.unique([str(name).rpartition("@")[0] or str(name) for name in store.names], return_inverse=True)[1]
     return torch.from_numpy(found.astype(np.int64))

@@ -95,7 +95,7 @@ def probe(
     restart: bool = False,
     hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
-    """Probe a frozen encoder: how well are actions told apart by its features alone?
+    """Train a classifier on the features of a frozen encoder, and evaluate it.
 
     Args:
         store: a labelled store made by `orvpe ingest`.

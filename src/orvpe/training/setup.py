@@ -54,7 +54,7 @@ class Setup:
         self.notes: list[str] = []  # for stderr, once the run's folder is known to be fine
 
     def plan(self, clips: np.ndarray, epochs: int, batch_size: int, seed: int) -> Plan:
-        """Epochs over ``clips`` (n,), of which this process takes its share of each batch.
+        """Plan epochs over ``clips`` (n,); this process has its share of each batch.
 
         Raises:
             InputError: a batch that does not fit the clips or the processes.
@@ -63,7 +63,7 @@ class Setup:
         return Plan(clips, epochs, batch_size, seed, rows)
 
     def model(self, encoder: EncoderConfig, weights: str | None, seed: int, adapt: bool = False, **heads: Any) -> Model:
-        """A model with its first weights, ready for several processes and compiled if that was asked for.
+        """Build a model with its first weights, ready for several processes and compiled if asked for.
 
         Args:
             encoder: which encoder.
@@ -81,9 +81,8 @@ class Setup:
             source = load(weights)
             if adapt and source.dims != self.dims:
                 new = adapt_encoder(source, model, f"weights {weights}")
-                self.notes += (
-                    [f"weights {weights} read {source.dims}D joints; {', '.join(new)} start anew"] if new else []
-                )
+                if new:
+                    self.notes.append(f"weights {weights} read {source.dims}D joints; {', '.join(new)} start anew")
             else:
                 transfer_encoder(source, model, f"weights {weights}")
                 other = other_input(source.view, self.view, self.dims)
@@ -99,7 +98,7 @@ class Setup:
     def start(
         self, run: str, arguments: dict[str, Any], model: Model, module: nn.Module, optim: Optim, resuming: Resuming
     ) -> Training:
-        """Open the run's folder and put module, optimiser and clips where they are to be.
+        """Open the run's folder; move module, optimiser and clips to the device.
 
         Args:
             run: the folder.
@@ -125,7 +124,7 @@ class Setup:
 
 @dataclass
 class Training:
-    """All that a training's steps work with.
+    """Run folder, data, module and optimiser of a training.
 
     Args:
         fabric: processes and device.

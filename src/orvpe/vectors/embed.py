@@ -1,7 +1,8 @@
-"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+"""Embed stores and pose files into Parquet tables."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.reading import misspelt, read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
-from orvpe.models.embed import embed_batch, fit_clip
+from orvpe.models.embed import Vectors, embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Printed
 from orvpe.runtime.files import whole_file
 from orvpe.runtime.groups import Hardware
 from orvpe.runtime.lock import alone_in
@@ -45,17 +47,18 @@ def embed(
 ) -> Path:
     """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
 
-    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection).
+    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection),
+    tokens (joints x segments x numbers, flat, NaN where hidden, if the encoder is "tokens").
     The table is written as it grows, so memory does not depend on the number of clips.
 
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         batch_size: clips at a time.
         poses: what pose files do not say of themselves.
         hardware: processor and threads.
@@ -108,20 +111,23 @@ _Text = dict[str, list[str | None]]
 
 
 def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
-    """The columns of a model's vectors: text, feature (256 numbers), and embedding (128) if it has a projection."""
+    """The columns of a model's vectors: text, feature (256 numbers), embedding (128) if it has a projection, tokens if
+    it is structured."""
     import pyarrow as pa
 
     width = {"feature": model.feature_dim}
     if model.projection_config is not None:
         width["embedding"] = model.projection_config[1]
+    if model.structured:
+        width["tokens"] = math.prod(model.token_shape)
     return pa.schema(
         [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
 
 
-def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
-    """Text and vectors of N clips as N rows of ``schema``."""
+def to_table(schema: pa.Schema, text: _Text, vectors: Vectors) -> pa.Table:
+    """Build N rows of ``schema`` from the text and vectors of N clips."""
     import pyarrow as pa
 
     columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]
@@ -141,7 +147,7 @@ def _batches(
     device = next(model.parameters()).device
     if is_store(path):
         store = Store.open(path)
-        if options.up != "y":
+        if options.up not in ("auto", "y"):
             raise InputError(f"up is {options.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, weights)
         data = ResidentStore(store, "cpu")
@@ -170,15 +176,13 @@ def _batches(
 
     def from_files() -> Iterator[tuple[Batch, _Text]]:
         waiting: list[Clip] = []
-        said: set[str] = set()
+        notes = Printed()
+        notes.say(*left_out(source, items))
         for item in items:
             try:
                 found = read_clips(reader, source, item, options)
+                notes.add(found)
                 waiting += [fit_clip(model, c) for c in found]
-                for doubt in (d for c in found for d in misspelt(c.layout)):
-                    if doubt not in said:
-                        said.add(doubt)
-                        print(f"note: {doubt}", file=sys.stderr)
             except NoSkeleton:
                 continue
             except InputError as error:

@@ -1,4 +1,4 @@
-"""Vectors of a great many pose files: Ray Data hands items to a pool of workers that hold the model.
+"""Embed very many pose files with Ray Data: a pool of workers that hold the model.
 
 The driver lists the items and cuts those that are not yet in the output into chunks.  A worker reads and embeds a chunk
 as `orvpe.vectors.embed` does, and writes one Parquet part, complete or not at all, whose metadata names the items that
@@ -57,7 +57,7 @@ _Key = tuple[str, Item]  # absolute path of the source, item
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What `embed_many` did.
+    """Result of `embed_many`.
 
     Args:
         clips: clips embedded in this call.
@@ -103,7 +103,7 @@ def embed_many(
         weights: folder of the model.
         out: the folder to write.
         batch_size: clips at a time in a worker.
-        workers: processes that read and embed, a core each; 0 for one a core, or four a GPU, which share it.
+        workers: processes that read and embed, one core each; 0 for one per core, or four per GPU.
         device: auto, cpu or cuda.
         poses: what pose files do not say of themselves.
 
@@ -169,7 +169,7 @@ def _where(source: Source, item: Item) -> str:
 
 
 def _description(weights: str, format: str | None, options: Options) -> dict[str, Any]:
-    """All that decides a vector."""
+    """Everything that determines a vector."""
     card = read_card(weights)
     return {
         "weights": hashlib.sha256((locate(weights) / WEIGHTS).read_bytes()).hexdigest(),
@@ -182,11 +182,12 @@ def _description(weights: str, format: str | None, options: Options) -> dict[str
         "min_confidence": options.min_confidence,
         "max_people": options.max_people,
         "up": options.up,
+        "units": options.units,
     }
 
 
 def _claim(folder: Path, description: dict[str, Any]) -> None:
-    """Make the output folder, or see that it is this job's."""
+    """Create the output folder, or check that it belongs to this job."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected a folder or a new name")
     if (folder / JOB).exists():
@@ -228,7 +229,7 @@ def _list(paths: list[str], format: str | None) -> tuple[list[tuple[_Key, str]],
 
 
 def _done(folder: Path) -> set[_Key]:
-    """The items that are in the parts, by what the parts say of themselves."""
+    """Items that are already in the parts."""
     import pyarrow.parquet as pq
 
     done: set[_Key] = set()
@@ -277,7 +278,7 @@ def _import_ray() -> Any:
 
 @contextmanager
 def _engine(workers: int, gpu: bool) -> Iterator[Any]:
-    """Ray as it is running, in this process or as a cluster that RAY_ADDRESS names; else for this job alone."""
+    """Use a running Ray (in this process, or the cluster of RAY_ADDRESS), else start one for this job."""
     ray = _import_ray()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is told in `FAILED`
     if ray.is_initialized():
@@ -300,7 +301,7 @@ def _engine(workers: int, gpu: bool) -> Iterator[Any]:
 def _run(
     chunks: list[dict[str, Any]], weights: str, options: Options, batch_size: int, workers: int, device: str
 ) -> Iterator[dict[str, Any]]:
-    """The chunks through Ray's pool of workers; yields the note of each as it is done."""
+    """Send the chunks to the pool of workers; yield a note for each finished chunk."""
     wanted = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     with _engine(workers, wanted == "cuda") as ray:
         there = ray.cluster_resources()
@@ -332,7 +333,7 @@ def _run(
 
 
 class _Embedder:
-    """A worker of the pool: the model stays, chunks come and go."""
+    """A worker of the pool, which loads the model once."""
 
     def __init__(self, weights: str, options: Options, batch_size: int, device: str) -> None:
         torch.set_num_threads(1)  # a core each
@@ -344,7 +345,7 @@ class _Embedder:
         return {"note": [json.dumps(self.chunk(json.loads(str(chunk)))) for chunk in batch["chunk"]]}
 
     def chunk(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """Read and embed a chunk, write its part, and say how it went."""
+        """Read and embed a chunk, write its part, and return a note."""
         import pyarrow as pa
 
         source, reader = _opened(chunk["source"]), FORMATS[chunk["format"]]
@@ -400,7 +401,7 @@ class _Embedder:
         return [(places, to_table(self.schema, clip_text([clip for _, clip in clips]), vectors))]
 
     def write(self, part: Path, rows: pa.Table, held: dict[str, Any]) -> None:
-        """The whole part or nothing."""
+        """Write the part atomically."""
         import pyarrow.parquet as pq
 
         metadata = {**(self.schema.metadata or {}), _ITEMS: json.dumps(held)}
@@ -410,7 +411,7 @@ class _Embedder:
 
 @lru_cache(maxsize=2)
 def _opened(path: str) -> Source:
-    """One open source a process, so that a zip's list of 100,000 names is read once."""
+    """Keep one source open per process, so that a zip's list of 100,000 names is read once."""
     return Source(path)
 
 

@@ -1,13 +1,16 @@
-"""A video file: its pictures, upright, with square pixels, at a steady rate.
+"""A video file: its frames, upright, with square pixels, at a constant rate.
 
 Anything that PyAV (FFmpeg) decodes will do.  A damaged file gives what can be decoded, and a note.
 """
 
 from __future__ import annotations
 
+import heapq
 import statistics
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +50,49 @@ _NO_VIDEO = {
 _JPEG = b"\xff\xd8\xff"
 
 
+_REORDERED = 1.0  # seconds; further back is another recording
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a picture is to be shown: first transposed, then mirrored."""
+
+    transposed: bool = False
+    mirrored: bool = False  # left and right
+    upside_down: bool = False
+
+    def applied(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) of the picture as it is coded -> as it is to be shown."""
+        if self == Shown():
+            return image
+        image = image.swapaxes(0, 1) if self.transposed else image
+        image = image[:, ::-1] if self.mirrored else image
+        return np.ascontiguousarray(image[::-1] if self.upside_down else image)
+
+
+def shown(picture: Any) -> Shown:
+    """By the display matrix ((a b u) (c d v) (x y w)), which takes a point (x, y) to (ax + cy, bx + dy)."""
+    with suppress(ValueError):  # of side data that this PyAV has no name for
+        for data in picture.side_data:
+            if data.type.name == "DISPLAYMATRIX":
+                a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+                if abs(b) + abs(c) > abs(a) + abs(d):
+                    return Shown(True, c < 0, b < 0)
+                return Shown(False, a < 0, d < 0)
+    return (Shown(), Shown(True, False, True), Shown(False, True, True), Shown(True, True))[
+        round(picture.rotation / 90) % 4
+    ]
+
+
+def _in_order_of_coding(stamps: list[float]) -> bool:
+    """Whether the times of the packets only rise, where the pictures are coded in another order than they are shown."""
+    return len(stamps) > 2 and all(a < b for a, b in pairwise(stamps))
+
+
 class VideoFile(Frames):
-    """A file, opened once to see what it is and again for every iteration; see `orvpe.video.decode.open_frames`."""
+    """A video file, opened once for its properties and again for every iteration; see
+    `orvpe.video.decode.open_frames`.
+    """
 
     def __init__(
         self, path: Path, fps: float | None, start: float, longest: float, whole: bool, threads: int, max_pixels: int
@@ -72,15 +116,18 @@ class VideoFile(Frames):
                 raise InputError(f"{path}: no picture can be decoded ({reason(error)})") from None
             own = nominal_fps(stamps, stream)
             self._shape = _square_pixels(first, stream)  # (width, height) before turning
-            self._turns = round(first.rotation / 90) % 4
+            self._shown = shown(first)
             self._expected, self._duration = int(stream.frames or 0), duration or 0.0
+            self._timeless = bool(stream.codec_context.has_b_frames) and _in_order_of_coding(stamps)
+            if duration and own and self._expected > duration * own * 1.05 + 2:  # an edit list shows a part of it
+                self._expected = 0
             taken = fps or own
             count = round(min(max(duration - start, 0.0), longest) * taken) if duration else 0
             if fps is None and whole and not start and abs(count - self._expected) <= 2:
                 count = self._expected
         finally:
             container.close()
-        size = self._shape if self._turns % 2 == 0 else self._shape[::-1]
+        size = self._shape[::-1] if self._shown.transposed else self._shape
         super().__init__(str(path), path.stem, taken, size, count, threads)
 
     def _open(self) -> av.container.InputContainer:
@@ -98,7 +145,7 @@ class VideoFile(Frames):
         codec = container.streams.video[0].codec_context
         if codec is None:
             container.close()
-            raise InputError(f"{self._file}: a video in a coding that this PyAV does not know")
+            raise InputError(f"{self._file}: a video with a codec that this PyAV does not know")
         if codec.width * codec.height > self._max_pixels:
             container.close()
             raise InputError(
@@ -108,7 +155,7 @@ class VideoFile(Frames):
         return container
 
     def _known_format(self) -> str | None:
-        """Left to itself, FFmpeg takes a JPEG for a pattern of file names (image2), which is not wanted."""
+        """Name of the container format; FFmpeg alone would take a JPEG for a pattern of file names (image2)."""
         with open(self._file, "rb") as file:
             return "jpeg_pipe" if file.read(len(_JPEG)) == _JPEG else None
 
@@ -154,7 +201,10 @@ class VideoFile(Frames):
     def _pictures(self) -> Generator[tuple[float | None, Any], None, None]:
         """(seconds, picture) of all that can be decoded; what went wrong goes to ``notes``."""
         av = pyav()
-        damaged, decoded, broken, seconds, ended = 0, 0, "", None, False
+        damaged, decoded, hidden, broken, seconds, ended = 0, 0, 0, "", None, False
+        stamps: list[float] = []  # of packets whose pictures have not come out yet
+        last: float | None = None
+        stepping = False  # whether the times of pictures turned out to be none
         try:
             with self._open() as container:
                 stream = container.streams.video[0]
@@ -174,6 +224,10 @@ class VideoFile(Frames):
                     except av.error.FFmpegError as error:
                         broken = reason(error)
                         break
+                    if getattr(packet, "is_discard", False):  # hidden by an edit list
+                        hidden += 1
+                    elif self._timeless and packet.pts is not None:
+                        heapq.heappush(stamps, float(packet.pts * packet.time_base))
                     try:
                         pictures = _decoded(packet, stream)
                     except av.error.EOFError:
@@ -183,6 +237,13 @@ class VideoFile(Frames):
                         continue
                     for picture in pictures:
                         seconds = picture.time
+                        if self._timeless:
+                            seconds = heapq.heappop(stamps) if stamps else None
+                        elif last is not None and seconds is not None and last - _REORDERED < seconds <= last:
+                            stepping = True  # by less than two recordings that were joined would
+                        last = seconds if seconds is not None else last
+                        if stepping:
+                            seconds = None
                         if self._start and seconds is not None and seconds < begin - 1e-6:
                             continue
                         decoded += 1
@@ -191,7 +252,7 @@ class VideoFile(Frames):
         finally:
             # of what was not asked for nobody knows whether it could have been read
             all_of_it = ended and self._whole and not self._start
-            short = decoded < self._expected
+            short = decoded < self._expected - hidden
             if not self._expected and seconds is not None:
                 short = seconds - begin < self._duration - max(1.0, 0.05 * self._duration)
             if broken or damaged or (all_of_it and short):
@@ -204,11 +265,11 @@ class VideoFile(Frames):
             raise InputError(f"{self.path}: a picture of {picture.width} x {picture.height} pixels, too large")
         width, height = self._shape
         image = picture.reformat(width=width, height=height, format="rgb24").to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+        return self._shown.applied(image)
 
 
 def _decoded(packet: Any, stream: Any) -> list[av.VideoFrame]:
-    """The pictures that come out when a packet goes in."""
+    """Decode a packet into pictures."""
     try:
         return packet.decode()
     except (
@@ -219,7 +280,7 @@ def _decoded(packet: Any, stream: Any) -> list[av.VideoFrame]:
 
 
 def nominal_fps(stamps: list[float], stream: Any) -> float:
-    """Frames per second that most pictures keep.
+    """The most common frame rate.
 
     The median step between the times says it, as exactly as the file counts time; where a rate in the file's header
     agrees with that, it is taken.
@@ -240,7 +301,7 @@ def nominal_fps(stamps: list[float], stream: Any) -> float:
 
 
 def _duration(container: Any, stream: Any) -> float | None:
-    """Seconds, as the header says; None where it says nothing."""
+    """Duration in seconds from the header, or None."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return container.duration / 1e6 if container.duration else None
@@ -257,6 +318,6 @@ def _square_pixels(picture: Any, stream: Any) -> tuple[int, int]:
 
 
 def reason(error: BaseException) -> str:
-    """FFmpeg's words without number and file name."""
+    """FFmpeg's error text without number and file name."""
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orvpe.data.formats.base import Format
+from orvpe.data.formats.base import Format, Unforeseen, items_of
 from orvpe.data.formats.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source
 from orvpe.data.formats.unread import how_to_convert
 from orvpe.errors import InputError, unknown
@@ -16,8 +16,9 @@ from orvpe.errors import InputError, unknown
 # first that finds something.
 MODULES = (
     "nucla", "ntu", "penn", "smarthome", "packed", "action_arrays",
-    "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "mediapipe", "deeplabcut", "ultralytics",
-    "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "numpy_files", "pku", "table",
+    "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "zed", "mediapipe", "deeplabcut",
+    "ultralytics", "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "pku", "table",
+    "numpy_files",
 )  # fmt: skip
 
 ENTRY_POINTS = "orvpe.formats"  # the group in which other packages announce readers of theirs
@@ -51,9 +52,15 @@ def detect(source: Source) -> Format:
     Raises:
         InputError: none does.
     """
+    stumbled: Unforeseen | None = None
     for candidate in FORMATS.values():
-        if candidate.items(source):
-            return candidate
+        try:
+            if items_of(candidate, source):
+                return candidate
+        except Unforeseen as error:  # another format's file, perhaps
+            stumbled = stumbled or error
+    if stumbled is not None:
+        raise stumbled
     if any(Path(name).suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) for name in source.names or [source.path]):
         raise InputError(f"{source.path}: a video or images, not poses; orvpe pose makes a store of it")
     convert = how_to_convert(source.names)

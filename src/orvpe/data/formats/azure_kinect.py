@@ -7,12 +7,13 @@ up.  A confidence of 0 (none) is a missing joint, 1 (low: guessed) counts as see
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
-from orvpe.data.formats.detected import Detection, detected_clip, numbers, turned, whole_number
+from orvpe.data.formats.detected import Detection, detected_clip, in_metres, numbers, turned, whole_number
 from orvpe.data.formats.detections import layout_for, named_layout
 from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
@@ -53,10 +54,8 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         layout, order = layout_for(count, _KNOWN, options, where), np.arange(count)
     if any(len(d.joints) != count for d in found):
         raise InputError(f"{where}: bodies with different numbers of joints, expected {count}")
-    found = [
-        Detection(d.frame, turned(d.joints / 1000.0, "-y", options), d.confidence, d.track).placed(layout, order)
-        for d in found
-    ]
+    metres = [turned(in_metres(d.joints, 0.001, options), "-y", options) for d in found]
+    found = [replace(d, joints=m).placed(layout, order) for d, m in zip(found, metres, strict=True)]
     name = stem(item[0])
     return [
         detected_clip(found, layout, options, where, frames=shown, name=name, fps=_fps(frames) or options.fps or FPS)

@@ -7,19 +7,35 @@ No torch here.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from orvpe.data.formats.source import Source
-from orvpe.errors import InputError
+from orvpe.errors import InputError, one_line
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout
+
+if TYPE_CHECKING:
+    from orvpe.data.formats.gate import Survey
+    from orvpe.data.formats.labels import Labels
+
+R = TypeVar("R")
 
 
 class NoSkeleton(Exception):
     """An item that is well-formed but holds no person: skipped and counted, not an error."""
+
+
+class OtherKind(NoSkeleton):
+    """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
+
+
+class NoBody(InputError):
+    """Joints are named, and none of them is one of a body's: hands, a face, an object."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +49,12 @@ class Options:
         dims: 2 or 3, for formats that hold both (NTU ``.skeleton``: 3 metres, 2 colour-image pixels).
         min_confidence: a joint with a lower confidence is missing.
         max_people: keep at most that many people, the most energetic ones.
-        up: the axis that points up in 3D sources, one of `orvpe.data.formats.reading.UP`.
+        up: the axis that points up, one of `orvpe.poses.axes.UP`; "auto" looks which way the bodies point.
+        units: of 3D coordinates, one of `orvpe.data.formats.gate.UNITS`; "auto" looks how large the bodies are.
         subject: who is seen, where the file does not say.
+        columns: (ours, theirs) names of a table's columns.
+        labels: what is said of the clips outside of their files.
+        survey: what is known about the source already; looked at when None.
     """
 
     layout: Layout | None = None
@@ -43,8 +63,12 @@ class Options:
     dims: int = 3
     min_confidence: float = 0.1
     max_people: int = 2
-    up: str = "y"
+    up: str = "auto"
+    units: str = "auto"
     subject: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    labels: Labels | None = None
+    survey: Survey | None = field(default=None, compare=False)
 
 
 Item = tuple[str, ...]
@@ -62,19 +86,60 @@ class Format:
             May peek into a few files; must be quick on 100,000 names.
         read: (source, item, options) -> its clips.  Raises InputError naming file, value and what was expected;
             NoSkeleton when there is nobody in it.
+        unit: of 3D coordinates, where the format's publication says it: a body of a strange size is then a glitch of
+            the sensor, noted and not refused.
     """
 
     name: str
     about: str
     items: Callable[[Source], list[Item]]
     read: Callable[[Source, Item, Options], list[Clip]]
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", _foreseen(self.items, self.name))
+        object.__setattr__(self, "read", _foreseen(self.read, self.name))
+
+
+_listed: WeakKeyDictionary[Source, dict[str, list[Item]]] = WeakKeyDictionary()
+
+
+def items_of(reader: Format, source: Source) -> list[Item]:
+    """``reader.items(source)``, listed once a source."""
+    known = _listed.setdefault(source, {})
+    if reader.name not in known:
+        known[reader.name] = reader.items(source)
+    return known[reader.name]
+
+
+class Unforeseen(InputError):
+    """A reader stumbled over something in a file that it does not know of: one bad item, not the end of the job."""
+
+
+def _foreseen(function: Callable[..., R], name: str) -> Callable[..., R]:
+    """A reader's function that raises nothing but `InputError` and `NoSkeleton`, with the file in the message."""
+
+    @functools.wraps(function)
+    def call(source: Source, *more: Any) -> R:
+        try:
+            return function(source, *more)
+        except (InputError, NoSkeleton):
+            raise
+        except MemoryError:
+            reason = "needs more memory than there is"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(str(error))[:160]}".rstrip(": ")
+        where = source.where(more[0][0]) if more else str(source.path)
+        raise Unforeseen(f"{where}: cannot be read as {name} ({reason})") from None
+
+    return call
 
 
 def read_json(source: Source, name: str) -> Any:
     """Parsed JSON, or InputError with the file and the place where it breaks."""
     try:
         return json.loads(source.read(name))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of more than 4,300 digits
         raise InputError(f"{source.where(name)}: not valid JSON ({error})") from None
 
 

@@ -5,7 +5,7 @@ position channels where it has them (the form Blender and MotionBuilder read; po
 below the root that stay at zero are taken as additions to OFFSET).  End sites carry no name and are left out.
 
 BVH has no unit.  The longest chain of bones in a person's body is 0.5 to 2 m long, whatever the rest pose, so
-the unit is the one of metres, centimetres and millimetres that makes it so; if none does, the chain is scaled
+the unit is the one of metres, centimetres, millimetres and inches that makes it so; if none does, the chain is scaled
 to 1.2 m.
 """
 
@@ -21,13 +21,17 @@ from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.skeleton.rigs import mocap_layout
+from orvpe.runtime.room import check_room
 
-UNITS = (1.0, 0.01, 0.001)  # metres a unit: m, cm, mm
+UNITS = {1.0: "metres", 0.01: "centimetres", 0.001: "millimetres", 0.0254: "inches"}  # metres a unit
 CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin
+CHAIN_INCHES = (38.0, 70.0)  # grown-ups of 1.5 to 2.3 m; as centimetres nobody is so small
 USUAL = 1.2  # metres, when no unit fits
 _MOTION = re.compile(r"\bMOTION\s+(?=Frames)", re.IGNORECASE)
 _FRAMES = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
+_BLOCK = 4096  # frames at a time
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
@@ -57,9 +61,20 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     )
     if len(layout) != len(named):
         raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--joints) has {len(layout)}")
-    positions = forward_kinematics(joints, motion)[:, named] * metres(joints)  # (T, V, 3)
+    check_room(1, len(motion), len(named), where)
+    # the turns of all joints in all frames would take three times more
+    blocks = [motion[t : t + _BLOCK] for t in range(0, len(motion), _BLOCK)]
+    positions = np.concatenate([forward_kinematics(joints, b)[:, named] for b in blocks])  # (T, V, 3)
+    notes: tuple[Note, ...] = ()
+    if options.units == "auto":
+        unit = metres(joints)
+        positions *= unit
+        if unit not in UNITS:
+            notes = (Note("no unit makes a body of these bones: scaled to a chain of 1.2 m (else give --units)"),)
+        elif unit != 1.0:
+            notes = (Note(f"BVH names no unit; by the bones {UNITS[unit]}: turned into metres (else give --units)"),)
     try:
-        return [Clip.from_array(positions, layout, fps=_fps(seconds) or options.fps, name=stem(name))]
+        return [Clip.from_array(positions, layout, fps=_fps(seconds) or options.fps, name=stem(name), notes=notes)]
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -112,7 +127,9 @@ def metres(joints: list[Joint]) -> float:
         if j > start and joint.parent >= 0:
             reach[j] = reach[joint.parent] + np.linalg.norm(joint.offset)
     chain = float(reach.max())
-    for unit in UNITS:
+    if CHAIN_INCHES[0] <= chain <= CHAIN_INCHES[1]:
+        return 0.0254
+    for unit in (1.0, 0.01, 0.001):
         if CHAIN[0] <= chain * unit <= CHAIN[1]:
             return unit
     return USUAL / chain if chain > 0 else 1.0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.detected import in_metres
 from orvpe.data.formats.detections import hide_missing, named_layout, people_clip
 from orvpe.data.formats.extras import library, on_disk, said
 from orvpe.data.formats.source import Source
@@ -58,7 +59,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         place = {m: v for (m, _), v in zip(people[0], order, strict=True)}
         for marker, column in markers:
             if marker in place:
-                placed[person, :, place[marker]] = points[:, column] * _METRES[unit]
+                placed[person, :, place[marker]] = in_metres(points[:, column], _METRES[unit], options)
     hidden = hide_missing(placed, None, options.min_confidence, where)
     return [people_clip(hidden, layout, options, where, name=stem(item[0]), fps=rate if 0 < rate < 1e5 else None)]
 

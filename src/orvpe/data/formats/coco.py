@@ -10,27 +10,32 @@ COCO's and 26 Halpe's, and of whole-body models (133, 136 joints) the body's 17 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
 from orvpe.data.formats.detections import (
-    frame_range,
+    UNSURE,
+    frames_of,
     hide_missing,
     json_files_with,
     layout_for,
     named_layout,
+    other_kind,
     people_clip,
 )
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import LAYOUTS, Layout
+from orvpe.runtime.room import check_room
 
 _KNOWN = {17: LAYOUTS["coco"], 26: LAYOUTS["halpe"]}
 _WHOLE_BODY = {133: 17, 136: 26}
@@ -39,11 +44,15 @@ _NUMBER = re.compile(r"(\d{1,15})\D*\Z")
 
 @dataclass(frozen=True)
 class _Image:
-    """Where a detection's picture belongs: its video ('' for the only one), frame number, (width, height)."""
+    """Where a detection's picture belongs: its video ('' for the only one), frame number, (width, height).
+
+    ``words`` are what stands around the number in the file's name: where they differ, so do the videos.
+    """
 
     video: str
     frame: int
     size: tuple[int, int] | None
+    words: str = ""
 
 
 def items(source: Source) -> list[Item]:
@@ -56,13 +65,18 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     data = read_json(source, name)
     detections = data.get("annotations") if isinstance(data, dict) else data
     if not isinstance(detections, list) or not all(isinstance(d, dict) for d in detections):
-        raise InputError(f"{where}: no list of detections or 'annotations' in it")
+        raise other_kind(source, f"{where}: no list of detections or 'annotations' in it")
     detections = [d for d in detections if d.get("keypoints")]
     if not detections:
         raise NoSkeleton(f"{where}: no detection with 'keypoints' in it")
+    total = len(detections)
+    detections = [d for d in detections if not _unsure(d, options.min_confidence)]
+    if not detections:
+        raise NoSkeleton(f"{where}: no detection has a score of {options.min_confidence:g} (--min-confidence)")
+    notes = [Note(UNSURE, total - len(detections), total)] if len(detections) < total else []
     names = _names(data, detections)
     keypoints = _keypoints(detections, where, options.layout)
-    images = _images(data, detections, where)
+    images = _told_apart(_images(data, detections, where), [d.get("image_id") for d in detections], where)
     videos: dict[str, list[int]] = {}
     for row, image in enumerate(images):
         videos.setdefault(image.video, []).append(row)
@@ -75,7 +89,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         try:
             clips.append(
                 _clip(keypoints[rows], [detections[r] for r in rows], [images[r] for r in rows],
-                      names, options, place, shown.get(video, ()),
+                      names, options, place, shown.get(video, ()), notes,
                       **{"name": video or stem(name), **about.get(video, {})})
             )  # fmt: skip
         except NoSkeleton:
@@ -93,6 +107,7 @@ def _clip(
     options: Options,
     where: str,
     shown: Iterable[int],
+    notes: list[Note],
     **info: Any,
 ) -> Clip:
     """One video's detections (N, V, 3)."""
@@ -103,17 +118,20 @@ def _clip(
         joints[:, order] = found
     else:
         layout, joints = layout_for(keypoints.shape[1], _KNOWN, options, where), found
-    at, count = frame_range([*(image.frame for image in images), *shown], where)
-    at = at[: len(images)]
+    numbered = frames_of([*(image.frame for image in images), *shown], where)
+    at, count = numbered.at[: len(images)], numbered.count
     tracks = _tracks(detections, at)
     if tracks is None:
         order = np.argsort(at, kind="stable")
         edges = np.searchsorted(at[order], np.arange(1, count))
         people = link_people(np.split(joints[order], edges))
     else:
+        check_room(max(tracks) + 1, count, joints.shape[1], where)
         people = np.full((max(tracks) + 1, count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[tracks, at] = joints
-    return people_clip(people, layout, options, where, image_size=images[0].size, **info)
+    return people_clip(
+        people, layout, options, where, image_size=images[0].size, step=numbered.step, notes=notes, **info
+    )
 
 
 def _about(data: Any) -> dict[str, dict[str, Any]]:
@@ -139,6 +157,35 @@ def _shown(data: Any, where: str) -> dict[str, list[int]]:
     return found
 
 
+def _unsure(detection: dict[str, Any], least: float) -> bool:
+    """Whether the detection as a whole, not only its joints, has a score that is too low."""
+    score = detection.get("score")
+    return isinstance(score, (int, float)) and not isinstance(score, bool) and score < least
+
+
+def _told_apart(images: list[_Image], ids: list[Any], where: str) -> list[_Image]:
+    """Images whose videos have names of their own where the names of the files say so.
+
+    Raises:
+        InputError: two images that are the same frame of a video.
+    """
+    words: dict[str, set[str]] = {}
+    for image in images:
+        words.setdefault(image.video, set()).add(image.words)
+    named = [
+        replace(i, video="/".join(w for w in (i.video, i.words) if w)) if len(words[i.video]) > 1 else i for i in images
+    ]
+    first: dict[tuple[str, int], str] = {}
+    for image, image_id in zip(named, ids, strict=True):
+        other = first.setdefault((image.video, image.frame), str(image_id))
+        if other != str(image_id):
+            raise InputError(
+                f"{where}: images {other[:60]!r} and {str(image_id)[:60]!r} are both frame {image.frame} of one video; "
+                "expected a folder or a beginning of its own for the images of each"
+            )
+    return named
+
+
 def _names(data: Any, detections: list[dict[str, Any]]) -> list[str] | None:
     """The joints' names, where the categories of all detections say the same ones."""
     categories = data.get("categories") if isinstance(data, dict) else None
@@ -160,6 +207,9 @@ def _keypoints(detections: list[dict[str, Any]], where: str, wanted: Layout | No
         flat = np.array([d["keypoints"] for d in detections], dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{where}: 'keypoints' differ in length or hold something that is no number") from None
+    if flat.ndim == 3 and flat.shape[2] in (2, 3):  # [[x, y, c], ...] says the same
+        sure = np.ones((*flat.shape[:2], 3 - flat.shape[2]))
+        flat = np.concatenate([flat, sure], axis=2).reshape(len(flat), -1)
     if flat.ndim != 2 or flat.shape[1] % 3:
         raise InputError(f"{where}: 'keypoints' has shape {flat.shape[1:]}, expected 3 numbers a joint")
     keypoints = flat.reshape(len(flat), -1, 3)
@@ -190,14 +240,16 @@ def _named_image(image_id: Any, where: str) -> _Image:
     number = _NUMBER.search(stem(file))
     if number is None:
         raise InputError(f"{where}: image_id {str(image_id)[:60]!r} has no frame number")
-    return _Image(folder, int(number[1]), None)
+    words = (stem(file)[: number.start(1)] + stem(file)[number.end(1) :]).strip("_-. ")
+    return _Image(folder, int(number[1]), None, words)
 
 
 def _listed_image(image: dict[str, Any], where: str) -> _Image:
     named = _named_image(image.get("file_name") or image["id"], where)
     video = str(image["video_id"]) if "video_id" in image else named.video
     size = (int(image["width"]), int(image["height"])) if "width" in image and "height" in image else None
-    return _Image(video, int(image.get("frame_id", named.frame)), size)
+    words = "" if "video_id" in image else named.words
+    return _Image(video, int(image.get("frame_id", named.frame)), size, words)
 
 
 def _tracks(detections: list[dict[str, Any]], at: np.ndarray) -> list[int] | None:
@@ -208,7 +260,7 @@ def _tracks(detections: list[dict[str, Any]], at: np.ndarray) -> list[int] | Non
         identity = detection.get("track_id", detection.get("idx"))
         while isinstance(identity, list) and identity:
             identity = identity[0]
-        if not isinstance(identity, (int, float)):
+        if not isinstance(identity, (int, float)) or not math.isfinite(identity):
             return None
         tracks.append(people.setdefault(str(int(identity)), len(people)))
     if len(set(zip(tracks, at.tolist(), strict=True))) < len(tracks):

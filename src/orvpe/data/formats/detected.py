@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.detections import frame_range, hide_missing, people_clip
+from orvpe.data.formats.detections import UNSURE, frames_of, hide_missing, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import Layout
+from orvpe.runtime.room import check_room
 
 # y up out of -y up and z up: proper rotations, so that left stays left
 TURNS = {"-y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
@@ -56,10 +59,17 @@ def turned(joints: np.ndarray, up: str, options: Options) -> np.ndarray:
     return joints @ TURNS[up].T if options.up == Options.up else joints
 
 
+def in_metres(joints: np.ndarray, unit: float, options: Options) -> np.ndarray:
+    """Times ``unit`` metres, as a format or its header says; left alone where ``--units`` says something else."""
+    return joints * unit if options.units == "auto" else joints
+
+
 def whole_number(value: Any) -> int | None:
     """A frame number or identity as JSON and tables have it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
+    if isinstance(value, int):  # time stamps in nanoseconds are longer than a float's digits
+        return value if abs(value) < 2**61 else None
     try:
         number = float(value)
         return int(number) if number == int(number) and abs(number) < 1e15 else None
@@ -88,9 +98,12 @@ def detected_clip(
         NoSkeleton: nobody.
         InputError: joints that differ in number, infinite coordinates, frame numbers far apart.
     """
-    found = [d for d in found if d.score is None or not d.score < options.min_confidence]
-    if not found:
+    sure = [d for d in found if d.score is None or not d.score < options.min_confidence]
+    if not sure:
         raise NoSkeleton(f"{where}: nobody in any frame")
+    if len(sure) < len(found):
+        info["notes"] = [*info.get("notes", ()), Note(UNSURE, len(found) - len(sure), len(found))]
+    found = sure
     shapes = {d.joints.shape for d in found}
     if len(shapes) > 1 or next(iter(shapes))[0] != len(layout):
         counts = " and ".join(sorted({str(s[0]) for s in shapes}))
@@ -103,18 +116,42 @@ def detected_clip(
         origin_is_missing=origin_is_missing,
     )  # fmt: skip
     numbers = [d.frame for d in found]
-    at, count = frame_range([*numbers, *frames], where)
-    at = at[: len(numbers)]
+    numbered = frames_of([*numbers, *frames], where)
+    at, count = numbered.at[: len(numbers)], numbered.count
     identities = {d.track for d in found}
     told_apart = None not in identities and len({(d.track, d.frame) for d in found}) == len(found)
     if told_apart:
         person = {identity: i for i, identity in enumerate(dict.fromkeys(d.track for d in found))}
+        check_room(len(person), count, joints.shape[1], where)
         people = np.full((len(person), count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[[person[d.track] for d in found], at] = joints
     else:
         order = np.argsort(at, kind="stable")
         people = link_people(np.split(joints[order], np.searchsorted(at[order], np.arange(1, count))))
-    return people_clip(people, layout, options, where, **info)
+    return people_clip(people, layout, options, where, step=numbered.step, **info)
+
+
+def json_documents(source: Source, name: str) -> list[Any]:
+    """The JSON documents of a file: one over several lines, or one a line.
+
+    Raises:
+        InputError: neither.
+    """
+    data, where = source.read(name), source.where(name)
+    try:
+        return [json.loads(data)]
+    except (ValueError, RecursionError) as error:
+        whole = error
+    lines = [(n, line) for n, line in enumerate(data.splitlines(), start=1) if line.strip()]
+    documents = []
+    for number, line in lines:
+        try:
+            documents.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            if len(documents) < 2:  # not meant as one a line
+                raise InputError(f"{where}: not valid JSON ({whole})") from None
+            raise InputError(f"{where}: line {number} is not valid JSON ({error})") from None
+    return documents
 
 
 def frame_groups(names: Iterable[str]) -> dict[str, list[tuple[int, str]]]:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from orvpe.data.formats.base import Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.base import Item, NoBody, NoSkeleton, Options, OtherKind, by_suffix
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import most_energetic
-from orvpe.poses.skeleton import LAYOUTS, Layout, layout_for_names, places_in, unified_sources
+from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, Layout, layout_for_names, places_in, unified_sources
 from orvpe.poses.skeleton.names import canonical
 
 FRAME_FILE = re.compile(r"(.*?)_?(\d{1,12})_keypoints\.json\Z", re.IGNORECASE | re.DOTALL)  # of OpenPose
+
+
+_PEEKS = 12  # files that are all looked into
+
+
+def other_kind(source: Source, message: str) -> InputError | NoSkeleton:
+    """What to raise of a file of another kind: where it lies beside others it is left out, alone it is an error."""
+    return InputError(message) if len(source.names) == 1 else OtherKind(message)
 
 
 def json_files_with(source: Source, *keys: bytes) -> list[Item]:
@@ -23,14 +33,16 @@ def json_files_with(source: Source, *keys: bytes) -> list[Item]:
 
     Args:
         source: where to look.
-        keys: what stands in each file; only the first two are opened, as the first may be of something else (labels,
-            settings), which is then left out.
+        keys: what stands in each file; only a few are opened, of which some may be of something else (labels,
+            settings).  Those are left out, and `OtherKind` is for the readers to raise of further ones.
     """
     names = [n for n in by_suffix(source, ".json") if not FRAME_FILE.match(n)]
-    for start, name in enumerate(names[:2]):
+    other = set()
+    for name in names if len(names) <= _PEEKS else (names[0], names[-1]):
         text = source.read(name)
         if all(key in text for key in keys):
-            return [(n,) for n in names[start:]]
+            return [(n,) for n in names if n not in other]
+        other.add(name)
     return []
 
 
@@ -56,14 +68,16 @@ def hide_missing(
     Raises:
         InputError: an infinite coordinate.
     """
-    joints = np.array(joints, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is refused
+        joints = np.array(joints, dtype=np.float32)
     if np.isinf(joints).any():
         raise InputError(f"{where}: infinite coordinate, expected numbers (NaN or 0 for a missing joint)")
     missing = np.isnan(joints).any(axis=-1)
     if origin_is_missing:
         missing |= (joints == 0).all(axis=-1)
     if confidence is not None:
-        confidence = np.asarray(confidence, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            confidence = np.asarray(confidence, dtype=np.float32)
         missing |= ~(confidence >= min_confidence) | ~(confidence > 0)
     joints[missing] = np.nan
     return joints
@@ -87,6 +101,38 @@ def frame_range(numbers: Sequence[int] | np.ndarray, where: str) -> tuple[np.nda
     return array - start, stop - start
 
 
+@dataclass(frozen=True)
+class FrameNumbers:
+    """Frames of a video: ``at`` (N,) index of each row, ``count`` of frames, ``step`` from one to the next."""
+
+    at: np.ndarray
+    count: int
+    step: int = 1
+
+
+UNSURE = "detections whose own score is below --min-confidence are nobody"
+_MOST_STEP = 1000  # numbers further apart count something else, as nanoseconds
+
+
+def frames_of(numbers: Sequence[int] | np.ndarray, where: str) -> FrameNumbers:
+    """Frame numbers as `frame_range`; where all are multiples of k apart, as every k-th frame of the video.
+
+    Raises:
+        InputError: as `frame_range`.
+    """
+    array = np.asarray(numbers, dtype=np.int64)
+    distinct = np.unique(array)
+    step = int(np.gcd.reduce(np.diff(distinct))) if len(distinct) > 2 else 1
+    if step > _MOST_STEP:
+        raise InputError(
+            f"{where}: frame numbers {distinct[0]}, {distinct[1]}, {distinct[2]} ... are {step:,} and more apart, "
+            "expected 0, 1, 2 ...; are they times?"
+        )
+    if step > 1:
+        array = (array - distinct[0]) // step
+    return FrameNumbers(*frame_range(array, where), step)
+
+
 def people_clip(
     joints: np.ndarray,
     layout: Layout,
@@ -100,12 +146,16 @@ def people_clip(
     subject: str | None = None,
     camera: str | None = None,
     split: str | None = None,
+    step: int = 1,
+    notes: Sequence[Note] = (),
 ) -> Clip:
     """A clip of the most energetic people; padding without a joint is dropped.
 
     Args:
         joints: (M, T, V, C) with NaN where a joint is missing.
         fps, image_size: what the file says; the options fill in what it does not (an fps of 0 says nothing).
+        step: frames of the video from one frame to the next, as `frames_of` says.
+        notes: of the reader.
 
     Raises:
         NoSkeleton: nobody has a joint in any frame.
@@ -115,9 +165,16 @@ def people_clip(
     if not len(kept):
         raise NoSkeleton(f"{where}: nobody in {joints.shape[1]} frames")
     in_image = joints.shape[-1] == 2
+    rate = fps or options.fps
+    if step > 1:
+        notes = [
+            *notes,
+            Note(f"frame numbers are {step} apart: read as one frame in {step}, at the video's rate / {step}"),
+        ]
+        rate = rate / step if rate else rate
     try:
         return Clip(
-            kept, visible, layout, name=name, fps=fps or options.fps,
+            kept, visible, layout, name=name, fps=rate, notes=tuple(notes),
             image_size=(image_size or options.image_size) if in_image else None,
             label=label, subject=subject, camera=camera, split=split,
         )  # fmt: skip
@@ -158,6 +215,8 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
     Raises:
         InputError: a name twice, a name that the wanted layout lacks, or no name of a body's joint.
     """
+    if not names:
+        raise InputError(f"{where}: no joint is named in it")
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:
         raise InputError(f"{where}: joint {twice!r} is named twice")
@@ -175,6 +234,5 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
         return wanted, np.array(places)
     layout = layout_for_names(names)
     if not unified_sources(layout):
-        known = sorted({j for k in LAYOUTS.values() for j in k.joints})
-        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], known)}")
+        raise NoBody(f"{where}: no joint of the body among the names; {unknown('joint', names[0], UNIFIED_JOINTS)}")
     return layout, np.arange(len(names))

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
-from orvpe.data.formats.detections import frame_range, hide_missing, json_files_with, layout_for, people_clip
+from orvpe.data.formats.detections import (
+    frames_of,
+    hide_missing,
+    json_files_with,
+    layout_for,
+    other_kind,
+    people_clip,
+)  # fmt: skip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -33,7 +40,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     data = read_json(source, name)
     listed = data.get("data") if isinstance(data, dict) else None
     if not isinstance(listed, list):
-        raise InputError(f"{where}: no 'data' list of frames in it")
+        raise other_kind(source, f"{where}: no 'data' list of frames in it")
     if not listed:
         raise NoSkeleton(f"{where}: nobody, 'data' has no frame")
     size = options.image_size or IMAGE_SIZE
@@ -49,9 +56,9 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise InputError(f"{where}: people with {' and '.join(map(str, sorted(widths)))} joints, expected 18")
     joints = widths.pop()
     layout = layout_for(joints, _KNOWN, options, where)
-    at, count = frame_range(numbers, where)
-    frames = [np.zeros((0, joints, 2), dtype=np.float32)] * count
-    for t, people in zip(at, found, strict=True):
+    numbered = frames_of(numbers, where)
+    frames = [np.zeros((0, joints, 2), dtype=np.float32)] * numbered.count
+    for t, people in zip(numbered.at, found, strict=True):
         if len(people):
             seen = hide_missing(people[..., :2], people[..., 2], options.min_confidence, where)
             frames[t] = seen * np.array(size, dtype=np.float32)
@@ -60,6 +67,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         people_clip(
             link_people(frames), layout, options, where,
             name=stem(name), image_size=size, label=None if label is None else str(label),
+            step=numbered.step,
         )
     ]  # fmt: skip
 

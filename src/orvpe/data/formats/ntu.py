@@ -19,6 +19,7 @@ from orvpe.data.formats.numbers import floats
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.people import most_energetic
 from orvpe.poses.skeleton import LAYOUTS
 
@@ -43,11 +44,16 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         raise NoSkeleton(f"{where}: no body in any of {frames} frames")
 
     seen = state != 0
+    notes = []
+    if inferred := int(np.count_nonzero(state == 1)):
+        notes.append(Note("joints that the sensor inferred (tracking state 1) count as seen", inferred, state.size))
     if not np.isfinite(listed).all():  # a pixel is NaN or infinite where the sensor could not map the point
         finite = np.isfinite(listed).all(axis=2)
+        if dims == 3 and np.isinf(listed).any():
+            frame = bodies[int(np.argwhere(np.isinf(listed))[0][0])][0]
+            raise InputError(f"{where}: infinite coordinate in frame {frame}, expected metres")
         if dims == 3:
-            frame = bodies[int(np.argwhere(~finite)[0][0])][0]
-            raise InputError(f"{where}: NaN or infinite coordinate in frame {frame}, expected metres")
+            notes.append(Note("NaN coordinates count as missing joints", int((~finite).sum()), finite.size))
         seen &= finite
     seen &= np.logical_or.reduce([listed[..., c] != 0 for c in range(dims)])
     if not seen.all():
@@ -69,7 +75,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     clip = Clip(
         joints, visible, options.layout or LAYOUTS["kinect_v2"], fps=options.fps or FPS,
         image_size=(options.image_size or COLOUR_IMAGE) if dims == 2 else None,
-        name=stem(name), label=action, subject=subject, camera=camera,
+        name=stem(name), label=action, subject=subject, camera=camera, notes=tuple(notes),
     )  # fmt: skip
     return [clip]
 
@@ -211,4 +217,6 @@ def _shown(line: bytes) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-FORMAT = Format("ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read)
+FORMAT = Format(
+    "ntu", "NTU RGB+D: one .skeleton text a clip, Kinect v2, metres or colour pixels", items, read, unit="m"
+)

@@ -48,4 +48,4 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [clip]
 
 
-FORMAT = Format("nucla", "N-UCLA: one JSON a clip, Kinect v1, metres", items, read)
+FORMAT = Format("nucla", "N-UCLA: one JSON a clip, Kinect v1, metres", items, read, unit="m")

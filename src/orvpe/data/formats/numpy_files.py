@@ -19,6 +19,7 @@ from orvpe.data.formats import npy
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
 from orvpe.data.formats.detected import Detection, detected_clip
 from orvpe.data.formats.detections import layout_for
+from orvpe.data.formats.gate import SCORE, third_is_score
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -29,6 +30,7 @@ _SCORES = ("scores", "score", "keypoint_scores", "keypoint_score", "confidence",
 _NESTED = ("positions_2d", "positions_3d")
 _FEATURES = {263: "HumanML3D's features, not joints; give its folder new_joints",
              251: "KIT-ML's features, not joints; give its folder new_joints"}  # fmt: skip
+_HOLISTIC = (543, 553)  # MediaPipe's body, hands and face, as FreeMoCap and others save them: the body comes first
 _HUMANML_FPS = 20.0
 _H36M_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)  # of Human3.6M's 32, h36m's 17
 
@@ -42,7 +44,8 @@ def items(source: Source) -> list[Item]:
         if name not in scores and head and head[1].kind in "iuf" and (
             (len(head[0]) in (3, 4) and head[0][-1] in (2, 3)) or (len(head[0]) == 2 and head[0][1] in _FEATURES)
         ):  # fmt: skip
-            found.append((name,))
+            beside = _beside(source, name)
+            found.append((name, beside) if beside else (name,))
     for name in by_suffix(source, ".npz"):
         keys = npy.members(source, name)
         if any(k in keys for k in (*_KEYS, *_NESTED)) and "joints" not in keys:
@@ -60,8 +63,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     where = source.where(name)
     if name.lower().endswith(".npy"):
         array = npy.load(source, name)
-        beside = _beside(source, name)
-        score = npy.load(source, beside) if beside else None
+        score = npy.load(source, item[1]) if len(item) > 1 else None
         fps = _HUMANML_FPS if array.ndim == 3 and array.shape[1:] in ((22, 3), (21, 3)) else None
         return [_clip(array, score, options, where, name=stem(name), fps=options.fps or fps)]
     keys = npy.members(source, name)
@@ -98,9 +100,13 @@ def _clip(array: Any, score: Any, options: Options, where: str, *, name: str, **
     joints = array[:, None] if array.ndim == 3 else array
     if joints.ndim != 4 or joints.shape[-1] not in (2, 3) or not joints.size:
         raise InputError(f"{where}: shape {array.shape}, expected (frames, [people,] joints, 2 or 3)")
+    if joints.shape[2] in _HOLISTIC and options.layout is None:
+        joints = joints[:, :, :33]
     joints = joints.astype(np.float64)
-    if score is None and joints.shape[-1] == 3 and third_is_score(joints):
+    notes = []
+    if score is None and third_is_score(joints):
         joints, score = joints[..., :2], joints[..., 2]
+        notes.append(SCORE)
     if score is not None:
         score = np.asarray(score)
         if score.dtype.kind not in "biuf" or score.size != joints.size // joints.shape[-1]:
@@ -116,17 +122,16 @@ def _clip(array: Any, score: Any, options: Options, where: str, *, name: str, **
         found = [Detection(int(t), joints[t, m], None if score is None else score[t, m]) for t, m in np.argwhere(there)]
     in_pixels = joints.shape[-1] == 2
     return detected_clip(
-        found, layout, options, where, frames=range(len(joints)), origin_is_missing=in_pixels, name=name, **info
+        found,
+        layout,
+        options,
+        where,
+        frames=range(len(joints)),
+        origin_is_missing=in_pixels,
+        name=name,
+        notes=notes,
+        **info,
     )
-
-
-def third_is_score(joints: np.ndarray) -> bool:
-    """Whether the third number of (..., 3) is a confidence: all in 0 to 1, beside coordinates in pixels."""
-    known = joints[np.isfinite(joints).all(axis=-1)]
-    if not len(known):
-        return False
-    third = known[:, 2]
-    return bool(third.min() >= 0 and third.max() <= 1.001 and np.abs(known[:, :2]).max() > 10)
 
 
 def _ragged(array: Any, score: Any, where: str) -> tuple[np.ndarray, np.ndarray | None]:

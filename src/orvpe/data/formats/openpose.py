@@ -14,16 +14,18 @@ import numpy as np
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
 from orvpe.data.formats.detected import frame_groups, video_name
-from orvpe.data.formats.detections import FRAME_FILE, frame_range, hide_missing, layout_for, people_clip
+from orvpe.data.formats.detections import FRAME_FILE, frames_of, hide_missing, layout_for, people_clip
 from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import layouts_by_count
+from orvpe.runtime.room import check_room
 
 _KNOWN = {n: k for n, k in layouts_by_count(2).items() if k.name != "mediapipe"}
 _MPI_JOINTS = 15
+_KEY, _OLD_KEY = "pose_keypoints_2d", "pose_keypoints"
 
 
 def items(source: Source) -> list[Item]:
@@ -36,7 +38,27 @@ def items(source: Source) -> list[Item]:
     if not found:  # frames by other names: Pose2Sim, Sports2D, AlphaPose --format open
         named = frame_groups(_numbered(json_of(source, "openpose")))
         found = [tuple(name for _, name in frames) for frames in named.values()]
-    return found
+    return _last_stage(found)
+
+
+_STAGES = (
+    "pose",
+    "pose-sync",
+    "pose-associated",
+)  # of a Pose2Sim project: the same videos, further worked on each time
+
+
+def _last_stage(items: list[Item]) -> list[Item]:
+    """Of the same video in several stages of a project, the last."""
+    kept: dict[tuple[str, ...], tuple[int, Item]] = {}
+    for item in items:
+        folders = item[0].split("/")[:-1]
+        stage = max((_STAGES.index(f) for f in folders if f in _STAGES), default=-1)
+        video = tuple(f for f in folders if f not in _STAGES)
+        key = video if stage >= 0 else (*folders, item[0])
+        if stage >= kept.get(key, (-1, item))[0]:
+            kept[key] = (stage, item)
+    return [item for _, item in kept.values()]
 
 
 def _numbered(names: list[str]) -> list[str]:
@@ -47,11 +69,12 @@ def _numbered(names: list[str]) -> list[str]:
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
     numbers, video = _numbers_of(item, source)
     where = source.where(item[0]) + (f" and {len(item) - 1} more frames" if len(item) > 1 else "")
-    at, count = frame_range(numbers, where)
+    numbered = frames_of(numbers, where)
+    count = numbered.count
     by_frame: dict[int, np.ndarray] = {}
     who: dict[int, list[int] | None] = {}
     own: dict[str, Any] = {}
-    for frame, name in zip(at, item, strict=True):
+    for frame, name in zip(numbered.at, item, strict=True):
         data = read_json(source, name)
         people = _people(data, source.where(name))
         if len(people):
@@ -72,7 +95,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         for people in (by_frame.get(t, np.zeros((0, joints, 3))) for t in range(count))
     ]
     linked = _by_identity(frames, who) if all(who.values()) else link_people(frames)
-    return [people_clip(linked, layout, options, where, name=video, **own)]
+    return [people_clip(linked, layout, options, where, name=video, step=numbered.step, **own)]
 
 
 def _identities(data: Any, people: int) -> list[int] | None:
@@ -85,6 +108,7 @@ def _identities(data: Any, people: int) -> list[int] | None:
 def _by_identity(frames: list[np.ndarray], who: dict[int, list[int] | None]) -> np.ndarray:
     """(M, T, V, 2) of people who are known by a number in every frame."""
     person = {i: m for m, i in enumerate(sorted({i for ids in who.values() for i in ids or ()}))}
+    check_room(len(person), len(frames), frames[0].shape[1])
     linked = np.full((len(person), len(frames), *frames[0].shape[1:]), np.nan, dtype=np.float32)
     for t, ids in who.items():
         linked[[person[i] for i in ids or ()], t] = frames[t]
@@ -119,7 +143,7 @@ def _people(data: Any, where: str) -> np.ndarray:
     if not isinstance(people, list):
         raise InputError(f"{where}: no 'people' list in it, expected OpenPose's JSON of one frame")
     try:
-        rows = [np.array(person["pose_keypoints_2d"], dtype=np.float64) for person in people]
+        rows = [np.array(person[_key(person)], dtype=np.float64) for person in people]
     except (KeyError, TypeError, ValueError):
         raise InputError(f"{where}: a person without a plain list 'pose_keypoints_2d'") from None
     rows = [row for row in rows if row.size]  # only a face or a hand was found
@@ -130,6 +154,11 @@ def _people(data: Any, where: str) -> np.ndarray:
         found = " and ".join(str(n) for shape in sorted(sizes) for n in shape)
         raise InputError(f"{where}: 'pose_keypoints_2d' has {found} numbers, expected 3 a joint (75 or 54)")
     return np.stack(rows).reshape(len(rows), -1, 3)
+
+
+def _key(person: dict[str, Any]) -> str:
+    """Before version 1.2 it had another name."""
+    return _OLD_KEY if _OLD_KEY in person and _KEY not in person else _KEY
 
 
 FORMAT = Format("openpose", "OpenPose: a folder of <video>_<frame>_keypoints.json, pixels", items, read)

@@ -1,8 +1,11 @@
-"""Packed npz: many recordings of one skeleton in one file, as whole millimetres.
+"""Packed npz: many recordings of one skeleton in one file, as whole millimetres or as floats.
 
 ``joints_mm`` (sum of T, V, 3) int16, recording i in rows ``start[i]:start[i+1]``; ``joint_names`` (V),
 ``fps``, and per recording ``name``, ``subject`` and ``label``; optionally ``camera`` and ``split``.  Other
 keys are left alone.
+
+Or ``joints`` (sum of T, V, 2 or 3) as floats, NaN for a missing joint, with ``start`` and ``joint_names``; the rest is
+optional then, and so are ``visible`` (sum of T, V) and ``image_size`` (2) or (recordings, 2).
 
 What 0 0 0 means was measured on the four corpora written so.  A depth sensor writes it for what it lost:
 PRECOG-16 has two recordings with nobody in any frame, MSRC-12 a frame without four joints.  A
@@ -38,11 +41,12 @@ _MORE_TEXT = ("camera", "split")
 
 @dataclass(frozen=True, eq=False)
 class _Packed:
-    joints: np.ndarray  # (sum of T, V, 3) int16 millimetres
+    joints: np.ndarray  # (sum of T, V, 3) int16 millimetres, or float
     visible: np.ndarray  # (sum of T, V) bool
     start: np.ndarray  # (N + 1,)
     layout: Layout
-    fps: float
+    fps: float | None
+    sizes: np.ndarray | None  # (N, 2) width and height
     text: dict[str, np.ndarray]  # (N,) each
 
 
@@ -50,7 +54,8 @@ def items(source: Source) -> list[Item]:
     found: list[Item] = []
     for name in by_suffix(source, ".npz"):
         try:
-            if "joints_mm.npy" not in _members(source, name):
+            members = _members(source, name)
+            if "joints_mm.npy" not in members and not {"joints.npy", "start.npy"} <= set(members):
                 continue  # another format's npz
             packed = _load(source, name)
         except InputError:
@@ -83,14 +88,18 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         if not visible.any():
             continue
         text: dict[str, Any] = {key: str(column[i]) or None for key, column in packed.text.items()}
-        name = text.pop("name") or f"{i:05d}"
-        metres = packed.joints[rows].astype(np.float32) / 1000.0
+        name = text.pop("name", None) or f"{i:05d}"
+        metres = packed.joints[rows].astype(np.float32)
+        if packed.joints.dtype == np.int16:
+            metres /= 1000.0
+        size = options.image_size if packed.sizes is None else (int(packed.sizes[i, 0]), int(packed.sizes[i, 1]))
         clips.append(
             Clip(
                 np.where(visible[..., None], metres, 0.0)[None],
                 visible[None],
                 options.layout or packed.layout,
                 fps=options.fps or packed.fps,
+                image_size=size if metres.shape[-1] == 2 else None,
                 name=name,
                 **text,
             )
@@ -135,6 +144,8 @@ def _load_version(path: Path, is_zip: bool, name: str, version: int) -> _Packed:
     try:
         with np.load(io.BytesIO(source.read(name)), allow_pickle=False) as data:
             keys = set(data.files)
+            if "joints" in keys and "joints_mm" not in keys:
+                return _floating({key: data[key] for key in keys & _FLOAT_KEYS}, name, where)
             wanted = ("joints_mm", "start", "joint_names", "fps", *_TEXT)
             lost = [key for key in wanted if key not in keys]
             if lost:
@@ -166,11 +177,59 @@ def _load_version(path: Path, is_zip: bool, name: str, version: int) -> _Packed:
     visible = (joints != 0).any(axis=-1)
     if layout.name not in LAYOUTS:
         visible = np.repeat(visible.any(axis=1, keepdims=True), len(layout), axis=1)
-    return _Packed(joints, visible, start, layout, float(fps.item()), text)
+    return _Packed(joints, visible, start, layout, float(fps.item()), None, text)
+
+
+_FLOAT_KEYS = {"joints", "start", "joint_names", "fps", "visible", "image_size", *_TEXT, *_MORE_TEXT}
+
+
+def _floating(arrays: dict[str, np.ndarray], name: str, where: str) -> _Packed:
+    """Recordings as floats."""
+    if "joint_names" not in arrays:
+        raise InputError(f"{where}: no 'joint_names' in it, expected the names of the joints beside joints and start")
+    joints, start, names = arrays["joints"], arrays["start"], arrays["joint_names"]
+    if joints.dtype.kind not in "iuf" or joints.ndim != 3 or joints.shape[-1] not in (2, 3):
+        raise InputError(f"{where}: joints is {joints.dtype} {joints.shape}, expected floats (frames, joints, 2 or 3)")
+    if names.dtype.kind != "U" or names.shape != joints.shape[1:2]:
+        raise InputError(f"{where}: joint_names is {names.dtype} {names.shape}, expected {joints.shape[1]} texts")
+    if start.dtype.kind not in "iu" or start.ndim != 1 or not len(start):
+        raise InputError(f"{where}: start is {start.dtype} {start.shape}, expected whole numbers (recordings + 1,)")
+    start = start.astype(np.int64)
+    if start[-1] != len(joints):  # first frames alone say the same
+        start = np.append(start, len(joints))
+    if start[0] != 0 or (np.diff(start) <= 0).any():
+        raise InputError(f"{where}: start must rise from 0 to the {len(joints)} frames, and no recording be empty")
+    with np.errstate(over="ignore"):
+        joints = joints.astype(np.float32)
+    if np.isinf(joints).any():
+        raise InputError(f"{where}: infinite coordinate in frame {int(np.argwhere(np.isinf(joints))[0][0])}; use NaN")
+    visible = ~np.isnan(joints).any(axis=-1)
+    if "visible" in arrays:
+        if arrays["visible"].shape != visible.shape or arrays["visible"].dtype.kind not in "biuf":
+            raise InputError(f"{where}: visible has shape {arrays['visible'].shape}, expected {visible.shape}")
+        visible &= arrays["visible"] > 0
+    fps = arrays["fps"].ravel() if "fps" in arrays else np.zeros(0)
+    if len(fps) > 1 or fps.dtype.kind not in "iuf" or not np.isfinite(fps).all():
+        raise InputError(f"{where}: fps is {str(fps.tolist())[:40]}, expected one number")
+    sizes = arrays.get("image_size")
+    if sizes is not None:
+        if sizes.dtype.kind not in "iuf" or sizes.shape not in ((2,), (len(start) - 1, 2)):
+            raise InputError(f"{where}: image_size has shape {sizes.shape}, expected (2,) or (recordings, 2)")
+        if not np.isfinite(sizes).all():
+            raise InputError(f"{where}: image_size is not a number, expected width and height")
+        sizes = np.broadcast_to(sizes, (len(start) - 1, 2))
+    text = {}
+    for key in (*_TEXT, *_MORE_TEXT):
+        if key in arrays:
+            text[key] = arrays[key].astype(str)
+            if text[key].shape != (len(start) - 1,):
+                raise InputError(f"{where}: {key} has shape {text[key].shape}, expected {len(start) - 1} texts")
+    layout = layout_for_names([str(n) for n in names], name=_layout_name(name))
+    return _Packed(joints, visible, start, layout, float(fps[0]) or None if len(fps) else None, sizes, text)
 
 
 def _layout_name(name: str) -> str:
     return name.rsplit("/", 1)[-1].removesuffix(".npz")
 
 
-FORMAT = Format("packed", "packed npz: many recordings of one skeleton, millimetres", items, read)
+FORMAT = Format("packed", "packed npz: many recordings of one skeleton", items, read, unit="m")

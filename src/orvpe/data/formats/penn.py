@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.detections import other_kind
 from orvpe.data.formats.matfile import read_mat
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
@@ -24,13 +25,24 @@ _KEYS = ("x", "y", "visibility", "train", "action", "dimensions")
 
 
 def items(source: Source) -> list[Item]:
-    return [(n,) for n in by_suffix(source, ".mat")]
+    """All .mat files, if one of a few that are looked into is an annotation, or nothing else is there to be read."""
+    names = by_suffix(source, ".mat")
+    if len(source.names) == 1:
+        return [(n,) for n in names]
+    for i in dict.fromkeys([0, len(names) // 2, len(names) - 1] if names else []):
+        try:
+            if set(_KEYS) <= set(read_mat(source.read(names[i]))):
+                return [(n,) for n in names]
+        except (ValueError, InputError):  # damaged, or of a newer MATLAB
+            if len(names) == len(source.names):
+                return [(n,) for n in names]
+    return []
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
     name = item[0]
     where = source.where(name)
-    data = _load(source.read(name), where)
+    data = _load(source, name, where)
     x, y, flags = (_table(data[key], key, where) for key in ("x", "y", "visibility"))
     if not x.shape == y.shape == flags.shape:
         raise InputError(f"{where}: x {x.shape}, y {y.shape} and visibility {flags.shape} differ in shape")
@@ -69,14 +81,15 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [clip]
 
 
-def _load(raw: bytes, where: str) -> dict[str, np.ndarray | str]:
+def _load(source: Source, name: str, where: str) -> dict[str, np.ndarray | str]:
     try:
-        data = read_mat(raw)
+        data = read_mat(source.read(name))
     except ValueError as error:
         raise InputError(f"{where}: not a readable MATLAB file ({error})") from None
     lost = [key for key in _KEYS if key not in data]
     if lost:
-        raise InputError(f"{where}: no {lost[0]!r} in it, expected {', '.join(_KEYS)}")
+        message = f"{where}: no {lost[0]!r} in it, expected {', '.join(_KEYS)}"
+        raise InputError(message) if len(lost) < len(_KEYS) else other_kind(source, message)
     return data
 
 

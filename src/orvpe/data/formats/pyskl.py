@@ -19,28 +19,39 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
 from orvpe.data.formats.detections import hide_missing, in_layout, layout_for, named_layout, people_clip
+from orvpe.data.formats.gate import SCORE, third_is_score
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.notes import Note
+from orvpe.poses.skeleton import LAYOUTS, layouts_by_count
 
 PART_BYTES = 8_000_000  # what one item covers; NTU's 2D pickle of 1 GB makes 130 of them
 _KNOWN = {
-    2: {17: LAYOUTS["coco"], 18: LAYOUTS["openpose_18"], 26: LAYOUTS["halpe"]},
-    3: {20: LAYOUTS["kinect_v1"], 25: LAYOUTS["kinect_v2"]},
+    2: {len(LAYOUTS[n]): LAYOUTS[n] for n in ("coco", "openpose_18", "halpe", "coco_wholebody", "halpe_136")},
+    3: layouts_by_count(3),
 }
+_OURS = re.compile(rb"keypoint|annotations|split|frame_dir")  # keys of it, of which one is in the first bytes
+_OPENCAP = "OutputPkl/"  # of OpenCap: detections as a list of lists, whose joints are in the TRC beside
 _NTU_NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}A\d{3}")
 
 
 def items(source: Source) -> list[Item]:
     """(file, part, parts): a file is cut by its size, so that it need not be unpickled to be listed."""
     found: list[Item] = []
-    for name in by_suffix(source, ".pkl", ".pickle"):
+    names = by_suffix(source, ".pkl", ".pickle")
+    for name in names if len(source.names) == 1 else [n for n in names if _is_ours(source, n)]:
         parts = 1 + source.size(name) // PART_BYTES
         found += [(name, str(part), str(parts)) for part in range(parts)]
     return found
+
+
+def _is_ours(source: Source, name: str) -> bool:
+    """Whether a pickle among other files may be one; a damaged one is, and reading it says what is wrong."""
+    head = source.head(name)
+    return _OPENCAP not in name and (_OURS.search(head) is not None or not head.startswith(b"\x80"))
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
@@ -80,6 +91,12 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
     where = source.where(name)
     data = safe_pickle.load(source.read(name), where)
     annotations = data.get("annotations") if isinstance(data, dict) else data
+    if isinstance(data, dict) and annotations is None and "keypoint" in data:
+        annotations = [data]  # one video alone, as MMAction2's extraction writes it
+    elif isinstance(data, dict) and annotations is None and data and all(map(_is_annotation, data.values())):
+        annotations = [{"frame_dir": str(name), **one} for name, one in data.items()]
+    elif isinstance(data, np.ndarray) or (isinstance(data, dict) and annotations is None and "keypoints" in data):
+        annotations = [_bare(data, stem(name))]
     if not isinstance(annotations, list):
         held = f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{where}: no list of 'annotations', found {held}")
@@ -91,6 +108,19 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
         _splits(more.get("split"), where),
         _Names(*(_texts(more, k) for k in ("joint_names", "label_names"))),
     )
+
+
+def _bare(data: Any, name: str) -> dict[str, Any]:
+    """An annotation of an array alone, or of ``keypoints`` and ``scores``, frames before people."""
+    score = None
+    if isinstance(data, dict):
+        score = data.get("scores", data.get("keypoint_scores"))
+        data = data["keypoints"]
+    keypoint = np.asarray(data)
+    if keypoint.ndim == 4 and keypoint.shape[0] > keypoint.shape[1]:
+        keypoint = keypoint.swapaxes(0, 1)
+        score = None if score is None else np.asarray(score).swapaxes(0, 1)
+    return {"frame_dir": name, "keypoint": keypoint, **({} if score is None else {"keypoint_score": score})}
 
 
 def _texts(data: dict[str, Any], key: str) -> list[str] | None:
@@ -120,18 +150,19 @@ def _clip(annotation: Any, split: dict[str, str], names: _Names, where: str, opt
     name = str(annotation.get("frame_dir", ""))
     where = f"{where} ({name!r})"
     keypoint = _floats(annotation["keypoint"], "keypoint", where)
-    if keypoint.ndim == 3:
-        keypoint = keypoint[None]
+    score = annotation.get("keypoint_score")
+    score = None if score is None else _floats(score, "keypoint_score", where)
+    notes: list[Note] = []
+    keypoint, score = _in_order(keypoint, score, annotation.get("total_frames"), where, notes)
     if keypoint.ndim != 4 or keypoint.shape[-1] not in (2, 3):
         raise InputError(f"{where}: 'keypoint' has shape {keypoint.shape}, expected (people, frames, joints, 2 or 3)")
     if not all(keypoint.shape[:2]):
         raise NoSkeleton(f"{where}: 'keypoint' has shape {keypoint.shape}")
-    score = annotation.get("keypoint_score")
-    if score is not None:
-        score = _floats(score, "keypoint_score", where)
-        score = score[None] if score.ndim == 2 else score
-        if score.shape != keypoint.shape[:3]:
-            raise InputError(f"{where}: 'keypoint_score' has shape {score.shape}, expected {keypoint.shape[:3]}")
+    if score is not None and score.shape != keypoint.shape[:3]:
+        raise InputError(f"{where}: 'keypoint_score' has shape {score.shape}, expected {keypoint.shape[:3]}")
+    if score is None and third_is_score(keypoint):
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+        notes.append(SCORE)
     size = annotation.get("img_shape", annotation.get("original_shape"))
     ntu = _NTU_NAME.search(name)
     label = annotation.get("label")
@@ -154,7 +185,48 @@ def _clip(annotation: Any, split: dict[str, str], names: _Names, where: str, opt
         subject=ntu[2] if ntu else None,
         camera=ntu[1] if ntu else None,
         split=split.get(name),
+        notes=notes,
     )
+
+
+def _is_annotation(value: Any) -> bool:
+    return isinstance(value, dict) and "keypoint" in value
+
+
+def _in_order(
+    keypoint: np.ndarray, score: np.ndarray | None, total: Any, where: str, notes: list[Note]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(M, T, V, C) and (M, T, V), whatever the order and the padding in the file; ``total`` is its total_frames."""
+    frames = int(total) if isinstance(total, (int, np.integer)) and total > 0 else None
+    if keypoint.ndim == 4 and keypoint.shape[-1] not in (2, 3) and keypoint.shape[0] in (2, 3):  # ST-GCN's order
+        keypoint = keypoint.transpose(3, 1, 2, 0)
+        notes.append(Note("keypoint is in the order coordinate, frame, joint, person"))
+    if keypoint.ndim == 3:
+        keypoint = keypoint[None]
+        score = score[None] if score is not None and score.ndim == 2 else score
+    if keypoint.ndim == 4 and frames is None and keypoint.shape[1]:  # zeros at the end are padding
+        there = np.flatnonzero(np.nan_to_num(keypoint).any(axis=(0, 2, 3)))
+        last = int(there[-1]) + 1 if len(there) else keypoint.shape[1]
+        if last < keypoint.shape[1]:
+            notes.append(Note("frames of zeros at the end, of padding, are left out"))
+            keypoint, score = keypoint[:, :last], score if score is None else score[:, :last]
+    if keypoint.ndim != 4 or frames is None:
+        return keypoint, score
+    shape = keypoint.shape
+    if shape[1] != frames and frames in (shape[0], shape[2]):
+        axes = (1, 0, 2) if shape[0] == frames else (0, 2, 1)
+        keypoint = keypoint.transpose(*axes, 3)
+        score = score.transpose(axes) if score is not None and score.shape == shape[:3] else score
+        order = "frame, person, joint" if shape[0] == frames else "person, joint, frame"
+        notes.append(Note(f"keypoint is in the order {order}, as total_frames says"))
+    elif shape[1] > frames:
+        rest = np.nan_to_num(keypoint[:, frames:])
+        keypoint, score = keypoint[:, :frames], score if score is None else score[:, :frames]
+        kind = "with people in them" if rest.any() else "of padding"
+        notes.append(Note(f"frames after total_frames, {kind}, are left out"))
+    elif shape[1] < frames:
+        notes.append(Note("fewer frames than total_frames says"))
+    return keypoint, score
 
 
 def _floats(values: Any, key: str, where: str) -> np.ndarray:

@@ -1,87 +1,154 @@
-"""What every clip goes through on its way out of a reader: units checked, turned so that y is up, names looked at."""
+"""Reading an item through the gate: what every clip goes through on its way out of a reader."""
 
 from __future__ import annotations
 
-import difflib
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import PurePosixPath
+from weakref import WeakKeyDictionary
 
-import numpy as np
-
-from orvpe.data.formats.base import Format, Item, Options
+from orvpe.data.formats import choose_reader
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, items_of
+from orvpe.data.formats.gate import UNITS, Survey, passed, survey
 from orvpe.data.formats.source import Source
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
+from orvpe.poses.axes import UP
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, Layout, unified_sources
 
-# Rows give the new x, y, z in the old ones: proper rotations (determinant 1), so that left stays left.
-_TURNS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "-y": ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
-    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
-    "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
-    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
-    "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
-}
-UP = tuple(_TURNS)
+_LOOKED_AT = 8  # items of a source, evenly spread, from which its axes and units are told
+_SHARE = 24  # of a large source at most one item in so many
+_surveys: WeakKeyDictionary[Source, dict[tuple[str, Options], Survey]] = WeakKeyDictionary()
 
 
 def read_clips(reader: Format, source: Source, item: Item, options: Options) -> list[Clip]:
-    """An item's clips, 3D ones turned so that y is up, with the subject of the options where they have none.
+    """An item's clips through the gate: in metres with y up, or in pixels, with notes of what was strange.
 
     Raises:
-        InputError: as the reader; coordinates that are no pixels; ``options.up`` for 2D clips.
+        InputError: as the reader; coordinates of which nobody can tell what they are; ``options.up`` for 2D clips.
         NoSkeleton: as the reader.
     """
-    clips = reader.read(source, item, options)
+    found = survey_of(reader, source, options)
+    clips = found.kept.pop(item, None)
+    if clips is None:
+        clips = reader.read(source, item, options)
+    ready = []
     for clip in clips:
-        check_pixels(clip)
-    return [turn_up(c if c.subject else c.with_(subject=options.subject), options.up) for c in clips]
+        try:
+            clip = _ready(clip, found, options, reader.unit)
+            ready.append(options.labels.applied(clip, item[0], source.names) if options.labels is not None else clip)
+        except InputError as error:
+            where = source.where(item[0])
+            raise InputError(str(error) if where in str(error) else f"{where}: {error}") from None
+    return ready
 
 
-def check_pixels(clip: Clip) -> None:
-    """Refuse 2D coordinates of 0 to 1 where the image's size says how many pixels there are.
-
-    Raises:
-        InputError: all visible coordinates lie between -1 and 2.
-    """
-    if clip.dims != 2 or clip.image_size is None:
-        return
-    seen = clip.joints[clip.visible]
-    if len(seen) > 3 and seen.min() >= -1 and seen.max() <= 2:  # a joint or two may lie in the corner of an image
-        width, height = clip.image_size
-        raise InputError(
-            f"clip {clip.name!r}: coordinates from {seen.min():.3g} to {seen.max():.3g} look normalised, expected "
-            f"pixels; multiply x by the width ({width}) and y by the height ({height})"
-        )
+def _ready(clip: Clip, found: Survey, options: Options, published: str | None = None) -> Clip:
+    clip = passed(
+        clip, found, units=options.units, dims=options.dims, min_confidence=options.min_confidence,
+        named_by_user=options.layout is not None, size=options.image_size, published=published,
+    )  # fmt: skip
+    return clip if clip.subject or not options.subject else clip.with_(subject=options.subject)
 
 
-def turn_up(clip: Clip, up: str) -> Clip:
-    """The clip with y up, where ``up`` (one of `UP`) is the axis that pointed up.
+def gated(clips: Sequence[Clip], options: Options) -> list[Clip]:
+    """Clips that no reader gave, as arrays, through the gate together.
 
     Raises:
-        InputError: a 2D clip, and ``up`` is not y.
+        InputError: as `read_clips`.
     """
-    if up == "y":
-        return clip
-    if clip.dims != 3:
-        raise InputError(f"clip {clip.name!r}: up is {up!r}, but it is 2D; only 3D clips are turned")
-    joints = np.where(clip.visible[..., None], clip.joints, 0.0)
-    return clip.with_(joints=joints @ np.array(_TURNS[up], dtype=np.float32).T)
+    found = survey(clips, options.up)
+    return [_ready(clip, found, options) for clip in clips]
 
 
-def misspelt(layout: Layout) -> list[str]:
-    """Joints that are of no use but look like one that is wanted and not there: 'left_wirst', did you mean ...?
+def checked(clips: Sequence[Clip], up: str = "auto", units: str = "auto") -> list[Clip]:
+    """Clips in memory in metres with y up, or in pixels: what every file is put through when it is read.
 
-    Fingers and other joints that merely belong to no unified joint are not among them.
+    Args:
+        clips: all of one origin, as axes are told from all of them.
+        up: the axis that points up: y, -y, z, -z, x, -x, or auto.
+        units: of 3D clips: m, cm, mm, in, or auto.
+
+    Returns:
+        The clips; what was changed, or is doubtful, is in their ``notes``.
+
+    Raises:
+        InputError: coordinates of which nobody can tell what they are; no such axis or unit.
     """
-    if layout in LAYOUTS.values():
-        return []
-    sources = unified_sources(layout)
-    used = {s for names in sources.values() for s in names}
-    # a unified joint that is a mean for want of the real one is wanted, too
-    wanted = [u for u in UNIFIED_JOINTS if len(sources.get(u, ())) != 1]
-    found = []
-    for joint in layout.joints:
-        near = difflib.get_close_matches(joint, wanted, n=1, cutoff=0.8)
-        if joint not in used and near and not joint.startswith(near[0]):
-            found.append(f"joint {joint!r} is unknown and left out; did you mean {near[0]!r}?")
+    check_choices(up, units)
+    return gated(clips, Options(up=up, units=units))
+
+
+def survey_of(reader: Format, source: Source, options: Options) -> Survey:
+    """What some clips of a source, evenly spread, say about all of them; looked at once a source and options.
+
+    What is read for it is kept until `read_clips` asks for it, so that a single file is read once.
+    """
+    if options.survey is not None:
+        return options.survey
+    known = _surveys.setdefault(source, {})
+    key = (reader.name, options)
+    if key not in known:
+        known[key] = _survey(reader, source, options)
+    return known[key]
+
+
+def _survey(reader: Format, source: Source, options: Options) -> Survey:
+    items = items_of(reader, source)
+    count = min(_LOOKED_AT, len(items)) if len(items) <= 128 else min(_LOOKED_AT, max(1, len(items) // _SHARE))
+    kept: dict[Item, list[Clip]] = {}
+    for i in range(count):
+        item = items[i * (len(items) - 1) // max(1, count - 1)]
+        with suppress(InputError, NoSkeleton):  # whoever reads it will be told
+            kept[item] = reader.read(source, item, options)
+    found = survey([clip for clips in kept.values() for clip in clips], options.up)
+    found.kept = kept
     return found
+
+
+def common_up(paths: Sequence[str], format: str | None, options: Options) -> tuple[str, list[str]]:
+    """``--up`` for sources that are one set of clips, as the folders of its classes: people lie in all clips of some.
+
+    Returns:
+        The axis, and what there is to be said about it.
+    """
+    clips = []
+    for path in paths:
+        source = Source(path)
+        found = _survey(choose_reader(source, format), source, options)
+        clips += [clip for some in found.kept.values() for clip in some]
+    together = survey(clips, options.up)
+    if any(clip.dims == 3 for clip in clips):
+        return together.up3, [note.text for note in together.notes3]
+    return together.up2, [note.text for note in together.notes2]
+
+
+def without_kept(found: Survey) -> Survey:
+    """A survey to send to another process."""
+    return replace(found, kept={})
+
+
+def check_choices(up: str, units: str) -> None:
+    """Refuse values of ``--up`` and ``--units`` that there are not.
+
+    Raises:
+        InputError: an unknown axis or unit.
+    """
+    if up not in UP:
+        raise InputError(unknown("up", up, UP))
+    if units not in UNITS:
+        raise InputError(unknown("unit", units, UNITS))
+
+
+def left_out(source: Source, items: Sequence[Item]) -> list[str]:
+    """A line about the files that no item reads, by suffix: pictures beside the poses, lists of labels."""
+    names = source.names
+    used = {name for item in items for name in item}
+    rest = [name for name in names if name not in used]
+    if not rest:
+        return []
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in rest)
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) + (" ..." if len(kinds) > 4 else "")
+    some = f"{len(rest):,} files are" if len(rest) > 1 else "1 file is"
+    return [f"{some} not read: {shown}, as {rest[0]}"]

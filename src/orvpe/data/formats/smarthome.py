@@ -79,4 +79,6 @@ def _people(people: Any, dims: int, frame: int, where: str) -> np.ndarray:
     return poses
 
 
-FORMAT = Format("smarthome", "Toyota Smarthome: one JSON a clip, LCR-Net, 2D pixels or 3D metres", items, read)
+FORMAT = Format(
+    "smarthome", "Toyota Smarthome: one JSON a clip, LCR-Net, 2D pixels or 3D metres", items, read, unit="m"
+)

@@ -19,13 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
-from orvpe.data.formats.columns import numbers_of, our_columns
-from orvpe.data.formats.detections import frame_range, hide_missing, named_layout, people_clip
+from orvpe.data.formats.base import Format, Item, NoBody, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.columns import IGNORED, numbers_of, our_columns, roles
+from orvpe.data.formats.detections import FrameNumbers, frames_of, hide_missing, named_layout, other_kind, people_clip
 from orvpe.data.formats.source import Source
-from orvpe.errors import InputError
+from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
+from orvpe.poses.notes import Note
 from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
+from orvpe.runtime.room import check_room
 
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
@@ -54,18 +56,23 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     table = _load(source, name)
     if not table.num_rows:
         raise InputError(f"{where}: empty, no row below the column names")
+    said = table.column_names
+    table, notes = _with_roles(table, options.columns, where)
     columns = table.column_names
-    if _is_long(columns):
-        entries, layout = _long(table, options.layout, where)
-    elif _wide_joints(columns):
-        entries, layout = _wide(table, options.layout, where)
-    else:
+    try:
+        shape = _long if _is_long(columns) else _wide if _wide_joints(columns) else None
+        entries, layout = shape(table, options.layout, where) if shape else (None, None)
+    except NoBody as error:  # a table of hands or a face beside the body's
+        raise other_kind(source, str(error)) from None
+    if entries is None or layout is None:
         missing = [c for c in ("frame", "joint", "x", "y") if c not in columns]
         raise InputError(
             f"{where}: columns {', '.join(columns[:8])[:200]} ...; expected frame, joint, x, y (missing: "
             f"{', '.join(missing)}) or <joint>_x, <joint>_y"
         )
-    return _clips(table, entries, layout, options, name, where)
+    table = _parted(table, stem(name), said, notes, where)
+    notes += _unused(table)
+    return _clips(table, entries, layout, options, name, notes, where)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,9 @@ class _Entries:
         return _Entries(self.row[which], self.joint[which], self.values[which], confidence)
 
 
-def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, where: str) -> list[Clip]:
+def _clips(
+    table: pa.Table, entries: _Entries, layout: Layout, options: Options, name: str, notes: list[Note], where: str
+) -> list[Clip]:
     infinite = (np.abs(entries.values) > np.finfo(np.float32).max).any(axis=1)  # too large for it becomes infinite
     if infinite.any():
         first = int(np.argmax(infinite))
@@ -104,11 +113,20 @@ def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options,
         own = entries.take(by_clip[edges[number] : edges[number + 1]])
         place = f"{where}: clip {clip_name!r}" if "clip" in table.column_names else where
         info: dict[str, Any] = {key: _one(codes[own.row], words, key, place) for key, (codes, words) in text.items()}
-        joints = _grid(own, person_of[own.row], frame_of[own.row], layout, place)
+        numbered = frames_of(frame_of[own.row], place)
+        joints = _grid(own, person_of[own.row], frame_of[own.row], numbered, layout, place)
         try:
             clips.append(
                 people_clip(
-                    joints, layout, options, place, name=clip_name, **info, **_rate_and_size(table, own.row, place)
+                    joints,
+                    layout,
+                    options,
+                    place,
+                    name=clip_name,
+                    step=numbered.step,
+                    notes=notes,
+                    **info,
+                    **_rate_and_size(table, own.row, place),
                 )
             )
         except NoSkeleton:
@@ -120,6 +138,8 @@ def _clips(table: pa.Table, entries: _Entries, layout: Layout, options: Options,
 
 def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, Any]:
     """fps and image size, where the table says them."""
+    if not {_RATE, *_SIZE} & set(table.column_names):
+        return {}
     first = table.take(pa.array(rows[:1]))
     have = {c: float(_numbers(first, c, where)[0]) for c in (_RATE, *_SIZE) if c in table.column_names}
     width, height = (have.get(c, np.nan) for c in _SIZE)
@@ -129,11 +149,14 @@ def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, A
     }
 
 
-def _grid(entries: _Entries, person: np.ndarray, frame: np.ndarray, layout: Layout, where: str) -> np.ndarray:
+def _grid(
+    entries: _Entries, person: np.ndarray, frame: np.ndarray, numbered: FrameNumbers, layout: Layout, where: str
+) -> np.ndarray:
     """(people, frames, joints, C) float32 of one clip; NaN where the table has no row."""
-    at, count = frame_range(frame, where)
+    at, count = numbered.at, numbered.count
     people, index = np.unique(person, return_inverse=True)
     shape = len(people), count, len(layout)
+    check_room(*shape, where)
     flat = np.ravel_multi_index((index, at, entries.joint), shape)
     order = np.argsort(flat, kind="stable")
     again = np.flatnonzero(np.diff(flat[order]) == 0)
@@ -231,6 +254,85 @@ def _joints(names: list[str], dims: int, wanted: Layout | None, where: str) -> t
     return layout, np.array(numbers)
 
 
+# --- what the columns are ---
+
+
+def _with_roles(table: pa.Table, given: tuple[tuple[str, str], ...], where: str) -> tuple[pa.Table, list[Note]]:
+    """The table with our names for the columns that ``--column`` names, or that are called as people call them.
+
+    Raises:
+        InputError: a column that is not there, or a name that is no column of ours.
+    """
+    names, notes = list(table.column_names), []
+    for ours, theirs in given:
+        if ours not in (*_ROLES, "ignore"):
+            raise InputError(unknown("column", ours, (*_ROLES, "ignore"), f"--column {ours}={theirs}"))
+        lower = [n.lower() for n in names]
+        if theirs.lower() not in lower:
+            raise InputError(f"{where}: {unknown('column', theirs, names, f'--column {ours}={theirs}')}")
+        if ours in lower and ours not in ("ignore", theirs.lower()):
+            names[lower.index(ours)] = f"{ours} of the file"
+        names[lower.index(theirs.lower())] = "ignore" if ours == "ignore" else ours
+    for ours, theirs in roles(names).items():
+        names[names.index(theirs)] = ours
+        notes.append(Note(f"column {theirs!r} is taken as the {ours} (--column says otherwise)"))
+    drop = [i for i, n in enumerate(names) if n == "ignore"]
+    table = table.rename_columns([f"ignore {i}" if i in drop else n for i, n in enumerate(names)])
+    return table.drop_columns([f"ignore {i}" for i in drop]) if drop else table, notes
+
+
+_ROLES = ("clip", "label", "subject", "camera", "split", "person", "frame", "joint")
+
+
+def _parted(table: pa.Table, name: str, said: list[str], notes: list[Note], where: str) -> pa.Table:
+    """A table whose rows say neither clip nor frame, cut where the label changes; but for a label that is ``said``
+    to be of a whole clip by our name for it.
+
+    Raises:
+        InputError: another text changes within it, so that these rows are hardly one clip.
+    """
+    columns = table.column_names
+    if "clip" in columns or "frame" in columns:
+        return table
+    rows = table.num_rows
+    for column in columns:
+        is_text = pa.types.is_string(table[column].type) or pa.types.is_large_string(table[column].type)
+        if not is_text or column in _ROLES:
+            continue
+        codes, words = _codes(table, column, "", where)
+        if 1 < len(words) <= rows // 2:
+            at = int(np.flatnonzero(np.diff(codes))[0]) + 1
+            raise InputError(
+                f"{where}: column {column!r} changes from {words[codes[at - 1]]!r} to {words[codes[at]]!r} in row "
+                f"{at + 1}, and no column says the clip or the frame; give --column clip={column}, or label= or ignore="
+            )
+    if "label" not in columns or "label" in said:
+        return table
+    codes, words = _codes(table, "label", "", where)
+    run = np.concatenate([[0], np.cumsum(np.diff(codes) != 0)])
+    if run[-1] == 0:
+        return table
+    notes.append(Note("no column says the clip or the frame: each run of rows with one label is taken as a clip"))
+    return table.append_column("clip", pa.array([f"{name}-{r}" for r in run]))
+
+
+def _unused(table: pa.Table) -> list[Note]:
+    """Columns of which nobody knows what they mean."""
+    columns = table.column_names
+    known = {*_ROLES, *IGNORED, _RATE, *_SIZE}
+    if _is_long(columns):
+        known |= {*_AXES, *_CONFIDENCE}
+    else:
+        known |= {f"{n}_{end}" for n in _wide_joints(columns) for end in (*_AXES, *_CONFIDENCE)}
+    rest = [c for c in columns if c.lower() not in known and c not in known and not c.endswith(" of the file")]
+    if not rest:
+        return []
+    shown = ", ".join(rest[:6]) + (f" and {len(rest) - 6} more" if len(rest) > 6 else "")
+    return [
+        Note(f"columns that are not used: {shown} (--column label={rest[0]}, clip=, subject= ... gives them a meaning)")
+    ]
+
+
 # --- columns ---
 
 
@@ -294,19 +396,23 @@ def _renamed(table: pa.Table, where: str) -> pa.Table:
 def _numbers(table: pa.Table, column: str, where: str) -> np.ndarray:
     """(rows,) float64, NaN for an empty cell."""
     try:
-        values = pc.cast(table[column], pa.float64())
+        whole = pa.types.is_integer(table[column].type)  # beyond 2^53 they are rounded
+        values = pc.cast(table[column], pa.float64(), safe=not whole)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        row, bad = next((i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v))
+        values = enumerate(table[column].to_pylist())
+        row, bad = next(((i, v) for i, v in values if v is not None and not _is_number(v)), (0, "no decimal"))
         raise InputError(f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number") from None
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _is_number(value: object) -> bool:
+    """As Arrow reads numbers: ASCII, without underscores."""
+    text = str(value).strip()
     try:
-        float(str(value))
+        float(text)
     except ValueError:
         return False
-    return not isinstance(value, (list, dict, bytes))
+    return text.isascii() and "_" not in text and not isinstance(value, (list, dict, bytes))
 
 
 def _whole(table: pa.Table, column: str, where: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""``orvpe reproduce TABLE``: run what a table needs, skipping what is done, and write it."""
+"""``orvpe reproduce TABLE``: run what a table needs, skip what is done, and write it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reproduce(
     dry_run: bool = False,
     report: bool = False,
 ) -> None:
-    """Run the trainings and tests of a table, and write it as Markdown beside the paper's numbers.
+    """Run the trainings and tests of a table, and write it as Markdown next to the paper's numbers.
 
     What is done is skipped, what was stopped goes on, so the same command can be given again and again.
 
@@ -59,19 +59,20 @@ def reproduce(
         recipes: "paper"; "paper-light", the same with our light encoder, 64 frames and less to pre-train on, for a CPU;
             or "strong", ours.
         datasets: nucla, penn; both when not given. Of transfer also utd, kinder, precog, msrc; all six.
-        seeds: of the trainings on labels; pre-trainings have seed 0.
-        share: of every recipe's epochs, for a rehearsal; the table says so.
-        from_shipped: start from the weights that come with orvpe, where there are, instead of pre-training anew.
+        seeds: seeds of the trainings with labels; pre-training has seed 0.
+        share: share of every recipe's epochs, for a rehearsal; noted in the table.
+        from_shipped: start from shipped weights, if there are any, instead of pre-training.
         encoders: of everyday, the models whose frozen features are used, one of 3D and one of 2D, or one of them.
         ours: of transfer, the pre-training recipe of the row "ours".
         device: auto, cpu, cuda or mps.
         threads: CPU threads of a step, 0 for all, shared among those that run at once.
         precision: of the trainings, 32, bf16, 16 or auto, instead of the recipes'.
-        compile: let torch.compile make one program of the encoder in pre-trainings.
-        jobs: steps that run at once, where one does not need another. A GPU has room for several: a step of so small
+        compile: use torch.compile in pre-training.
+        jobs: steps that run at once, if they do not depend on each other. A GPU has room for several: a step of so
+            small
             a network mostly waits for its host.
         dry_run: only print the commands that would run.
-        report: run nothing, write the table from what is done.
+        report: write the table from finished runs, without running anything.
 
     Raises:
         InputError: unknown table, recipes or data set; no data; a step that failed.
@@ -172,7 +173,7 @@ def _told(step: Step, data: str | None) -> str:
 
 @dataclass(frozen=True)
 class _How:
-    """How the steps run, which decides nothing of what they are."""
+    """Options that change how steps run, not their results."""
 
     device: str
     threads: int

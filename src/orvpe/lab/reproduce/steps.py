@@ -1,4 +1,4 @@
-"""What has to run for a table: steps, each an orvpe command that leaves a store or a run's folder.
+"""Steps of a table: orvpe commands that each write a store or a run folder.
 
 A step's command is written as one would type it in the folder of all runs, so that cards and tables can quote it.
 """
@@ -103,7 +103,7 @@ _HOW = (
 
 
 def _deciding(words: list[str]) -> list[list[str]]:
-    """A command without what does not decide its result: how it runs, and the order of its options."""
+    """A command without options that do not change its result, in a canonical order."""
     options: list[list[str]] = [[]]  # first the words before any option, then each option with its values
     for word in words:
         if word.startswith("-"):
@@ -237,7 +237,7 @@ class Plan:
         return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d", 3)
 
     def robust(self, data: str) -> str:
-        """Our pre-training with several occlusions in turn, or its shipped weights."""
+        """Our pre-training with mixed occlusion, or its shipped weights."""
         if self.from_shipped:
             return BY_DIMS[DIMS[data]]
         return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])

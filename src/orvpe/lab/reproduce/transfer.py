@@ -244,9 +244,9 @@ def markdown(found: dict[str, dict[str, Any]], made: Transfer) -> str:
                 )
     if any(OURS in tests for tests in found.values()):
         for row in (PAPER, OURS):
-            better, cells, gain = beaten(found, row)
-            if cells:
-                lines += ["", f"{row}: above raw 1-NN in {better} of {cells} cells, {gain:+.1f} points in the mean."]
+            better, compared, gain = beaten(found, row)
+            if compared:
+                lines += ["", f"{row}: above raw 1-NN in {better} of {compared} cells, {gain:+.1f} points in the mean."]
     lines += [
         "", "## Retrieval, and left against right", "",
         "recall@1: the nearest whole test clip is the corrupted clip's own; raw joints find it by construction, the "

@@ -21,6 +21,8 @@ _NOISE = {
     "m", "marker", "keypoint", "kp", "study", "stretch", "x", "skel", "skeleton",
 }  # fmt: skip
 
+# words that say which of several parts it is
+_WHICH = {"upper", "lower", "up", "low", "fore", "mid", "middle", "inner", "outer", "front", "back", "big", "small"}
 # joint -> the words for it, best first: of several that are there, the first is the joint and the others are not
 _MIDDLE: dict[str, tuple[str, ...]] = {
     "head": ("head", "headcenter", "headcentre", "forehead"),
@@ -114,7 +116,7 @@ def without_prefix(names: Sequence[str]) -> list[str]:
 def _shared(names: Sequence[str]) -> str:
     """What at least four of five names begin with; '' where that is a side, a joint or nothing."""
     middle = sorted(names)[len(names) // 2]  # whatever most begin with, this one does
-    for end in range(len(middle) - 1, 0, -1):
+    for end in range(1, len(middle)):  # the shortest, as what is left is looked at again
         prefix = middle[:end]
         last, after = prefix[-1], middle[end]
         border = not last.isalnum() or (after.isupper() and not last.isupper())
@@ -122,7 +124,7 @@ def _shared(names: Sequence[str]) -> str:
             continue
         words = _split(prefix)
         joint = any((sided, "".join(words)) in _WORDS for sided in (True, False))
-        if not joint and not any(w in _SIDE_WORDS for w in words):
+        if not joint and not any(w in _SIDE_WORDS or w in _WHICH for w in words):
             return prefix
     return ""
 
@@ -176,7 +178,7 @@ def _known(side: str, words: list[str]) -> _Name | None:
         if match is None or not match[1]:
             return None
         text, number = match[1], int(match[2])
-        if number > 1 and text != "spine":
+        if (number > 1 and text != "spine") or text == "hand":  # points of a hand are numbered
             return None
     return None
 

@@ -1,4 +1,4 @@
-"""``orvpe demo``: who does what in a video, whether hiding half the body changes that, and a page that shows it."""
+"""``orvpe demo``: name the actions in a video, hide half of the body, and write a page that shows both."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ def demo(
     threads: int = 0,
     finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> Path:
-    """Say who does what in a video, and whether hiding half of the body changes that; write a page that shows it.
+    """Name the actions of the people in a video, also with half of the body hidden; write a page that shows both.
 
     Args:
-        video: a video; without one a clip of two people is fetched from a package, once.
-        out: folder for index.html and people.orvpe, which holds the people's poses; those of an earlier demo are
-            replaced.
+        video: a video; when not given, a sample with two people is downloaded once, from a package.
+        out: folder for index.html and people.orvpe (the poses); those of an earlier demo are replaced.
         weights: a 2D model with a classifier.
         page: 'report' writes the page; 'serve' also serves the model with these people, on 127.0.0.1; 'auto' serves
-            when on a terminal.
-        fps: frames per second to look at; at most 1800 frames in all.
+            if it runs on a terminal.
+        fps: frames per second to analyse; at most 1800 frames in total.
         start: seconds of the video to skip.
-        seconds: how many to take, at most 60.
-        window: seconds that are looked at at a time; what the model learned from when null.
-        threshold: below that probability the label is "unsure" (or "unknown"); 0.5 when not given, nor ``risk``.
-        risk: of models of `orvpe learn`: the share of the answers that may be wrong, else "unknown" is said.
-        max_people: look for at most that many; 4 when not given, 2 in the clip that is fetched, where there are two.
-        port: of the served page; 0, or a port that is taken, gives a free one.
-        threads: CPU threads, 0 for all; of these the answers take one where it is 0, as they are small.
+        seconds: seconds to analyse, at most 60.
+        window: window length in seconds; that of the model's training clips when null.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        max_people: largest number of people to look for; 4 when not given, 2 in the sample.
+        port: port of the served page; a free one if it is 0 or taken.
+        threads: CPU threads, 0 for all (the classifier then uses one).
         finder: how people are found in videos.
 
     Returns:
@@ -101,7 +101,7 @@ def demo(
     from orvpe.web.demo.sample import sample_video
 
     if video is not None and camera(video) is not None:
-        raise InputError(f"{video}: is a camera; orvpe live {video} says what is before it")
+        raise InputError(f"{video}: is a camera; orvpe live {video} reads it")
     path = video if video is not None else str(sample_video())
     check_video(model, path, "image")
     people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
@@ -152,18 +152,18 @@ def demo(
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse to replace files that no demo wrote, as the index.html of a web site."""
+    """Refuse to replace files that were not written by a demo, such as a web site's index.html."""
     page, store = folder / PAGE, folder / PEOPLE
     if page.exists():
         with open(page, "rb") as file:
             if _MARK not in file.read(2000):
-                raise InputError(f"{page}: exists already and is no page of orvpe demo; give another --out")
+                raise InputError(f"{page}: exists already and was not written by orvpe demo; give another --out")
     elif store.exists():
-        raise InputError(f"{store}: exists already and no demo's {PAGE} beside it; give another --out")
+        raise InputError(f"{store}: exists already, without a demo's {PAGE} next to it; give another --out")
 
 
 def _check_layout(model: Model, pose: PoseOptions) -> None:
-    """Refuse a model of joints that the estimator does not find, before minutes are spent on them."""
+    """Refuse a model whose joints the estimator does not find, before the video is processed."""
     from orvpe.video.estimate import ESTIMATORS
 
     found = getattr(ESTIMATORS[pose.estimator], "layout", None)  # of a class, not of a function that makes one
@@ -174,7 +174,7 @@ def _check_layout(model: Model, pose: PoseOptions) -> None:
 
 
 def _serve(weights: str, store: str, port: int) -> None:
-    """The page of `orvpe serve` with these people as samples, where its extra is installed."""
+    """Run `orvpe serve` with these people as samples, if its extra is installed."""
     try:
         import uvicorn  # noqa: F401
     except ImportError:
