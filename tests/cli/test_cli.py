@@ -274,3 +274,10 @@ def test_messages_in_our_words(words: list[str], found: str, capsys: pytest.Capt
 def test_generate_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(tmp_path / "g.orvpe"), "--count", "10"]) == 0
     assert "10 generated clips of 1 person, 3D -> " in capsys.readouterr().out
+
+
+def test_a_message_that_quotes_too_much_is_cut() -> None:
+    said = str(InputError(f"a.csv: camera is {'9' * 9000}, expected one"))
+    assert len(said) < 1600
+    assert said.startswith("a.csv: camera is 999")
+    assert said.endswith("999, expected one")
