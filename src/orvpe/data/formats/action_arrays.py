@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import npy, safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, those_that
 from orvpe.data.formats.detections import hide_missing, layout_for, people_clip
 from orvpe.data.formats.kinetics import IMAGE_SIZE
 from orvpe.data.formats.source import Source
@@ -39,16 +39,26 @@ _KINETICS = 18
 def items(source: Source) -> list[Item]:
     """(file, key or '', first, stop)."""
     found: list[Item] = []
-    for name in by_suffix(source, ".npy"):
+    for name in those_that(by_suffix(source, ".npy"), lambda n: _is_padded(source, n)):
         head = npy.header(source, name)
-        if head and len(head[0]) == 5 and head[0][1] in (2, 3) and not _DERIVED.search(name):
+        if head:
             found += _runs(name, "", head[0][0])
-    for name in by_suffix(source, ".npz"):
+    for name in those_that(by_suffix(source, ".npz"), lambda n: any(map(_is_clips, npy.members(source, n)))):
         for key in npy.members(source, name):
-            if key.lower().startswith("x_"):
+            if _is_clips(key):
                 array = _member(source, name, key)
                 found += _runs(name, key, len(array)) if array is not None else []
     return found
+
+
+def _is_padded(source: Source, name: str) -> bool:
+    """Whether an npy is (N, 2 or 3, T, joints, people), and not a derived stream."""
+    head = npy.header(source, name)
+    return head is not None and len(head[0]) == 5 and head[0][1] in (2, 3) and not _DERIVED.search(name)
+
+
+def _is_clips(key: str) -> bool:
+    return key.lower().startswith("x_")
 
 
 def _member(source: Source, name: str, key: str) -> np.ndarray | None:
