@@ -1,4 +1,4 @@
-"""How well clips are found by their vectors, and how long that takes; prints the tables of docs/search.md.
+"""How well clips are found by their vectors, and how long that takes; prints the tables of docs/guides/search.md.
 
 python benchmarks/retrieval.py nucla.orvpe kinder-light-3d-joint
 python benchmarks/retrieval.py --speed 100000

@@ -14,12 +14,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
+    __version__: str
+
     from orvpe.actions.classify import classify
     from orvpe.actions.learn import learn
     from orvpe.actions.live import live
+    from orvpe.data.convert import convert
+    from orvpe.data.formats.reading import checked
     from orvpe.data.generated import generate, write_generated
     from orvpe.data.ingest import ingest
     from orvpe.data.inspect import inspect
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from orvpe.lab.bench import bench
     from orvpe.lab.reproduce import reproduce
     from orvpe.lab.walkthrough import walkthrough
-    from orvpe.models.embed import embed_clips
+    from orvpe.models.embed import embed_clips, embed_tokens, similarity
     from orvpe.models.export import export
     from orvpe.models.model import Model, load
     from orvpe.poses.clip import Clip
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from orvpe.training.finetune import finetune
     from orvpe.training.pretrain import pretrain
     from orvpe.training.probe import probe
+    from orvpe.training.token_metric import metric
     from orvpe.vectors.embed import embed
     from orvpe.vectors.embed_many import embed_many
     from orvpe.vectors.estimator import PoseEmbedder
@@ -54,6 +57,8 @@ _NAMES = {
     "actions.classify": "classify",
     "actions.learn": "learn",
     "actions.live": "live",
+    "data.convert": "convert",
+    "data.formats.reading": "checked",
     "data.generated": "generate write_generated",
     "data.ingest": "ingest",
     "data.inspect": "inspect",
@@ -66,7 +71,7 @@ _NAMES = {
     "lab.bench": "bench",
     "lab.reproduce": "reproduce",
     "lab.walkthrough": "walkthrough",
-    "models.embed": "embed_clips",
+    "models.embed": "embed_clips embed_tokens similarity",
     "models.export": "export",
     "models.model": "Model load",
     "poses.clip": "Clip",
@@ -74,6 +79,7 @@ _NAMES = {
     "training.finetune": "finetune",
     "training.pretrain": "pretrain",
     "training.probe": "probe",
+    "training.token_metric": "metric",
     "vectors.embed": "embed",
     "vectors.embed_many": "embed_many",
     "vectors.estimator": "PoseEmbedder",
@@ -89,11 +95,25 @@ __all__ = [*sorted(_HOME), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = _version()
+        globals()[name] = value
+        return value
     if name not in _HOME:
         raise AttributeError(f"module 'orvpe' has no attribute {name!r}")
     value = getattr(import_module(f"orvpe.{_HOME[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    """From the installed package's metadata; pyproject.toml is the one place that it is written in."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("orvpe")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from orvpe.actions.learn import learn
 from orvpe.actions.learn_numbers import best_temperature, hideable, thin, wilson
-from orvpe.actions.timeline import class_probabilities
+from orvpe.actions.timeline import WindowOptions, class_probabilities
 from orvpe.cli.main import main
 from orvpe.data.generated import generate
 from orvpe.data.protocols import get_protocol
@@ -116,6 +116,30 @@ def test_the_score_is_that_of_a_probe_of_each_part(examples: Path, weights: dict
     assert report.right == pytest.approx(right)
 
 
+def test_what_was_not_learned_is_unknown(examples: Path, weights: dict[int, str], tmp_path: Path) -> None:
+    """However well the cross-validation goes, an action of no class gets a name less often than one of a class."""
+    report = learn(str(examples), str(tmp_path / "m"), "robust-light-3d-joint", folds=3, fps=30, threads=1)
+    assert report.unknown["answered"] >= report.unknown["named"]
+    assert "of clips of classes left out in turn" in str(report)
+    model = load(tmp_path / "m")
+    assert model.open_set is not None
+    assert json.loads((tmp_path / "m" / "card.json").read_text())["cross_validation"]["unknown"] == report.unknown
+    opened = Store.open(tmp_path / "m.orvpe")
+    own = class_probabilities(model, list(opened)).max(axis=1)
+    others = [c for c in generate(60, seed=9) if c.label not in (model.classes or [])]
+    strange = class_probabilities(model, others).max(axis=1)
+    assert (strange >= 0.5).mean() < (own >= 0.5).mean()
+    assert own.max() < 1
+    loose, strict = (WindowOptions(risk=r).for_model(model).threshold for r in (0.5, 0.01))
+    assert loose is not None
+    assert strict is not None
+    assert loose <= strict
+    with pytest.raises(InputError, match="no risk curve"):
+        WindowOptions(risk=0.1).for_model(load(weights[3]))
+    with pytest.raises(InputError, match="one of them"):
+        WindowOptions(threshold=0.5, risk=0.1)
+
+
 def right_on(store: Path, weights: Path) -> float:
     """Share of a store's clips that a model tells right."""
     opened, model = Store.open(store), load(weights)
@@ -174,7 +198,7 @@ def test_where_the_encoder_starts(
     (tmp_path / "scratch").mkdir()
     words = ["learn", str(examples), "-r", "m", "--finetune", "--fps", "30"]
     assert main(words) == 2
-    assert "note: weights robust-light-3d-joint, which come with orvpe" in capsys.readouterr().err
+    assert "note: weights robust-light-3d-joint (shipped with orvpe)" in capsys.readouterr().err
     assert main([*words, "-w", "scratch", "--restart"]) == 2
     assert "note: from scratch; the folder scratch is ./scratch" in capsys.readouterr().err
     assert list(starts) == ["robust-light-3d-joint", None]
@@ -203,7 +227,7 @@ def test_what_is_not_there_cannot_be_hidden(tmp_path: Path) -> None:
 
 def test_finetune_of_a_folder_names_learn(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", str(examples), "-r", str(tmp_path / "m"), "-p", "random:0.2"]) == 2
-    assert "orvpe learn --finetune" in capsys.readouterr().err
+    assert "--finetune` learns class folders" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 

@@ -129,9 +129,9 @@ def test_who_is_away_is_not_seen_and_does_not_change_the_rest() -> None:
 
 
 def test_window_comes_from_what_the_model_learned_from() -> None:
-    assert WindowOptions().for_model(model(seconds=1.2)) == WindowOptions(1.2, 0.3)
-    assert WindowOptions().for_model(model()) == WindowOptions(2.0, 0.5)
-    assert WindowOptions(window=4.0).for_model(model(seconds=1.2)) == WindowOptions(4.0, 1.0)
+    assert WindowOptions().for_model(model(seconds=1.2)) == WindowOptions(1.2, 0.3, 0.5)
+    assert WindowOptions().for_model(model()) == WindowOptions(2.0, 0.5, 0.5)
+    assert WindowOptions(window=4.0).for_model(model(seconds=1.2)) == WindowOptions(4.0, 1.0, 0.5)
 
 
 def test_joints_of_another_layout_are_mapped() -> None:
@@ -150,7 +150,7 @@ def test_people_one_by_one() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    with pytest.raises(InputError, match="does not say its frames per second"):
+    with pytest.raises(InputError, match="has no frame rate"):
         timeline(model(), random_clip(10), WindowOptions())
     with pytest.raises(InputError, match="no classifier"):
         timeline(Model(ENCODER, unified, 3, VIEW), random_clip(10).with_(fps=30), WindowOptions())

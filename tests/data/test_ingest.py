@@ -7,11 +7,9 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from unittest.mock import patch
 
-import docstring_parser
 import numpy as np
 import pytest
 from helpers.pose_files import write_folder
@@ -284,12 +282,6 @@ def test_nucla(data_dir: Path, tmp_path: Path) -> None:
     assert int((store.cameras != "v03").sum()) == 1020
     assert sorted(set(store.labels)) == [f"a{i:02d}" for i in (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)]
     assert report.bad == []
-
-
-def test_every_argument_has_its_help() -> None:
-    documented = {p.arg_name: p.description for p in docstring_parser.parse(ingest.__doc__ or "").params}
-    assert list(documented) == list(signature(ingest).parameters)
-    assert all(documented.values())
 
 
 def test_means_are_remembered_over_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from pathlib import Path
 
-import docstring_parser
 import numpy as np
 import pytest
 from helpers.pose_files import write_folder
@@ -122,9 +120,3 @@ def test_a_joint_never_seen_or_a_person_who_leaves_can_be_drawn(tmp_path: Path) 
     assert (tmp_path / "a.png").stat().st_size > 1000
     with pytest.raises(InputError, match="no clip to draw"):
         draw_skeletons([])
-
-
-def test_every_argument_has_its_help() -> None:
-    documented = {p.arg_name: p.description for p in docstring_parser.parse(inspect.__doc__ or "").params}
-    assert list(documented) == list(signature(inspect).parameters)
-    assert all(documented.values())

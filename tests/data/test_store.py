@@ -207,10 +207,10 @@ def test_what_is_no_store_is_named(tmp_path: Path) -> None:
 def test_another_version_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clip,) = generate(1)
     with monkeypatch.context() as patch:
-        patch.setattr("orvpe.data.store.writing.VERSION", 2)
+        patch.setattr("orvpe.data.store.writing.VERSION", 3)
         with StoreWriter(tmp_path / "a", clip.layout, clip.dims) as writer:
             writer.add(clip)
-    with pytest.raises(InputError, match="store version 2, this orvpe reads version 1"):
+    with pytest.raises(InputError, match="store version 3, this orvpe reads version 2"):
         Store.open(tmp_path / "a")
 
 
@@ -237,9 +237,47 @@ def test_one_flipped_bit_is_found_and_the_clip_named(tmp_path: Path) -> None:
         Store.open(tmp_path / "b").verify()
 
 
+def test_no_flipped_bit_passes(tmp_path: Path) -> None:
+    """Names, labels, origins, steps, offsets, metadata and coordinates: refused, or read as it was written."""
+    write_store(tmp_path / "a", generate(6))
+    write_store(tmp_path / "more", generate(3))
+    with StoreWriter(tmp_path / "a", Store.open(tmp_path / "more").layout, 3) as writer:  # two batches
+        for clip in generate(6):
+            writer.add(clip)
+        writer._flush()
+        writer.add_store(Store.open(tmp_path / "more"))
+
+    def content(path: Path) -> list[object]:
+        store = Store.open(path)
+        clips = [(c.name, c.label, c.subject, c.fps, c.joints.tobytes(), c.visible.tobytes()) for c in store]
+        return [clips, store.meta, store.layout.to_dict(), store.checksum]
+
+    right, whole = content(tmp_path / "a"), (tmp_path / "a").read_bytes()
+    assert len(right[0]) == 9  # type: ignore[arg-type]
+    draw = np.random.default_rng(0)
+    table = len(whole) - 9000  # the second half of the draws are in what is not coordinates
+    for i in range(400):
+        bad = bytearray(whole)
+        bad[draw.integers(len(bad)) if i % 2 else draw.integers(table, len(bad))] ^= 1 << draw.integers(8)
+        (tmp_path / "b").write_bytes(bad)
+        try:
+            assert content(tmp_path / "b") == right
+        except InputError:
+            continue
+        assert i < 0, "a flipped bit that nobody noticed"
+
+
 def test_a_wrong_length_is_found_on_opening(tmp_path: Path) -> None:
     write_store(tmp_path / "a", [random_clip(0, name="odd").with_(fps=12345.0)])
     table = Store.open(tmp_path / "a").table
+    with pa.ipc.new_file(str(tmp_path / "b"), table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match=r"damaged \(its checksum is not there\)"):
+        Store.open(tmp_path / "b")
+    table = table.replace_schema_metadata({**table.schema.metadata, b"orvpe_store": b"1"})  # which has no seal
+    with pa.ipc.new_file(str(tmp_path / "b"), table.schema) as writer:
+        writer.write_table(table)
+    assert Store.open(tmp_path / "b").clip(0).name == "odd"
     frames = pa.array([int(table.column("frames")[0].as_py()) + 1], pa.int32())
     wrong = table.set_column(table.schema.get_field_index("frames"), "frames", frames)
     with pa.ipc.new_file(str(tmp_path / "b"), wrong.schema) as writer:

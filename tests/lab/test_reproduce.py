@@ -136,7 +136,7 @@ def test_the_rows_of_all_corpora() -> None:
     assert [Plan("strong").widest("penn"), Plan("paper").widest("nucla")] == [None, None]
     for name, rows in (("table-1", 2), ("few-labels", 5)):
         with_them, without = (
-            [row for row in TABLES[name](Plan(which), "nucla", [0]).rows if "several" not in row.name]
+            [row for row in TABLES[name](Plan(which), "nucla", [0]).rows if "mixed" not in row.name]
             for which in ("strong", "paper")
         )
         assert len(with_them) == len(without) + rows
@@ -154,7 +154,7 @@ def test_the_rows_of_several_occlusions() -> None:
                 (step.job, labels)
                 for name, labels in (("table-1", "1"), ("few-labels", "0.1"))
                 for row in TABLES[name](plan, data, [0]).rows
-                if "several" in row.name
+                if "mixed" in row.name
                 for step in (plan.steps[row.runs[0]],)
                 if labels == "1" or f"--labels {labels} " in step.command() + " "
             }
@@ -164,13 +164,13 @@ def test_the_rows_of_several_occlusions() -> None:
         data: {row.name: plan.steps[row.runs[0]].command() for row in TABLES["table-1"](plan, data, [0]).rows}
         for data in ("nucla", "penn")
     }
-    of = "linear probe, several occlusions in turn"
+    of = "linear probe, mixed occlusion"
     assert of not in starts["nucla"]
     assert "-w strong/pretrain-3d-mix " in starts["nucla"][f"{of}, also in pre-training"]
     assert "-w strong/pretrain-2d-joint " in starts["penn"][of]
     assert "-w strong/pretrain-2d-mix " in starts["penn"][f"{of}, also in pre-training"]
     for data, dims in (("nucla", 3), ("penn", 2)):
-        tuned = starts[data]["fine-tuned, several occlusions in turn, also in pre-training"]
+        tuned = starts[data]["fine-tuned, mixed occlusion, also in pre-training"]
         assert f"-r strong/{data}-several-0 " in tuned
         assert f"-w strong/pretrain-{dims}d-mix " in tuned
     words = plan.steps[plan.finetuned("nucla", 0, labels=0.05, robust=True)].words  # twice its recipe's epochs
@@ -237,7 +237,7 @@ def test_the_table_tells_what_is_right_without_copies(tmp_path: Path) -> None:
     Scores(names, classes, scores, classes).save(tmp_path / run / "scores.npz")
     text = write(Table("T", [Row("ours", "", [run])]), plan, tmp_path, tmp_path / "out", "t", copies).read_text()
     assert "1 test clips are training clips under another name" in text
-    assert "|  | paper | ours | without copies | seeds |" in text
+    assert "|  | paper | ours | without duplicates | seeds |" in text
     assert "| ours | - | 50.0 | 100.0 | 1 |" in text
 
 

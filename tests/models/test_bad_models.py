@@ -61,6 +61,10 @@ def edit_view(model: Path, **changes: object) -> None:
     edit_card(model, view={**view, **changes})
 
 
+def edit_options(here: Path, **options: object) -> None:
+    edit_card(here / "fine", encoder={"name": "light", "options": options})
+
+
 def folder_for_weights(here: Path) -> None:
     (here / "fine" / "weights.safetensors").unlink()
     (here / "fine" / "weights.safetensors").mkdir()
@@ -106,6 +110,16 @@ SPOIL_MODEL: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights are whole numbers": (lambda here: change_weights(here, lambda v: v.int()), "is of type torch.int32"),
     "unknown encoder": (lambda here: edit_card(here / "fine", encoder={"name": "lihgt", "options": {}}), "'light'"),
     "view of the future": (lambda here: edit_card(here / "fine", view={"augment": {}, "warp": 3}), "card.json"),
+    "endless frames": (lambda here: edit_view(here / "fine", tau=10**9), "view.tau is 1000000000, expected at most"),
+    "endless width": (lambda here: edit_options(here, width=[10**9, 8]), "encoder.options.width.0 is 1000000000"),
+    "endless depth": (lambda here: edit_options(here, width=[8] * 1000), "encoder.options.width has 1000 entries"),
+    "wider than its weights": (
+        lambda here: edit_options(here, width=[4096] * 4, strides=[1] * 4),
+        "weights, more than",
+    ),
+    "half a projection": (lambda here: edit_card(here / "fine", projection=["linear"]), "projection is ['linear']"),
+    "endless projection": (lambda here: edit_card(here / "fine", projection=["linear", 10**12]), "weights, more than"),
+    "a class to build": (lambda here: edit_options(here, x={"class_path": "os.system"}), "class_path is refused"),
     "no classifier": (lambda here: edit_card(here / "fine", classes=None), "head"),
     "a tensor is missing": (lacking, "lack 'encoder.stem.weight'"),
     "weights are cut": (cut, "damaged"),

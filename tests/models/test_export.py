@@ -91,7 +91,7 @@ def same_as_torch_at_any_shape(model: Model, path: Path) -> None:
         given["joints"][-1, 0, 0, :4] = np.random.default_rng(seed).normal(size=(4, model.dims))
         found = dict(zip([o.name for o in running.get_outputs()], running.run(None, given), strict=True))
         clips = as_clips(model, given)
-        feature, embedding = embed_batch(model, collate(clips))
+        feature, embedding, _ = embed_batch(model, collate(clips))
         one_by_one = np.concatenate([embed_clips(model, [c]) for c in clips])  # no padding at all
         limit = {"rtol": 1e-4, "atol": 1e-4 * max(1, np.abs(feature).max())}
         assert np.ptp(feature) > 0.01
@@ -145,11 +145,11 @@ def the_file_explains_itself(model: Model, path: Path) -> None:
 
 
 def the_example_of_the_docs_runs(model: Model, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "deploying.md").read_text(encoding="utf-8")
     [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.M | re.S)
     monkeypatch.chdir(folder)
     place: dict[str, Any] = {}
-    exec(compile(code, "docs/deploy.md", "exec"), place)
+    exec(compile(code, "docs/guides/deploying.md", "exec"), place)
     clips = [Clip.from_array(c, unified) for c in place["clips"]]
     np.testing.assert_allclose(place["found"]["feature"], embed_clips(model, clips), rtol=1e-4, atol=1e-4)
 

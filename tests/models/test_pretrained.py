@@ -13,7 +13,7 @@ from helpers.clips import batch
 import orvpe
 from orvpe.cli.main import main
 from orvpe.errors import InputError
-from orvpe.models.card import SHIPPED, from_hub, locate, read_card, shipped
+from orvpe.models.card import SHIPPED, locate, read_card, shipped
 from orvpe.models.model import Model, load
 from orvpe.views.view import fixed_view
 
@@ -89,17 +89,14 @@ def test_names_that_are_none(name: str, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError, match="those that come with orvpe"):
         read_card(name)
-    if name != "../nothing":  # which could be somebody's
-        with pytest.raises(InputError, match="those that come with orvpe"):
-            from_hub(name)
 
 
 def test_the_hub_is_asked_only_for_owner_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
     with pytest.raises(InputError, match="those that come with orvpe"):
-        from_hub("nothing")
+        read_card("nothing")
     with pytest.raises(InputError, match="pip install huggingface_hub"):
-        from_hub("somebody/something")
+        read_card("somebody/something")
 
 
 def test_a_hub_that_does_not_answer_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,4 +107,4 @@ def test_a_hub_that_does_not_answer_is_told_in_a_line(monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"not to be had from the hub \(ConnectionError: no route\)$"):
-        from_hub("somebody/something")
+        read_card("somebody/something")

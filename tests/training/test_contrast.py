@@ -12,7 +12,9 @@ from torch import Tensor
 
 from orvpe.errors import InputError
 from orvpe.models.heads import Projection
-from orvpe.training.contrast import LOSSES, NCE, ContrastiveModule, InfoNCE, all_gather_rows, info_nce
+from orvpe.training.contrast import ContrastiveModule
+from orvpe.training.gather import from_all
+from orvpe.training.losses import LOSSES, NCE, InfoNCE, info_nce
 
 # --- projection -----------------------------------------------------------------------------------------
 
@@ -38,7 +40,7 @@ def test_projection_kinds() -> None:
     want = (x @ mlp.layers[0].weight.T + mlp.layers[0].bias).clamp(min=0) @ mlp.layers[2].weight.T
     want = want + mlp.layers[2].bias
     torch.testing.assert_close(mlp(x), want / want.norm(dim=1, keepdim=True))
-    with pytest.raises(InputError, match="projection is 'deep', expected one of linear, mlp"):
+    with pytest.raises(InputError, match="unknown projection 'deep'; known: linear, mlp"):
         Projection(kind="deep")
 
 
@@ -73,7 +75,7 @@ def test_identical_embeddings_give_ln_k_plus_1() -> None:
 
 
 def test_a_random_bank_gives_about_nine() -> None:
-    """ln(K + 1) plus half the variance of the similarities, 1 / (2 * 128 * 0.07^2) = 0.8 (FACTS 3)."""
+    """ln(K + 1) plus half the variance of the similarities, 1 / (2 * 128 * 0.07^2) = 0.8."""
     module = ContrastiveModule(5000, generator=generator())
     query, indices = units(64, 128, seed=1, dtype=torch.float32), torch.arange(64)
     negatives = module.bank.sample_negatives(indices, 4096, generator(2))
@@ -197,7 +199,7 @@ def test_checkpoint_holds_bank_and_z() -> None:
 
 
 def test_unknown_loss_is_named() -> None:
-    with pytest.raises(InputError, match="loss is 'infonce', expected one of info_nce, nce"):
+    with pytest.raises(InputError, match="unknown loss 'infonce'; did you mean 'info_nce' or 'nce'"):
         ContrastiveModule(30, negatives=5, loss="infonce")
 
 
@@ -225,16 +227,16 @@ def training(feature: Tensor, rows: Tensor, loss: str, world: int) -> dict[str, 
 
 
 def global_batch() -> tuple[Tensor, Tensor]:
-    return torch.randn(5, 16, generator=generator(7), dtype=torch.float64), torch.tensor([3, 30, 12, 3, 8])
+    return torch.randn(6, 16, generator=generator(7), dtype=torch.float64), torch.tensor([3, 30, 12, 28, 8, 39])
 
 
 def share(rank: int) -> dict[str, dict[str, Tensor]]:
-    """2 clips for the first process, 3 for the second; both hold sequence 3."""
+    """Three clips for each process."""
     feature, rows = global_batch()
-    mine = slice(0, 2) if rank == 0 else slice(2, 5)
+    mine = slice(3 * rank, 3 * rank + 3)
     out = {loss: training(feature[mine], rows[mine], loss, 2) for loss in LOSSES}
-    gathered = all_gather_rows(rows[mine], feature[mine])
-    return {**out, "gathered": {"indices": gathered[0], "embeddings": gathered[1]}}
+    gathered = {"indices": torch.cat(from_all(rows[mine])), "embeddings": torch.cat(from_all(feature[mine]))}
+    return {**out, "gathered": gathered}
 
 
 @pytest.fixture(scope="module")
@@ -264,8 +266,5 @@ def test_rows_of_all_processes_arrive_in_order(both: list[dict]) -> None:
 
 
 def test_gathering_in_one_process_changes_nothing() -> None:
-    feature, rows = global_batch()
-    indices, embeddings = all_gather_rows(rows, feature.requires_grad_())
-    assert indices is rows
-    assert torch.equal(embeddings, feature)
-    assert not embeddings.requires_grad
+    feature, _ = global_batch()
+    assert from_all(feature)[0] is feature

@@ -11,12 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orvpe.errors import InputError
-from orvpe.training.contrast import (
-    ContrastiveModule,
-    MemoryBank,
-    _draw_distinct,
-    _RowProducts,
-)
+from orvpe.training.bank import MemoryBank, _draw_distinct, _RowProducts
+from orvpe.training.contrast import ContrastiveModule
 
 
 def test_first_rows_are_unit_and_follow_the_generator() -> None:
@@ -41,17 +37,6 @@ def test_a_row_is_the_momentum_average_of_its_past(momentum: float) -> None:
             length = math.sqrt(sum(v * v for v in mixed))
             want[i] = [v / length for v in mixed]
     torch.testing.assert_close(bank.rows, torch.tensor(want, dtype=torch.float64), rtol=1e-12, atol=1e-12)
-
-
-@given(st.lists(st.integers(0, 4), max_size=12))
-@settings(max_examples=50, deadline=None)
-def test_an_index_given_twice_is_updated_twice_in_order(indices: list[int]) -> None:
-    at_once, one_by_one = MemoryBank(5, 4, 0.5, generator()), MemoryBank(5, 4, 0.5, generator())
-    new = units(len(indices), 4, dtype=torch.float32)
-    at_once.update(torch.tensor(indices, dtype=torch.int64), new)
-    for i, e in zip(indices, new, strict=True):
-        one_by_one.update(torch.tensor([i]), e[None])
-    torch.testing.assert_close(at_once.rows, one_by_one.rows)
 
 
 def test_gathered_rows_are_a_copy_and_carry_no_gradient() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from helpers.small_runs import ENCODER, VIEW, make_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from orvpe.training import loop as engine
 from orvpe.training.finetune import finetune
+from orvpe.training.loop import Loop, Step
 from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, pretrain
 from orvpe.views.view import ViewConfig
@@ -47,21 +48,16 @@ class Watch(TorchDispatchMode):
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Watches every step of `engine.train`, in whatever job."""
-    found, train = Watch(), engine.train
+    """Watches every step of the training loop, in whatever job."""
+    found, steps = Watch(), Loop.steps
 
-    def watched(*args: Any, step: Any, **more: Any) -> None:
-        def during(*inner: Any) -> Any:
+    def watched(self: Loop) -> Iterator[Step]:
+        for step in steps(self):
             found.inside = True
-            try:
-                return step(*inner)
-            finally:
-                found.inside = False
+            yield step
+            found.inside = False
 
-        train(*args, step=during, **more)
-
-    for job in ("orvpe.training.pretrain", "orvpe.training.finetune"):
-        monkeypatch.setattr(f"{job}.train", watched)
+    monkeypatch.setattr(Loop, "steps", watched)
     return found
 
 

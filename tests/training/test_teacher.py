@@ -18,7 +18,8 @@ from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.heads import Projection
 from orvpe.models.model import load
-from orvpe.training.contrast import ContrastiveModule, info_nce
+from orvpe.training.contrast import ContrastiveModule
+from orvpe.training.losses import info_nce
 from orvpe.training.optim import Optim
 from orvpe.training.pretrain import Contrast, _recordings, pretrain
 from orvpe.training.teacher import Teacher

@@ -163,7 +163,7 @@ def test_an_item_is_there_whole_or_not_at_all(weights: str, tmp_path: Path, monk
     far = far.with_(joints=far.joints + np.float32(1e6))
 
     def one_is_endless(model: Model, batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
-        feature, embedding = embed_batch(model, batch)
+        feature, embedding, _ = embed_batch(model, batch)
         feature[batch.joints.amax(dim=(1, 2, 3, 4)).numpy() > 1e5] = np.inf
         return feature, embedding
 

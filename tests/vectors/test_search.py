@@ -19,7 +19,7 @@ from orvpe.data.formats.base import Options
 from orvpe.data.generated import generate
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
-from orvpe.models.embed import embed_clips
+from orvpe.models.embed import embed_clips, embed_tokens, similarity
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import LAYOUTS, unified
 from orvpe.vectors.index import index
@@ -109,7 +109,7 @@ def test_a_folder_and_its_bad_files(weights: str, tmp_path: Path, capsys: pytest
         hit = search(typed, db, k=1, device="cpu").hits[0]
         assert (hit.name, round(hit.similarity, 4), hit.source) == (name, 1, str((tmp_path / "clips").resolve()))
     for typed, told in (
-        (str(tmp_path / "clips"), "holds 5 items; say which, as in .*clips:a"),
+        (str(tmp_path / "clips"), "holds 5 items; name one, as in .*clips:a"),
         (f"{tmp_path / 'clips'}:a01_s09", "unknown clip 'a01_s09' in"),
         ("a01_s09", "a01_s09: no such file; unknown clip"),
     ):
@@ -140,7 +140,7 @@ def test_an_array_of_joints(db: str, store: str, tmp_path: Path) -> None:
     np.save(tmp_path / "q.npy", np.where(clip.visible[..., None], clip.joints, np.nan))
     assert search(str(tmp_path / "q.npy"), db, joints="unified", device="cpu").hits[0].name == clip.name
     for array, told in (
-        (clip.joints, "says nothing of its 17 joints; name their layout with --joints"),
+        (clip.joints, "does not name its 17 joints; give their layout with --joints"),
         (clip.joints[..., 0], "expected .*people"),
         (np.array(["a"]), "expected numbers"),
     ):
@@ -248,7 +248,7 @@ def test_a_model_that_went_away(store: str, tmp_path: Path) -> None:
     Path(weights).rename(tmp_path / "there")
     name = str(Store.open(store).names[0])
     assert search(name, db, device="cpu").hits[0].name == name  # needs no model
-    with pytest.raises(InputError, match=r"its model is not at .*here any more; say with -w where it is"):
+    with pytest.raises(InputError, match=r"its model is not at .*here any more; give its path with -w"):
         search(name, db, occlusion="upper", device="cpu")
     assert search(name, db, str(tmp_path / "there"), occlusion="upper", device="cpu").occlusion == "upper"
 
@@ -262,7 +262,7 @@ def test_a_model_that_went_away(store: str, tmp_path: Path) -> None:
         (["search", "NAME", "-d", "DB", "--camera", "v9"], "unknown camera 'v9' in"),
         (["search", "NAME", "-d", "DB", "-k", "0"], "k is 0, expected at least 1"),
         (["search", "NAME", "-d", "DB", "--occlusion", "uper"], "did you mean 'upper'"),
-        (["search", "STORE", "-d", "DB"], "holds 30 clips; say which, as in"),
+        (["search", "STORE", "-d", "DB"], "holds 30 clips; name one, as in"),
         (["search", "STORE:no", "-d", "DB"], "unknown clip 'no' in"),
         (["search", "no", "-d", "DB"], "no: no such file; unknown clip 'no' in"),
         (["index", "STORE", "-o", "new"], "new: no such index yet; give the model that makes its vectors with -w"),
@@ -288,10 +288,10 @@ def test_damaged_indices(db: str, tmp_path: Path) -> None:
     shutil.copytree(db, tmp_path / "a")
     part = next((tmp_path / "a").glob("part-*.arrow"))
     part.write_bytes(part.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"damaged .*make the index anew"):
+    with pytest.raises(InputError, match=r"damaged .*rebuild the index"):
         Index.open(tmp_path / "a")
     for text, told in (("{", "damaged"), ("[1]", "damaged"), ('{"orvpe_index": 9, "model": {"name": "", '
-                       '"feature_dim": 4}}', "index version 9, this orvpe reads 1")):  # fmt: skip
+                       '"feature_dim": 4}}', "index version 9, this orvpe reads 2")):  # fmt: skip
         (tmp_path / "a" / "index.json").write_text(text)
         with pytest.raises(InputError, match=told):
             Index.open(tmp_path / "a")
@@ -327,3 +327,33 @@ def test_as_typed(
     table = str(search(name, str(tmp_path / "db"), k=3))
     assert table.splitlines()[1].split() == ["similarity", "name", "label", "subject", "camera", "store"]
     assert table.splitlines()[2].split()[:2] == ["1.000", name]
+
+
+def test_structured_embeddings_are_indexed_and_compared(store: str, tmp_path: Path) -> None:
+    db = str(tmp_path / "db")
+    index(store, db, "corpora-tokens-3d-joint", device="cpu")
+    opened, names = Index.open(db), Store.open(store).names.tolist()
+    assert opened.numbers == 17 * 8 * 6
+    model = load("corpora-tokens-3d-joint")
+    clips = [Store.open(store).clip(i) for i in range(30)]
+    whole = embed_tokens(model, clips)
+    right = 0
+    for i in range(5):
+        report = search(f"{store}:{names[i]}", db, occlusion="right", k=3, device="cpu")
+        hidden = embed_tokens(model, clips[i : i + 1], occlusion="right")
+        expected = similarity(model, hidden, whole)[0]
+        assert [h.name for h in report.hits] == [names[j] for j in np.argsort(-expected, kind="stable")[:3]]
+        assert abs(report.hits[0].similarity - expected.max()) < 2e-3  # tokens of an index are float16
+        right += report.hits[0].name == names[i]
+    assert right == 5
+    own = search(names[0], db, k=1, device="cpu").hits[0]
+    assert own.name == names[0]
+    assert own.similarity > 0.999
+    index(store, db, device="cpu")  # nothing new
+    assert len(Index.open(db)) == 30
+
+
+def test_only_a_structured_index_compares(db: str) -> None:
+    vector = np.ones(Index.open(db).dim)
+    with pytest.raises(InputError, match="holds no structured embeddings"):
+        Index.open(db).search(vector, compare=lambda rows: rows[:, 0])

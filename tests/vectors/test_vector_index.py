@@ -131,10 +131,10 @@ def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     made, vectors, _ = filled(Path("moves"), 40)
     made.add(vectors, [f"c{i}" for i in range(40)], "s", {"camera": ["v02", "v03"] * 20})
-    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "search.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("```")[0]
     given = {"vector": vectors[3], "vectors": vectors, "labels": ["wave"] * 40, "names": list(map(str, range(40)))}
-    exec(compile(code, "docs/search.md", "exec"), given)
+    exec(compile(code, "docs/guides/search.md", "exec"), given)
     assert given["hits"][0].name == "c3"  # type: ignore[attr-defined]
     assert len(Index.open("moves")) == 40
 
@@ -201,3 +201,28 @@ def test_what_is_no_path_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "db" / "sources.json").write_text("{")  # damaged: a help only
     assert Index.open(tmp_path / "db").values("source") == ["my clips"]
     assert Index.open(tmp_path / "db").remove("my clips") == 4
+
+
+def test_no_flipped_bit_changes_an_answer(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(30, 8)).astype(np.float32)
+    index = Index.create(tmp_path / "a", {**MADE_BY, "feature_dim": 8})
+    index.add(vectors[:20], [f"c{i}" for i in range(20)], str(tmp_path / "s.orvpe"))
+    index.add(vectors[15:], [f"c{i}" for i in range(15, 30)], str(tmp_path / "s.orvpe"))  # replaces some
+    right = index.search(vectors[3], 30)
+    assert len(right) == 30
+    files = [p for p in (tmp_path / "a").iterdir() if p.stat().st_size]
+    assert len(files) == 4
+    refused = 0
+    for _ in range(300):
+        file = files[draw.integers(len(files))]
+        good = file.read_bytes()
+        bad = bytearray(good)
+        bad[draw.integers(len(bad))] ^= 1 << draw.integers(8)
+        file.write_bytes(bad)
+        try:
+            assert Index.open(tmp_path / "a").search(vectors[3], 30) == right
+        except InputError:
+            refused += 1
+        file.write_bytes(good)
+    assert refused > 150

@@ -18,7 +18,7 @@ from helpers.browsers import CHROMIUM
 from helpers.small_runs import ENCODER, VIEW
 from helpers.videos import Squares, encode, picture
 
-from orvpe.actions.timeline import Span, Timeline, WindowOptions
+from orvpe.actions.timeline import Timeline, WindowOptions, find_spans
 from orvpe.cli.main import main
 from orvpe.data.generated import generated_clip
 from orvpe.data.store import Store
@@ -30,7 +30,8 @@ from orvpe.poses.skeleton import LAYOUTS, unified
 from orvpe.video import estimate
 from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.web.demo import sample
-from orvpe.web.demo.told import VERSIONS, Told, hide_part, similarities, steadiness, tell
+from orvpe.web.demo.table import table
+from orvpe.web.demo.told import VERSIONS, Kept, Told, hide_part, similarities, steadiness, tell
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_a_video(tmp_path: Path, weights: dict[int, str], capsys: pytest.Capture
         assert code == 0, err
     assert re.search(r"walk-p1 +0\.0s +1\.\ds +(sit|walk|wave) +0\.\d\d +\d", text)
     assert "walk-p2" in text
-    assert "Half the body hidden" in text
+    assert "With half of the body hidden, the label shown stays the same" in text
     store = Store.open(out / "people.orvpe")
     assert store.names.tolist() == ["walk-p1", "walk-p2"]
     data = data_of(out / "index.html")
@@ -225,7 +226,7 @@ def test_titles_stand_in_the_table_and_on_the_page(tmp_path: Path, capsys: pytes
         assert code == 0, err
         data = data_of(tmp_path / "out" / "index.html")
         assert data["titles"] == titles
-        assert "Similarity" not in text  # of two windows, which without their mean are opposites
+        assert "Cosine" not in text  # of two windows, which without their mean are opposites
         p = data["people"][0]["probabilities"]["none"][0]
         assert re.search(rf"walk-p1 .* {titles[int(np.argmax(p))]}  ", text)
 
@@ -279,35 +280,63 @@ def test_hidden_parts_carry_nothing(weights: dict[int, str]) -> None:
         assert not np.array_equal(told.lines["none"].probabilities, other.lines["none"].probabilities)
 
 
-def made_up(name: str, features: dict[str, Any], best: dict[str, list[int]]) -> Told:
-    """A person with those features and those likeliest classes of four slots of a second."""
-    lines = {}
+def made_up(
+    name: str, features: dict[str, Any], best: dict[str, list[int]], score: dict[str, list[float]] | None = None
+) -> Told:
+    """A person with these features, likeliest classes (-1: not seen) and their probabilities in four 1 s slots."""
+    lines, edges = {}, np.arange(5.0)
     for version in VERSIONS:
         p = np.full((4, 3), 0.1, np.float32)
+        scores = (score or {}).get(version, [0.8] * 4)
         for slot, k in enumerate(best.get(version, best["none"])):
             p[slot] = np.nan if k < 0 else p[slot]
-            p[slot, max(k, 0)] = np.nan if k < 0 else 0.8
-        spans = [Span(0.0, 4.0, "walk", "walk", 0.8, 1.0)]
-        lines[version] = Timeline(name, np.arange(5.0), p, np.ones(4), spans)
+            p[slot, max(k, 0)] = np.nan if k < 0 else scores[slot]
+        spans = find_spans(edges, p, np.ones(4), ["sit", "walk", "wave"], 0.5, 0.1)
+        lines[version] = Timeline(name, edges, p, np.ones(4), spans)
     clip = Clip(np.zeros((1, 4, 17, 2), np.float32), np.ones((1, 4, 17), bool), unified, fps=1.0, name=name)
     each = {v: np.array(features.get(v, features["none"]), np.float32) for v in VERSIONS}
     return Told(name, 0, dict.fromkeys(VERSIONS, clip), lines, each)
 
 
-def test_similarity_and_steadiness_by_hand() -> None:
-    a = made_up("a", {"none": [[2, 0], [2, 0]], "upper": [[0, 2], [2, 0]]}, {"none": [1] * 4, "left": [1, 1, 2, -1]})
-    b = made_up("b", {"none": [[-2, 0], [-2, 0]]}, {"none": [1] * 4, "left": [0, 0, 0, 0]})
+def test_similarity_by_hand() -> None:
+    a = made_up("a", {"none": [[2, 0], [2, 0]], "upper": [[0, 2], [2, 0]]}, {"none": [1] * 4})
+    b = made_up("b", {"none": [[-2, 0], [-2, 0]]}, {"none": [1] * 4})
     same, others = similarities([a, b])  # the mean is 0
     assert others == pytest.approx(-1)
     assert same["lower"] == pytest.approx(1)
     assert same["upper"] == pytest.approx((0 + 1 + 1 + 1) / 4)
-    assert a.same(a.spans()[0], "left") == pytest.approx(2 / 3)
-    kept = steadiness([a, b])
-    assert kept["upper"] == 1
-    assert kept["left"] == pytest.approx((2 / 3 + 0) / 2)
     alone = made_up("c", {"none": [[1, 0], [0, 1]]}, {"none": [-1] * 4})
     assert similarities([alone])[1] is None
-    assert alone.same(alone.spans()[0], "upper") is None
+
+
+def test_shares_are_of_the_label_that_is_shown() -> None:
+    """A best guess below the threshold is shown as "unsure", so it does not count as the same label."""
+    features = {"none": [[2, 0], [-2, 0]], "upper": [[2, 0.1], [0, 2]]}
+    a = made_up(
+        "a",
+        features,
+        {"none": [1] * 4, "left": [1, 1, 2, -1]},
+        {"left": [0.8, 0.3, 0.8, 0.8]},  # the same, unsure, another, not seen
+    )
+    (span,) = a.spans()
+    assert a.kept(span, "left") == Kept(same=1, unsure=1, other=1, unseen=1, likeliest=2)
+    assert a.kept(span, "upper") == Kept(same=4, likeliest=4)
+    b = made_up("b", features, {"none": [1, 1, 2, 2]}, {"none": [0.8, 0.8, 0.4, 0.4], "upper": [0.4] * 4})
+    walk, unsure = b.spans()
+    assert (walk.label, unsure.label) == ("walk", "unsure")
+    assert b.kept(walk, "upper") == Kept(unsure=2, likeliest=2)
+    everybody = steadiness([a, b])
+    assert everybody == Kept(same=16 + 1 + 4 * 2, unsure=1 + 2, other=1, unseen=1, likeliest=16 + 2 + 5 * 2)
+    assert everybody.total == 5 * (4 + 2)  # "unsure" of the whole body does not count
+
+    text = table([a, b], {"walk": "walk"}, 0.5)
+    rows = {line.split()[0]: line.split()[-5:] for line in text.splitlines() if line.startswith(("a ", "b "))}
+    assert rows["a"] == ["100", "100", "100", "25", "100"]
+    assert rows["b"] == ["-"] * 5  # the last row, which is unsure
+    assert "the label shown stays the same 83 % of the time;" in text
+    assert 'it becomes "unsure" 10 %, another action 3 %, "not seen" 3 %.' in text
+    assert "Without the threshold of 0.5, the likeliest action stays the same 93 %." in text
+    assert re.search(r"upper 0\.\d\d \(low\), lower 1\.00,", text)
 
 
 # --- where the video comes from ---
@@ -330,7 +359,7 @@ def test_the_video_is_fetched_once_and_checked(tmp_path: Path, monkeypatch: pyte
         yield made
 
     monkeypatch.setattr(sample, "wheel", wheel)
-    with pytest.raises(InputError, match=r"checksum .* expected d9a6.*; give one of your own: orvpe demo VIDEO"):
+    with pytest.raises(InputError, match=r"checksum .* expected d9a6.*; use your own: orvpe demo VIDEO"):
         sample.sample_video(print)
     monkeypatch.setattr(sample, "SHA256", sample.sha256(b"a video"))
     said: list[str] = []

@@ -1,1 +1,1 @@
-"""Who does what, and when: learning a user's own actions, and recognising them in files, videos and live."""
+"""Action recognition: learn custom actions, and recognise them in files, videos and live."""

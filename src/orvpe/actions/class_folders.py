@@ -1,4 +1,4 @@
-"""A folder with a folder of clips for each class -> a labelled store: `orvpe learn` reads its examples so.
+"""Read a folder with one subfolder of clips per class into a labelled store, for `orvpe learn`.
 
 The clips of a class are videos, folders of images, or pose files of any format that `orvpe ingest` reads.
 """
@@ -30,10 +30,10 @@ _LONG = 2  # windows: clips of up to that many are taken whole
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """How examples become clips.
+    """Options for reading examples.
 
     Args:
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
         joints: of videos 'image' or 'world'; of pose files the layout, where the format does not say.
         fps: of videos to take; of pose files that do not say.
         dims: for pose formats that hold both.
@@ -59,7 +59,7 @@ class FolderOptions:
     up: str = "auto"
     units: str = "auto"
     labels: str | None = None
-    column: tuple[str, ...] = ()
+    column: list[str] | None = None
     max_people: int | None = None
     min_confidence: float | None = None
     format: str | None = None
@@ -112,7 +112,7 @@ def videos_of(folder: Path) -> list[str]:
 
 
 def folder_store(folder: str | Path, out: str | Path, options: FolderOptions) -> Store:
-    """The clips of the class folders as a store, labelled by the names of these; made anew only when something changed.
+    """A store of the clips of all class folders, labelled by folder name; rebuilt only when something changed.
 
     Args:
         folder: holds the class folders.
@@ -177,7 +177,7 @@ def _read_poses(path: Path, out: Path, options: FolderOptions) -> Store:
         fps=options.fps, image_size=options.image_size, dims=options.dims, up=options.up, units=options.units,
         min_confidence=0.1 if options.min_confidence is None else options.min_confidence,
         max_people=options.max_people or 2, workers=1 if options.threads == 1 else None, labels=options.labels,
-        column=list(options.column) or None,
+        column=options.column,
     )  # fmt: skip
     return Store.open(out)
 
@@ -199,7 +199,7 @@ def _turned_alike(paths: list[Path], options: FolderOptions) -> FolderOptions:
 
 
 def _read_videos(videos: list[str], out: Path, options: FolderOptions) -> tuple[Store, list[tuple[str, str]]]:
-    """The people of the videos, and (name, path) of these; `orvpe pose` goes on where it was interrupted."""
+    """Poses of the people in the videos, and (name, path) of these; resumes an interrupted `orvpe pose`."""
     from orvpe.video.command import pose
     from orvpe.video.find import find_videos
 
@@ -221,7 +221,7 @@ def _cut(clip: Clip, seconds: float) -> Iterator[Clip]:
 
 
 def _fingerprint(folder: Path, options: FolderOptions) -> str:
-    """Changes when a file, its size or time, an option or this program's version does."""
+    """Hash of files (path, size, time), options and version."""
     digest = hashlib.sha256()
     if options.labels and Path(options.labels).is_file():
         digest.update(Path(options.labels).read_bytes())

@@ -1,4 +1,4 @@
-"""`orvpe classify`: what the people in videos, pose files or stores do, and when.
+"""`orvpe classify`: name the actions of people in videos, pose files or stores, over time.
 
 Writes timeline.json and timeline.csv, and for each video the video with skeletons and labels on it; all at the end.
 """
@@ -10,27 +10,39 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, one_by_one, timeline, with_classes
+from orvpe.actions.timeline import (
+    UNSEEN,
+    Span,
+    Timeline,
+    WindowOptions,
+    one_by_one,
+    timeline,
+    with_classes,
+    without_name,
+)
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.labels import column_pairs
-from orvpe.data.formats.reading import check_choices, left_out, read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import VIDEO_SUFFIXES, Source
+from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
-from orvpe.poses.skeleton import get_layout, unified
+from orvpe.poses.skeleton import unified
 from orvpe.runtime.files import Together
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera, image_files
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.video.people import VideoPeople
 from orvpe.views.view import input_dims
 
@@ -40,7 +52,7 @@ _FILES = ("timeline.json", "timeline.csv")
 
 @dataclass(frozen=True)
 class ClassifyReport:
-    """What `classify` found; ``str()`` is a table.
+    """Result of `classify`; ``str()`` is a table.
 
     Args:
         sources: for each path (or video of a folder) its name and the timelines of its people.
@@ -53,7 +65,7 @@ class ClassifyReport:
     classes: list[str] = field(default_factory=list)
 
     def rows(self) -> list[tuple[str, Span]]:
-        """(person, span) of everybody, in order."""
+        """(person, span) of all timelines, in order."""
         return [(line.name, span) for _, lines in self.sources for line in lines for span in line.spans]
 
     def __str__(self) -> str:
@@ -71,72 +83,55 @@ class ClassifyReport:
 
 
 def _said(span: Span) -> str:
-    return f"{UNSURE} ({span.best}?)" if span.label == UNSURE else span.label
+    return f"{span.label} ({span.best}?)" if without_name(span) else span.label
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def classify(
     paths: list[str],
     weights: str,
     out: str,
     window: float | None = None,
     stride: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     min_visible: float = 0.25,
     together: bool = False,
-    joints: str | None = None,
-    fps: float | None = None,
-    max_people: int | None = None,
-    min_confidence: float | None = None,
     start: float = 0.0,
     seconds: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     interpolate: int = 0,
     smooth: bool = False,
     overlay: bool = True,
-    format: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    up: str = "auto",
-    units: str = "auto",
-    column: list[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    reading: PosesOrVideos = PosesOrVideos(),  # noqa: B008
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> ClassifyReport:
-    """Say what the people in videos, pose files or stores do, and when.
+    """Name the actions of the people in videos, pose files or stores, over time.
 
     Args:
         paths: videos, folders of videos or of images, stores, or anything that `orvpe ingest` reads.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
         out: folder for timeline.json, timeline.csv and the annotated videos.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
-        together: one timeline for all people of a pose clip, for actions of two; not for videos.
-        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
-            say.
-        fps: frames per second to take of videos, or of pose files that do not say.
-        max_people: look for at most that many; 4 in videos, 2 in pose files, when not given.
-        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        min_visible: share of visible joints below which the label is "not seen".
+        together: one timeline for all people of a pose clip, for interactions; not for videos.
         start: seconds of videos to skip.
-        seconds: how many seconds of videos to take; all when not given.
-        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
-        interpolate: in videos, fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: in videos, quieten jitter with the one-euro filter.
+        seconds: seconds of videos to read; all when not given.
+        interpolate: in videos, interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: in videos, smooth jitter with the one-euro filter.
         overlay: write the annotated videos too.
-        format: name of the pose format, if it is not recognised.
-        image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
-        column: what a table's columns mean, as label=shot or clip=video.
-        skip_bad: leave out what cannot be read, and say so, instead of stopping.
-        overwrite: replace files of an earlier call.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        skip_bad: skip what cannot be read, with a message, instead of stopping.
+        overwrite: replace existing files.
+        reading: what files do not say of themselves, and which people to keep.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         The timelines; printed as a table.
@@ -147,31 +142,26 @@ def classify(
     """
     from orvpe.runtime.device import pick_device
 
-    if max_people is not None and max_people < 1:
-        raise InputError(f"max_people is {max_people}, expected at least 1")
-    check_choices(up, units)
-    windows = WindowOptions(window, stride, threshold, min_visible)
-    where = pick_device(device, threads)
+    if reading.max_people is not None and reading.max_people < 1:
+        raise InputError(f"max_people is {reading.max_people}, expected at least 1")
+    windows = WindowOptions(window, stride, threshold, min_visible, risk)
+    where = pick_device(hardware.device, hardware.threads)
     model = load(weights, where).for_inference()
     with_classes(model, weights)
     videos, others = _sorted_out(paths)
     if videos and together:
         raise InputError(f"{videos[0][1]}: together is for pose files; people in videos come and go")
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people or 4,
+        **asdict(finder), max_people=reading.max_people or 4,
         layout="unified" if model.layout.joints == unified.joints else "native",
-        joints=(joints or "image") if videos else "image", fps=fps if videos else None, start=start, seconds=seconds,
-        min_confidence=min_confidence, interpolate=interpolate, smooth=smooth, threads=threads,
+        joints=(reading.joints or "image") if videos else "image", fps=reading.fps if videos else None,
+        start=start, seconds=seconds, min_confidence=reading.min_confidence, interpolate=interpolate, smooth=smooth,
+        threads=hardware.threads,
     )  # fmt: skip
     if videos:
         check_video(model, videos[0][1], pose.joints)
-    layout = joints if not videos or joints not in ("image", "world") else None
-    options = Options(
-        layout=get_layout(layout) if layout and others else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=0.1 if min_confidence is None else min_confidence, max_people=max_people or 2, up=up,
-        units=units,
-        columns=column_pairs(column),
-    )  # fmt: skip
+    layout = reading.joints if not videos or reading.joints not in ("image", "world") else None
+    options = reading.pose_files(layout if others else None).options(model.dims)
     folder = _checked_folder(out, [name for name, _ in videos] if overlay else [], paths, overwrite)
     sources: list[tuple[str, list[Timeline]]] = []
     files = [folder / name for name in _FILES]
@@ -194,7 +184,7 @@ def classify(
             files += [_drawing(folder, name)] if drawn else []
         for path in others:
             lines = []
-            for clip in pose_clips(path, format, options, skip_bad):
+            for clip in pose_clips(path, reading.format, options, skip_bad):
                 lines += [timeline(model, one, windows) for one in ([clip] if together else one_by_one(clip))]
             sources.append((path, lines))
         if not any(lines for _, lines in sources):
@@ -209,7 +199,7 @@ def classify(
 
 
 def is_video(path: str | Path) -> bool:
-    """A video file, or a folder of images."""
+    """Whether a path is a video file or a folder of images."""
     where = Path(path)
     if where.is_dir():
         return bool(image_files(where))
@@ -217,7 +207,7 @@ def is_video(path: str | Path) -> bool:
 
 
 def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """(name, path) of the videos, and the paths with poses."""
+    """Split paths into videos (name, path) and pose files."""
     from orvpe.video.find import find_videos
 
     if not paths:
@@ -227,7 +217,7 @@ def _sorted_out(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     for path in paths:
         where = Path(path)
         if camera(path) is not None:
-            raise InputError(f"{path}: is a camera; orvpe live {path} says what is before it")
+            raise InputError(f"{path}: is a camera; orvpe live {path} reads it")
         if not where.exists():
             raise InputError(f"{path}: no such file or folder")
         holds = where.is_dir() and any(p.suffix.lower() in VIDEO_SUFFIXES for p in where.rglob("*") if p.is_file())
@@ -255,7 +245,7 @@ def _checked_folder(out: str, videos: list[str], paths: list[str], overwrite: bo
 
 
 def check_video(model: Model, path: str, joints: str) -> None:
-    """Refuse a video that the model cannot take, before minutes are spent on its poses.
+    """Refuse a video that does not fit the model, before poses are estimated.
 
     Raises:
         InputError: joints of another dimension.
@@ -270,7 +260,7 @@ def check_video(model: Model, path: str, joints: str) -> None:
 
 
 def _check_videos(paths: list[str], pose: PoseOptions) -> None:
-    """A bad video is found before minutes are spent on the others."""
+    """Check all videos before any is processed."""
     from orvpe.video.people import open_video
 
     for path in paths:
@@ -278,7 +268,7 @@ def _check_videos(paths: list[str], pose: PoseOptions) -> None:
 
 
 def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool = False) -> Iterator[Clip]:
-    """All clips of a store, or of a pose file, folder or zip.
+    """Read all clips of a store, pose file, folder or zip.
 
     Raises:
         InputError: as the readers, unless ``skip_bad``.
@@ -309,7 +299,7 @@ def pose_clips(path: str, format: str | None, options: Options, skip_bad: bool =
 def classify_video(
     model: Model, path: str, name: str, pose: PoseOptions, windows: WindowOptions, drawing: Path | None = None
 ) -> tuple[list[Timeline], Path | None]:
-    """The timelines of a video's people, ``NAME-p1`` ..., and the annotated video where one was written.
+    """Timelines of a video's people, ``NAME-p1`` ..., and the annotated video if one was written.
 
     Args:
         model: with a classifier.
@@ -344,7 +334,7 @@ def classify_video(
 
 
 def labels_for(found: VideoPeople, lines: dict[str, Timeline], start: float = 0.0) -> Any:
-    """What `write_overlay` writes above the people: number, label, score."""
+    """Labels that `write_overlay` draws above the people: number, label, score."""
 
     def text(person: Any, frame: int) -> str:
         line = lines.get(f"{found.name}-p{person.id}")
@@ -355,10 +345,10 @@ def labels_for(found: VideoPeople, lines: dict[str, Timeline], start: float = 0.
 
 
 def label_text(who: int, span: Span | None) -> str:
-    """'1: wave 93 %', '1: unsure', or the bare number of who is not seen."""
+    """'1: wave 93 %', '1: unsure', or only the number of a person who is not seen."""
     if span is None or span.label == UNSEEN:
         return str(who)
-    return f"{who}: {span.label}" if span.label == UNSURE else f"{who}: {span.label} {span.score:.0%}"
+    return f"{who}: {span.label}" if without_name(span) else f"{who}: {span.label} {span.score:.0%}"
 
 
 # --- files --------------------------------------------------------------------------------------------------

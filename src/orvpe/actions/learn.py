@@ -1,4 +1,4 @@
-"""`orvpe learn`: a classifier from a folder of clips for each class, and an honest number for how well it does.
+"""`orvpe learn`: train a classifier from one folder of clips per class, with cross-validation.
 
 Every clip is tested once, by a model that has not learned from its recording (cross-validation).  The model that is
 kept then learns from all clips.  By default the encoder is frozen and only a linear classifier is fitted, which takes
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from orvpe.actions.learn_report import LearnReport, write_report
 from orvpe.actions.learners import Finetune, Fit, Probe
 from orvpe.data.formats.labels import column_pairs
 from orvpe.data.formats.reading import check_choices
+from orvpe.data.pose_files import PosesOrVideos
 from orvpe.data.protocols import get_protocol
 from orvpe.data.protocols.generic import recordings
 from orvpe.data.protocols.task import make_task
@@ -31,12 +33,18 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import VERSIONS, check_versions
+from orvpe.video.options import PersonFinder
 
 SCRATCH = "scratch"  # instead of a model's name
 
 
+@flat_arguments
+@alone_in("run", folder=True)
 def learn(
     folder: str,
     run: str,
@@ -48,60 +56,39 @@ def learn(
     versions: int | None = None,
     epochs: int | None = None,
     window: float = 2.0,
-    joints: str | None = None,
-    fps: float | None = None,
-    format: str | None = None,
-    image_size: tuple[int, int] | None = None,
-    up: str = "auto",
-    units: str = "auto",
     labels: str | None = None,
-    column: list[str] | None = None,
-    max_people: int | None = None,
-    min_confidence: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     dims: int | None = None,
     seed: int = 0,
-    device: str = "auto",
-    threads: int = 0,
     restart: bool = False,
+    reading: PosesOrVideos = PosesOrVideos(),  # noqa: B008
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LearnReport:
-    """Learn to tell classes apart from a folder of videos or pose files for each; `orvpe classify` takes the result.
+    """Train a classifier from one folder of videos or pose files per class, for `orvpe classify`.
 
     The clips are kept in RUN.orvpe and read again only when something has changed.
 
     Args:
-        folder: holds a folder for each class, of videos, folders of images, or pose files.
+        folder: folder with one subfolder per class: videos, folders of images, or pose files.
         run: folder for the model, results.json, per-class table and confusion matrix.
-        weights: pre-trained model to start from, a folder or a name; when not given, the one that comes with orvpe for
-            such joints, or from scratch where none comes with it. "scratch" begins there anyway, with ``finetune``.
+        weights: pre-trained model to start from, a folder or a name; when not given, the shipped one for such joints,
+            or from scratch if there is none. "scratch" begins there anyway, with ``finetune``.
         finetune: train the encoder too, instead of a classifier on frozen features.
-        folds: parts of the cross-validation, fewer where a class has fewer recordings; 0 for none.
-        by: what a part must not tear apart: recording, or subject, where the pose files name it.
-        strength: C of the logistic regression on frozen features; larger fits closer.
+        folds: folds of the cross-validation, fewer if a class has fewer recordings; 0 for none.
+        by: what stays in one fold: recording, or subject if the pose files name it.
+        strength: C of the logistic regression on frozen features; larger values fit the training clips more closely.
         versions: further versions of each clip that this regression learns from, four in five of them with something
             hidden or noisy; 9 when not given, 0 for whole clips alone.
-        epochs: of the fine-tuning; 90 when not given.
-        window: seconds; longer clips (from twice that on) are cut into windows of this length.
-        joints: of videos 'image' (2D) or 'world' (MediaPipe's 3D); of pose files the layout, where the format does not
-            say.
-        fps: frames per second to take of videos, or of pose files that do not say.
-        format: name of the pose format, if it is not recognised.
-        image_size: width and height in pixels, where a pose format does not say.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
-        labels: a CSV with the columns name and label (and optionally subject), where no folder for each class is there.
-        column: what a table's columns mean, as label=shot; takes the labels from the tables.
-        max_people: keep at most that many people a clip; 1 in videos, 2 in pose files, when not given.
-        min_confidence: a joint with a lower confidence is missing; 0.5 in videos, 0.1 in pose files.
-        estimator: for videos, 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+        epochs: epochs of fine-tuning; 90 when not given.
+        window: length in seconds of the windows into which clips of at least twice that length are cut.
+        labels: a CSV with the columns name and label (and optionally subject), where there is no folder per class; the
+            labels of tables are taken with --column label=NAME.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
-        seed: of the parts, and of training.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
-        restart: begin anew although the folder holds a run.
+        seed: seed of the folds and of training.
+        restart: start again even if the folder holds a run.
+        reading: what files do not say of themselves, and which people to keep.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         What was learned, as a table with the confusion matrix of the cross-validation.
@@ -128,9 +115,9 @@ def learn(
         raise InputError(f"weights is {SCRATCH!r}, expected --finetune with it, or a model whose features to take")
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
-    check_choices(up, units)
-    labelled = bool(labels or column)
-    column_pairs(column)
+    check_choices(reading.up, reading.units)
+    column_pairs(reading.column)
+    labelled = bool(labels or reading.column)
     if not labelled:
         class_folders(folder)
     elif not Path(folder).exists():
@@ -139,26 +126,23 @@ def learn(
         raise InputError(f"run {run}: lies in {folder}, where it would be taken for a class; choose another folder")
     if Path(run).exists() and not Path(run).is_dir():  # said before minutes are spent on videos
         raise InputError(f"run folder {run} is a file, expected a folder or a new name")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     source = load(weights, where) if weights not in (None, SCRATCH) else None
     if source is not None:
-        _check_videos(source, {"": Path(folder)} if labelled else class_folders(folder), joints)
+        _check_videos(source, {"": Path(folder)} if labelled else class_folders(folder), reading.joints)
     store = folder_store(folder, Path(f"{str(run).rstrip('/')}.orvpe"), FolderOptions(
-        window=window, joints=joints, fps=fps, dims=dims or (source.dims if source else 3), image_size=image_size,
-        up=up, units=units, labels=labels, column=tuple(column or ()), max_people=max_people,
-        min_confidence=min_confidence, format=format, estimator=estimator,
-        weights_file=weights_file, native=source is not None and source.layout.joints != unified.joints,
-        threads=threads,
+        **asdict(reading), **asdict(finder), labels=labels, window=window, dims=dims or (source.dims if source else 3),
+        native=source is not None and source.layout.joints != unified.joints, threads=hardware.threads,
     ))  # fmt: skip
     if weights is None and (name := _shipped_for(store)) is not None:
         weights, source = name, load(name, where)
-        print(f"note: weights {name}, which come with orvpe; -w takes others", file=sys.stderr)
+        print(f"note: weights {name} (shipped with orvpe); choose others with -w", file=sys.stderr)
     if source is not None:
         check_fits(source, store, str(weights))
         if not finetune:  # which says it itself
             note_unfinished(source, str(weights))
     elif weights is None:
-        print(f"note: no weights for {store.dims}D joints come with orvpe: trained from scratch", file=sys.stderr)
+        print(f"note: orvpe has no shipped weights for {store.dims}D joints: trained from scratch", file=sys.stderr)
     if source is None:
         weights = None
     frozen = source is not None and not finetune
@@ -174,13 +158,13 @@ def learn(
         fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
         how += f" (whole clips and {versions} more versions of each)" if versions else ""
     else:
-        fit = Finetune(source, weights, store, run, epochs, seed, device, threads, restart)
+        fit = Finetune(source, weights, store, run, epochs, seed, hardware.device, hardware.threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"
     return _learned(fit, store, run, how, arguments, folds, by, seed, begun)
 
 
 def _check_videos(model: Model, classes: dict[str, Path], joints: str | None) -> None:
-    """Refuse videos that the model cannot take, before minutes are spent on their poses."""
+    """Refuse videos that do not fit the model, before poses are estimated."""
     from orvpe.actions.classify import check_video
 
     for path in classes.values():
@@ -189,7 +173,7 @@ def _check_videos(model: Model, classes: dict[str, Path], joints: str | None) ->
 
 
 def _shipped_for(store: Store) -> str | None:
-    """The encoder that comes with orvpe for such clips."""
+    """Name of the shipped encoder for such clips."""
     from orvpe.models.card import BY_DIMS, shipped
 
     name = BY_DIMS[store.dims]
@@ -237,9 +221,12 @@ def _learned(
     with torch.no_grad():  # probabilities that are right as often as they say, as far as the clips tell
         model.head.weight.div_(temperature)
         model.head.bias.div_(temperature)
+    unknown: dict[str, float] = {}
+    if isinstance(fit, Probe) and tested.any():
+        model.open_set, unknown = fit.open_set(groups, temperature)
     report = LearnReport(
         run, how, classes, clips, count, int(tested.sum()), whole, right, interval,
-        parts if tested.any() else 0, warnings, time.monotonic() - begun,
+        parts if tested.any() else 0, warnings, time.monotonic() - begun, unknown,
     )  # fmt: skip
     write_report(report, model, store, arguments, temperature)
     return report

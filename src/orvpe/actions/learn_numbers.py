@@ -1,4 +1,4 @@
-"""How far the numbers of few clips can be trusted: warnings, what can be hidden, an interval, a temperature."""
+"""Statistics for few clips: warnings, parts that can be hidden, confidence interval, temperature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNEVEN = 5  # times as many recordings in the largest class as in the smallest
 
 
 def thin(classes: list[str], recordings: list[int]) -> list[str]:
-    """Warnings where there is too little to learn from, or to say how well it was learned."""
+    """Warnings about too few clips for training or testing."""
     found = []
     few = [f"{c} ({n})" for c, n in zip(classes, recordings, strict=True) if n < _FEW]
     if few:
@@ -38,7 +38,7 @@ def thin(classes: list[str], recordings: list[int]) -> list[str]:
 
 
 def twice(store: Store, groups: np.ndarray) -> list[str]:
-    """A warning where recordings (``groups`` (N,), one number each) hold the same poses under two names."""
+    """A warning if recordings (``groups`` (N,), one number each) contain duplicates under two names."""
     everything = np.arange(len(store))
     same = original(store, everything, everything)
     apart = np.where((same >= 0) & (groups[same] != groups), same, -1)
@@ -56,7 +56,7 @@ def by_recording(right: np.ndarray, groups: np.ndarray, tested: np.ndarray) -> f
 
 
 def hideable(store: Store) -> list[str]:
-    """The parts (`orvpe.views.occlusion.SUBGRAPHS`) of which something was ever seen, and something besides."""
+    """Body parts (`orvpe.views.occlusion.SUBGRAPHS`) that can be hidden without hiding everything."""
     seen = np.zeros(len(store.layout.joints), bool)
     for clip in store:
         seen |= clip.visible.any(axis=(0, 1))
@@ -73,7 +73,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def best_temperature(scores: np.ndarray, target: np.ndarray) -> float:
-    """What scores (N, K) must be divided by so that their softmax is likeliest (temperature scaling), 0.1 to 10."""
+    """The temperature, 0.1 to 10, that minimises the cross-entropy of scores (N, K)."""
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 

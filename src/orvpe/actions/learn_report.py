@@ -1,4 +1,4 @@
-"""What `orvpe learn` found, as text and as files."""
+"""Results of `orvpe learn` as text and files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from orvpe.data.protocols.task import clip_seconds
 from orvpe.data.store import Store
 from orvpe.evaluation.metrics import Accuracy
 from orvpe.models.model import Model
+from orvpe.models.open_set import RISK
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import environment, plain
 
 
 @dataclass(frozen=True)
 class LearnReport:
-    """What `learn` did; ``str()`` is for people.
+    """Result of `learn`; ``str()`` is a readable report.
 
     Args:
         run: the folder of the model.
@@ -34,6 +35,9 @@ class LearnReport:
         folds: parts of the cross-validation.
         warnings: one line each.
         seconds: of wall-clock time.
+        unknown: in per cent ``answered`` of the tested clips, whole and with parts hidden, ``right`` of these answers,
+            ``named`` of clips of classes left out in turn, ``answered_at_risk`` where one answer in ten may be wrong;
+            empty for a model that does not know when it does not know.
     """
 
     run: str
@@ -48,10 +52,11 @@ class LearnReport:
     folds: int = 0
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    unknown: dict[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float:
-        """Per cent right of whole bodies, 0 without cross-validation."""
+        """Accuracy on whole bodies in %, 0 without cross-validation."""
         return self.right.get("none", 0.0)
 
     def __str__(self) -> str:
@@ -74,6 +79,13 @@ class LearnReport:
             )
             hidden = ", ".join(f"{part} {share:.1f}" for part, share in self.right.items() if part != "none")
             lines += [f"with a part of the body hidden: {hidden} % right"] if hidden else []
+        if self.unknown:
+            answered, correct, named, at_risk = self.unknown.values()
+            lines += [
+                f"unknown: {answered:.0f} % of these clips, whole or partly hidden, get a name, {correct:.0f} % of "
+                f"them the right one; of the clips of classes left out in turn {named:.0f} % get a name",
+                f"with --risk {RISK:g} (orvpe classify, live, demo) {at_risk:.0f} % of the clips get one",
+            ]
         lines += [f"warning: {text}" for text in self.warnings]
         lines.append(f"{self.how} on all {sum(self.clips)} clips in {self.seconds:.1f} s -> {self.run}")
         return "\n".join(lines)
@@ -91,20 +103,29 @@ def confusion_text(confusion: np.ndarray, classes: list[str]) -> list[str]:
     return [head, *rows]
 
 
-_KEPT = ("folds", "tested", "score", "interval", "right", "top1", "mean_class")  # of the results, in the model's card
+_KEPT = (
+    "folds",
+    "tested",
+    "score",
+    "interval",
+    "right",
+    "top1",
+    "mean_class",
+    "unknown",
+)  # of the results, in the model's card
 
 
 def write_report(
     report: LearnReport, model: Model, store: Store, arguments: dict[str, Any], temperature: float
 ) -> None:
-    """The model with its card, results.json and confusion.png, into the run's folder."""
+    """Write the model with its card, results.json and confusion.png into the run's folder."""
     folder = Path(report.run)
     found = report.accuracy
     results: dict[str, Any] = {
         "classes": report.classes, "clips": report.clips, "recordings": report.recordings, "folds": report.folds,
         "tested": report.tested, "score": report.score if found else None, "top1": found.top1 if found else None,
         "mean_class": found.mean_class if found else None, "interval": report.interval if found else None,
-        "right": report.right,
+        "right": report.right, "unknown": report.unknown,
         "confusion": found.confusion.tolist() if found else None, "temperature": temperature,
         "warnings": report.warnings, "seconds": report.seconds, "arguments": arguments, "environment": environment(),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""`orvpe live`: what the people before a camera, or in a file, do right now.
+"""`orvpe live`: name actions in a camera stream or file in real time.
 
 Pictures for which there is no time are dropped, so that what is said is about now.  Every ``stride`` seconds each
 person's last ``window`` seconds go through the model; what is said is the mean of the last few answers.
@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 
 from orvpe.actions.classify import check_video, label_text
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, WindowOptions, class_probabilities, with_classes
+from orvpe.actions.timeline import UNSEEN, Span, WindowOptions, class_probabilities, unnamed, with_classes, without_name
 from orvpe.data.formats.source import not_a_source
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
@@ -28,10 +28,12 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, unified
 from orvpe.poses.unify import to_unified
 from orvpe.runtime.files import check_writable, whole_file
+from orvpe.runtime.groups import Hardware
 from orvpe.runtime.signals import heard_by
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera
 from orvpe.video.estimate import Estimator
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.video.overlay import check_overlay, draw_people, write_timed
 from orvpe.video.pace import AtRate, Newest, Paced
 from orvpe.video.people import Seen, follow, make_estimator, open_video
@@ -42,7 +44,7 @@ _HALF = 0.5  # of a window must have passed before anything is said of a person
 
 @dataclass(frozen=True)
 class LiveReport:
-    """What `live` did.
+    """Result of `live`.
 
     Args:
         source: what was watched.
@@ -82,13 +84,15 @@ class LiveReport:
         )
 
 
+@flat_arguments
 def live(
     source: str,
     weights: str,
     rate: float = 1.0,
     window: float | None = None,
     stride: float | None = None,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     min_visible: float = 0.25,
     overlay: str | None = None,
     joints: str = "image",
@@ -96,35 +100,33 @@ def live(
     seconds: float | None = None,
     max_people: int = 1,
     min_confidence: float | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     overwrite: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> LiveReport:
-    """Say what the people before a camera or in a file do, in real time; pictures are dropped rather than late.
+    """Name the actions of people in a camera stream or file in real time; late frames are dropped.
 
     Ctrl-C ends it: the annotated video is completed and the report printed.
 
     Args:
         source: a camera (0, /dev/video0), a video file or a folder of images.
         weights: folder of a model with a classifier, from `orvpe learn`, `finetune` or `probe`.
-        rate: speed at which a file is played, 1 for its own; 0 as fast as it goes, without dropping any.
-        window: seconds that are looked at at a time; what the model learned from, or 2, when not given.
-        stride: seconds from one look to the next; a quarter of the window when not given.
-        threshold: below that probability the label is "unsure".
-        min_visible: where a smaller share of the joints is visible, the label is "not seen".
+        rate: playback speed of a file, 1 for its own; 0 for as fast as possible, without dropping frames.
+        window: window length in seconds; that of the model's training clips, or 2, when not given.
+        stride: seconds between windows; a quarter of the window when not given.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        min_visible: share of visible joints below which the label is "not seen".
         overlay: also write an annotated video, a .mp4 file.
         joints: 'image' for 2D, 'world' for MediaPipe's 3D.
-        fps: frames per second to take; the source's own when not given.
+        fps: frames per second to read; the source's own when not given.
         seconds: stop after that many seconds of the source.
-        max_people: look for at most that many; fewer is faster.
-        min_confidence: a joint that the estimator is less sure of is missing; its own when not given.
-        estimator: 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+        max_people: largest number of people to look for; fewer is faster.
+        min_confidence: joints with a lower confidence are missing; the estimator's own default when not given.
         overwrite: replace an existing overlay.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        finder: how people are found in videos.
+        hardware: processor and threads.
 
     Returns:
         Pictures processed and dropped, where the time went, and the changes of label.
@@ -136,7 +138,7 @@ def live(
 
     if not 0 <= rate < float("inf"):
         raise InputError(f"rate is {rate:g}, expected at least 0")
-    windows = WindowOptions(window, stride, threshold, min_visible)
+    windows = WindowOptions(window, stride, threshold, min_visible, risk)
     target = Path(overlay) if overlay is not None else None
     if target is not None:
         check_overlay(target)
@@ -144,10 +146,10 @@ def live(
         if target.exists() and not overwrite:
             raise InputError(f"{overlay}: exists already; give --overwrite to replace it")
         check_writable(target)
-    model = load(weights, pick_device(device, threads)).for_inference()
+    model = load(weights, pick_device(hardware.device, hardware.threads)).for_inference()
     with_classes(model, weights)
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people, joints=joints, fps=fps, seconds=seconds,
+        **asdict(finder), max_people=max_people, joints=joints, fps=fps, seconds=seconds,
         layout="unified" if model.layout.joints == unified.joints else "native", min_confidence=min_confidence,
     )  # fmt: skip
     check_video(model, source, joints)
@@ -179,7 +181,7 @@ def watch(
     clock: Callable[[], float] = time.perf_counter,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> LiveReport:
-    """Follow the people of a source until it ends or somebody asks to stop.
+    """Follow the people of a source until it ends or a stop is requested.
 
     Args:
         paced: the pictures.
@@ -256,7 +258,7 @@ class _Known:
 
 
 class Watcher:
-    """Remembers the last seconds of everybody, and asks the model about them now and then.
+    """Keeps the last seconds of each person and runs the model on them at intervals.
 
     Args:
         model: with a classifier.
@@ -279,7 +281,7 @@ class Watcher:
         self._size: tuple[int, int] | None = None
 
     def __call__(self, seen: Seen) -> list[str]:
-        """Take in a picture; a line for every label that has changed."""
+        """Process a frame; return a line for every label that changed."""
         assert self.windows.window is not None
         assert self.windows.stride is not None
         now = seen.frame.index / self.fps
@@ -304,6 +306,7 @@ class Watcher:
 
     def _ask(self, now: float) -> list[str]:
         assert self.windows.window is not None
+        assert self.windows.threshold is not None
         asked: dict[int, Clip] = {}
         spans: dict[int, Span | None] = {}
         for who, known in list(self.people.items()):
@@ -320,7 +323,7 @@ class Watcher:
             known.answers.append(answer)
             mean = np.mean(known.answers, axis=0)
             top = int(mean.argmax())
-            label = self.classes[top] if mean[top] >= self.windows.threshold else UNSURE
+            label = self.classes[top] if mean[top] >= self.windows.threshold else unnamed(self.model)
             spans[who] = Span(now, now, label, self.classes[top], float(mean[top]), float(clip.visible.mean()))
         lines = []
         for who, span in spans.items():
@@ -329,7 +332,7 @@ class Watcher:
             assert span is not None
             if (before.label if before is not None else UNSEEN) != span.label:
                 self.changes.append((round(now, 4), who, span.label, round(span.score, 4)))
-                score = f" {span.score:.2f}" if span.label not in (UNSURE, UNSEEN) else ""
+                score = f" {span.score:.2f}" if span.best is not None and not without_name(span) else ""
                 lines.append(f"{now:8.2f} s  person {who}: {span.label}{score}")
             if not any(v.any() for v in known.visible):  # gone; who comes back is somebody new
                 del self.people[who]
@@ -355,7 +358,7 @@ class Watcher:
         return clip
 
     def drawn(self, seen: Seen) -> np.ndarray:
-        """The picture with the people and what is said of them, (H, W, 3) uint8."""
+        """The frame with skeletons and labels, (H, W, 3) uint8."""
         if not len(seen.ids):
             return seen.frame.image
         ids = [int(i) for i in seen.ids]
@@ -371,7 +374,7 @@ def _alike(rows: deque[np.ndarray]) -> list[np.ndarray]:
 
 
 def even(times: np.ndarray, joints: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As many pictures at even times: linear between neighbours that both show a joint, else the nearer one decides.
+    """Resample to even times: linear between neighbours that both show a joint, else the nearer one.
 
     Args:
         times: (T,) seconds, growing.

@@ -1,4 +1,4 @@
-"""Who does what when: sliding windows over a clip, class probabilities of each, and the spans of one label.
+"""Actions over time: sliding windows over a clip, class probabilities for each, and spans of one label.
 
 A clip is cut into windows of equal length.  Each goes through the model's fixed view and its classifier.  Time is
 divided into slots as long as the stride; a slot's probabilities are the mean over the windows that overlap it, each
@@ -17,23 +17,26 @@ import torch
 from orvpe.errors import InputError
 from orvpe.models.embed import embed_clips
 from orvpe.models.model import Model
+from orvpe.models.open_set import check_risk
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
 from orvpe.poses.unify import to_unified
 
-UNSURE, UNSEEN = "unsure", "not seen"
+UNSURE, UNSEEN, UNKNOWN = "unsure", "not seen", "unknown"
+THRESHOLD = 0.5  # of the probability
 WINDOW = 2.0  # seconds, for models that do not say how long the clips were that they learned from
 _MANY = 256  # windows in memory at a time
 
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How a clip becomes a timeline.
+    """Windows and thresholds of a timeline.
 
     Args:
         window: seconds of a window; what the model's card says of its training clips, or 2, when None.
         stride: seconds from one window to the next, and of a slot; a quarter of the window when None.
-        threshold: below that probability nothing is said: "unsure".
+        threshold: below that probability no class is named; when None that of ``risk``, or 0.5.
+        risk: share of the answers that may be wrong, by the model's risk curve.
         min_visible: where a smaller share of the joints is visible: "not seen".
 
     Raises:
@@ -42,8 +45,9 @@ class WindowOptions:
 
     window: float | None = None
     stride: float | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     min_visible: float = 0.25
+    risk: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("window", "stride"):
@@ -53,21 +57,41 @@ class WindowOptions:
         if self.window is not None and self.stride is not None and self.stride > self.window:
             raise InputError(f"stride is {self.stride:g} s, expected at most the window of {self.window:g} s")
         for name in ("threshold", "min_visible"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name):g}, expected 0 to 1")
+            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} is {value:g}, expected 0 to 1")
+        if self.risk is not None:
+            check_risk(self.risk)
+            if self.threshold is not None:
+                raise InputError(f"threshold is {self.threshold:g} and risk {self.risk:g}, expected one of them")
 
     def for_model(self, model: Model) -> WindowOptions:
-        """The same with window and stride filled in."""
+        """A copy with window, stride and threshold filled in for a model.
+
+        Raises:
+            InputError: a risk, of a model without a risk curve.
+        """
         length = self.window
         if length is None:
             known = model.card.get("trained")
             said = known.get("clip_seconds") if isinstance(known, dict) else None
             length = float(said) if isinstance(said, (int, float)) and said > 0 else WINDOW
         stride = min(self.stride, length) if self.stride is not None else length / 4
-        return WindowOptions(length, stride, self.threshold, self.min_visible)
+        return WindowOptions(length, stride, self._least(model), self.min_visible)
+
+    def _least(self, model: Model) -> float:
+        if self.threshold is not None:
+            return self.threshold
+        if self.risk is None:
+            return THRESHOLD
+        if model.open_set is None:
+            raise InputError(
+                f"risk is {self.risk:g}, but this model has no risk curve; models of orvpe learn have one, others take "
+                "--threshold"
+            )
+        return model.open_set.threshold(self.risk)
 
     def frames(self, fps: float) -> tuple[int, int]:
-        """Window and stride in frames, of options that are filled in."""
+        """Window and stride in frames; both must be set."""
         assert self.window is not None
         assert self.stride is not None
         return max(1, round(self.window * fps)), max(1, round(self.stride * fps))
@@ -79,7 +103,7 @@ class Span:
 
     Args:
         start, end: seconds.
-        label: a class, "unsure" or "not seen".
+        label: a class, "unsure" (or "unknown", of a model that has learned what belongs to no class) or "not seen".
         best: the likeliest class; None where not seen.
         score: its mean probability; 0 where not seen.
         visible: mean share of visible joints.
@@ -93,9 +117,14 @@ class Span:
     visible: float
 
 
+def without_name(span: Span) -> bool:
+    """Whether somebody is seen, and no class is named."""
+    return span.best is not None and span.label in (UNSURE, UNKNOWN)
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """What one person (or, together, all people of a clip) does.
+    """The actions of one person, or of all people of a clip together.
 
     Args:
         name: of the clip.
@@ -112,7 +141,7 @@ class Timeline:
     spans: list[Span]
 
     def at(self, second: float) -> Span | None:
-        """What is said of a moment; None before the first and after the last."""
+        """The span at a moment; None before the first and after the last."""
         ends = [span.end for span in self.spans]
         i = int(np.searchsorted(ends, second, side="right"))
         return self.spans[i] if i < len(self.spans) and second >= self.spans[i].start else None
@@ -135,7 +164,7 @@ class Timeline:
 
 
 def class_probabilities(model: Model, clips: list[Clip]) -> np.ndarray:
-    """(len(clips), K) of clips seen as a whole, each in the model's fixed view.
+    """Class probabilities (len(clips), K) of whole clips, each in the model's fixed view.
 
     Raises:
         InputError: the model has no classifier; clips that it does not read.
@@ -146,7 +175,14 @@ def class_probabilities(model: Model, clips: list[Clip]) -> np.ndarray:
     assert model.head is not None
     features = torch.from_numpy(embed_clips(model, clips)).to(model.head.weight.device)
     with torch.no_grad():
-        return model.head(features).softmax(dim=1).float().cpu().numpy()
+        scores = model.head(features)
+        found = scores.softmax(dim=1) if model.open_set is None else model.open_set.probabilities(features, scores)
+        return found.float().cpu().numpy()
+
+
+def unnamed(model: Model) -> str:
+    """What is said where no class is: "unknown" by a model that has learned what belongs to none, else "unsure"."""
+    return UNSURE if model.open_set is None else UNKNOWN
 
 
 def with_classes(model: Model, name: str = "") -> list[str]:
@@ -162,7 +198,7 @@ def with_classes(model: Model, name: str = "") -> list[str]:
 
 
 def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.0) -> Timeline:
-    """The timeline of a clip; its people count together.
+    """The timeline of a clip, for all its people together.
 
     Args:
         model: with a classifier.
@@ -175,7 +211,7 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     """
     classes = with_classes(model)
     if clip.fps is None:
-        raise InputError(f"clip {clip.name!r} does not say its frames per second, which windows need; give --fps")
+        raise InputError(f"clip {clip.name!r} has no frame rate, which windows need; give --fps")
     options = options.for_model(model)
     length, step = options.frames(clip.fps)
     if model.layout.joints == unified.joints and clip.layout.joints != unified.joints:
@@ -190,12 +226,14 @@ def timeline(model: Model, clip: Clip, options: WindowOptions, begin: float = 0.
     mean = smooth(chosen, length, probabilities, edges)
     visible = visible_share(clip.visible, edges[:-1], edges[1:])
     seconds = begin + edges / clip.fps
-    spans = find_spans(seconds, mean, visible, classes, options.threshold, options.min_visible)
+    assert options.threshold is not None
+    least = options.threshold, options.min_visible
+    spans = find_spans(seconds, mean, visible, classes, *least, unnamed(model))
     return Timeline(clip.name, seconds, mean, visible, spans)
 
 
 def windows_of(clip: Clip, options: WindowOptions) -> list[Clip]:
-    """The windows of a clip that knows its frame rate, by options that are filled in."""
+    """The windows of a clip with a known frame rate; ``options`` must be complete."""
     assert clip.fps is not None
     starts, length = window_starts(clip.frames, *options.frames(clip.fps))
     return list(_cut(clip, starts, length))
@@ -222,7 +260,7 @@ def window_starts(frames: int, length: int, step: int) -> tuple[np.ndarray, int]
 
 
 def visible_share(visible: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Share of visible joints in stretches of frames, of the person who shows most of it.
+    """Share of visible joints in ranges of frames, for the person with the largest share.
 
     Args:
         visible: (M, T, V) bool.
@@ -268,8 +306,9 @@ def find_spans(
     classes: list[str],
     threshold: float,
     min_visible: float,
+    unsure: str = UNSURE,
 ) -> list[Span]:
-    """Neighbouring slots of one label, put together.
+    """Merge neighbouring slots with the same label.
 
     Args:
         edges: (S + 1,) seconds.
@@ -278,6 +317,7 @@ def find_spans(
         classes: K labels.
         threshold: of the probability.
         min_visible: of the visible share.
+        unsure: what is said below the threshold.
     """
     known = ~np.isnan(probabilities).any(axis=1) & (visible >= min_visible) & (visible > 0)
     best = np.where(known, np.nan_to_num(probabilities).argmax(axis=1), -1)
@@ -294,13 +334,13 @@ def find_spans(
             continue
         mean = np.average(probabilities[first:last], axis=0, weights=length)
         top = int(mean.argmax()) if state[first] == -1 else int(state[first])
-        label = UNSURE if state[first] == -1 else classes[top]
+        label = unsure if state[first] == -1 else classes[top]
         spans.append(Span(start, end, label, classes[top], float(mean[top]), share))
     return spans
 
 
 def one_by_one(clip: Clip) -> list[Clip]:
-    """A clip for each of its people who is seen at all; of several the names end in -p1, -p2 ..."""
+    """One clip for each visible person; with several people the names end in -p1, -p2 ..."""
     if clip.people == 1:
         return [clip]
     return [

@@ -1,4 +1,4 @@
-"""What is typed after a command, as its function's arguments; the signature says what there is."""
+"""Parse a command line into the arguments of the command's function, as its signature defines them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from orvpe.cli.commands import COMMANDS, function_of
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.plain import Text, check_names, meant
-from orvpe.runtime.typed import REQUIRED, Argument, arguments_of, converted, filled, flag
+from orvpe.runtime.typed import REQUIRED, Argument, arguments_of, converted, filled, flag, flat_values
 from orvpe.training.recipes import recipe_values
 
 _WITHOUT_RECIPES = ("recipes", "models")
@@ -59,7 +59,7 @@ def parse(command: str, argv: list[str]) -> dict[str, Any]:
         named = re.match(r"(?:unknown )?([\w.]+) ", str(error))
         raise InputError((source.get(named[1], "") if named else "") + str(error)) from None
     if words.print_config:
-        raise Shown(_as_recipe(known, arguments))
+        raise Shown(_as_recipe(flat_values(function, arguments)))
     return arguments
 
 
@@ -91,7 +91,7 @@ class _Words:
             self._give(name, words, name.upper())
 
     def _read_flag(self, word: str, rest: list[str]) -> list[str]:
-        """Take a flag and its values; returns the words that are left."""
+        """Read a flag and its values; return the remaining words."""
         typed, equals, value = word.partition("=")
         name = _LONG.get(typed, typed.lstrip("-").replace("-", "_"))
         if name in ("h", "help"):
@@ -150,18 +150,12 @@ def _check_needed(command: str, known: dict[str, Argument], values: dict[str, An
             raise InputError(f"{typed}{short} is missing: {argument.about.rstrip('.')}")
 
 
-def _as_recipe(known: dict[str, Argument], arguments: dict[str, Any]) -> str:
+def _as_recipe(values: dict[str, Any]) -> str:
     """All arguments as YAML that ``--recipe`` reads."""
     import yaml
 
     tree: dict[str, Any] = {}
-    for name, argument in known.items():
-        value: Any = arguments
-        try:
-            for part in argument.path:
-                value = value[part] if isinstance(value, dict) else getattr(value, part)
-        except KeyError:  # needed, and not given
-            continue
+    for name, value in values.items():
         *folders, last = name.split(".")
         inside = tree
         for folder in folders:

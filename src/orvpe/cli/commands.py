@@ -1,4 +1,4 @@
-"""Every command, in groups: its function, what it does in a line, the arguments that need no flag, an example."""
+"""All commands, in groups: function, one-line description, positional arguments, example."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Command(NamedTuple):
 
     Args:
         target: ``module:function``.
-        about: what it does, in a line.
+        about: one-line description.
         positional: arguments that may be given without their flag.
         example: a line as one would type it.
     """
@@ -27,37 +27,37 @@ GROUPS: dict[str, dict[str, Command]] = {
     "poses from files and videos": {
         "inspect": Command(
             "orvpe.data.inspect:inspect",
-            "what a path holds: format, clips, classes, what is missing; a picture",
+            "show what a path contains: format, clips, classes, missing joints; plot a figure",
             ("path",),
             "orvpe inspect recordings/ --figure recordings.png",
         ),
         "ingest": Command(
             "orvpe.data.ingest:ingest",
-            "pose files, folders, zips -> a store",
+            "read pose files, folders or zips into a store",
             ("paths",),
             "orvpe ingest recordings/ -o clips.orvpe --fps 30",
         ),
         "convert": Command(
             "orvpe.data.convert:convert",
-            "pose files or a store -> the files of another tool",
+            "write pose files or a store in the format of another tool",
             ("path",),
             "orvpe convert recordings/ -o recordings.csv",
         ),
         "pose": Command(
             "orvpe.video.command:pose",
-            "videos, folders of images, a camera -> a store",
+            "find people in videos, images or a camera and write their poses into a store",
             ("videos",),
             "orvpe pose video.mp4 -o people.orvpe --overlay seen/",
         ),
         "generate": Command(
             "orvpe.data.generated:write_generated",
-            "a generated data set, for trying things out",
+            "write a generated data set, for trying things out",
             ("out",),
             "orvpe generate clips.orvpe --count 600",
         ),
         "select": Command(
             "orvpe.data.select:select",
-            "the training (or test) clips of a store as a store of their own",
+            "copy the training (or test) clips of a store into a new store",
             ("store",),
             "orvpe select clips.orvpe -o train.orvpe -p random:0.2",
         ),
@@ -68,6 +68,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "learn an encoder from a store without labels",
             ("store",),
             "orvpe pretrain clips.orvpe -r runs/pre --recipe quick-pretrain",
+        ),
+        "metric": Command(
+            "orvpe.training.token_metric:metric",
+            "learn a structured embedding from labelled stores, in seconds",
+            ("stores",),
+            "orvpe metric some.orvpe others.orvpe -o tokens/",
         ),
         "probe": Command(
             "orvpe.training.probe:probe",
@@ -83,7 +89,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "learn": Command(
             "orvpe.actions.learn:learn",
-            "a folder of clips a class -> a classifier, and how well it does",
+            "train a classifier from a folder of example clips per class, with cross-validation",
             ("folder",),
             "orvpe learn examples/ -r runs/mine",
         ),
@@ -91,25 +97,25 @@ GROUPS: dict[str, dict[str, Command]] = {
     "recognising actions": {
         "demo": Command(
             "orvpe.web.demo:demo",
-            "who does what in a video, and what hiding half the body changes",
+            "name the actions in a video, also with half of the body hidden, and show them on a page",
             ("video",),
             "orvpe demo video.mp4 -o demo",
         ),
         "classify": Command(
             "orvpe.actions.classify:classify",
-            "videos, pose files, stores -> who does what when, and videos that show it",
+            "name the actions in videos, pose files or stores; write a table and annotated videos",
             ("paths",),
             "orvpe classify video.mp4 -w runs/mine -o answers",
         ),
         "live": Command(
             "orvpe.actions.live:live",
-            "the same from a camera or a file, in real time",
+            "name the actions in a camera stream or a file in real time",
             ("source",),
             "orvpe live 0 -w runs/mine",
         ),
         "serve": Command(
             "orvpe.web.command:serve",
-            "a model on this machine's address: a page to try it, and an HTTP API",
+            "serve a model on this machine: a page to try it on, and an HTTP API",
             (),
             "orvpe serve -w runs/mine --open",
         ),
@@ -117,13 +123,13 @@ GROUPS: dict[str, dict[str, Command]] = {
     "evaluation": {
         "evaluate": Command(
             "orvpe.evaluation.evaluate:evaluate",
-            "accuracy of a model, clean and under occlusions",
+            "measure a model's accuracy, clean and under occlusion",
             ("store",),
             "orvpe evaluate clips.orvpe -w runs/fine -p random:0.2",
         ),
         "robustness": Command(
             "orvpe.evaluation.robustness:robustness",
-            "several models under every occlusion: accuracy, similarity, retrieval, as a table and a figure",
+            "compare models under every occlusion: accuracy, similarity, retrieval; table and figure",
             ("store",),
             "orvpe robustness clips.orvpe -w runs/fine runs/probe -p random:0.2 -o robustness",
         ),
@@ -137,31 +143,31 @@ GROUPS: dict[str, dict[str, Command]] = {
     "vectors and search": {
         "embed": Command(
             "orvpe.vectors.embed:embed",
-            "a store or pose files -> vectors in a Parquet table",
+            "write the vectors of a store or pose files to a Parquet table",
             ("path",),
             "orvpe embed clips.orvpe -w robust-light-3d-joint -o vectors.parquet",
         ),
         "embed-many": Command(
             "orvpe.vectors.embed_many:embed_many",
-            "very many pose files -> vectors, with Ray Data",
+            "the same for very many pose files, with Ray Data",
             ("paths",),
             "orvpe embed-many recordings/ -w robust-light-3d-joint -o vectors/ --workers 8",
         ),
         "index": Command(
             "orvpe.vectors.index:index",
-            "a store or pose files -> an index to search by movement",
+            "put the vectors of a store or pose files into a search index",
             ("path",),
             "orvpe index clips.orvpe -w robust-light-3d-joint -o clips.index",
         ),
         "search": Command(
             "orvpe.vectors.search:search",
-            "the clips of an index that move like this one",
+            "find the clips of an index that move like a given one",
             ("clip",),
             "orvpe search query.csv -d clips.index -k 5",
         ),
         "export": Command(
             "orvpe.models.export:export",
-            "a model -> an ONNX file that takes raw joints and a mask",
+            "export a model as an ONNX file that reads raw joints and a mask",
             ("weights",),
             "orvpe export runs/fine -o model.onnx",
         ),
@@ -181,19 +187,19 @@ GROUPS: dict[str, dict[str, Command]] = {
         ),
         "walkthrough": Command(
             "orvpe.lab.walkthrough:walkthrough",
-            "the method end to end, on N-UCLA or on generated clips",
+            "run the method end to end, on N-UCLA or on generated clips",
             (),
             "orvpe walkthrough --minutes 3",
         ),
         "reproduce": Command(
             "orvpe.lab.reproduce:reproduce",
-            "run what a table of results needs, and write it",
+            "run all trainings of a table of results, and write the table",
             ("table",),
-            "orvpe reproduce encoders --dry-run",
+            "orvpe reproduce table-1 --data data/ --dry-run",
         ),
         "bench": Command(
             "orvpe.lab.bench:bench",
-            "how fast it is here, beside references and the machine's limits",
+            "measure speed on this machine, next to references and the hardware's limits",
             ("parts",),
             "orvpe bench encoders --quick",
         ),

@@ -79,7 +79,7 @@ def _row(typed: str, about: str) -> list[str]:
 
 
 def _placeholder(kind: Any, name: str) -> str:
-    """What stands for a value: N, X, 'N...'; nothing for a switch."""
+    """The placeholder for a value: N, X, 'N...'; empty for a switch."""
     last = name.rpartition(".")[2]
     if name == "image_size":
         return "WIDTHxHEIGHT"

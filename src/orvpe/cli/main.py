@@ -9,7 +9,6 @@ import os
 import sys
 from dataclasses import is_dataclass
 
-from orvpe import __version__
 from orvpe.cli.commands import COMMANDS, function_of
 from orvpe.cli.help_pages import overview
 from orvpe.errors import InputError, Interrupted, one_line, unknown
@@ -26,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
             print(overview())
             code = 0
         elif command in ("-V", "--version"):
+            from orvpe import __version__
+
             print(f"orvpe {__version__}")
             code = 0
         elif command in COMMANDS:
@@ -59,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Of Python, of a GPU, or of torch's allocator on the CPU, which has no exception of its own."""
+    """Whether an error means that memory ran out: in Python, on a GPU, or in torch's CPU allocator."""
     kinds = (type(error).__name__, str(error))
     return "MemoryError" in kinds[0] or kinds[0] == "OutOfMemoryError" or "DefaultCPUAllocator" in kinds[1]
 

@@ -13,13 +13,14 @@ from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.reading import check_choices, left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.store import Store, is_store
-from orvpe.data.writers import WRITERS, Writer
-from orvpe.data.writers.base import file_names
+from orvpe.data.writers import WRITERS
+from orvpe.data.writers.base import Writer, file_names
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
 from orvpe.poses.skeleton import get_layout
 from orvpe.poses.unify import to_unified
+from orvpe.runtime.lock import alone_in
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Converted:
         return text + (f"; left out: {skipped}" if skipped else "")
 
 
+@alone_in("out")
 def convert(
     path: str,
     out: str,

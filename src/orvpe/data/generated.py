@@ -17,6 +17,7 @@ from orvpe.data.store import Store, StoreWriter
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import UNIFIED_JOINTS, unified
+from orvpe.runtime.lock import alone_in
 
 FPS = 30.0
 SUBJECTS = 10
@@ -339,6 +340,7 @@ def generate(
     return (generated_clip(i, seed, people, noise, missing, dims) for i in range(count))
 
 
+@alone_in("out")
 def write_generated(
     out: str,
     count: int = 600,

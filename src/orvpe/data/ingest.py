@@ -13,23 +13,26 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Options
-from orvpe.data.formats.labels import Labels, column_pairs
-from orvpe.data.formats.reading import check_choices, left_out, survey_of, without_kept
+from orvpe.data.formats.labels import Labels
+from orvpe.data.formats.reading import left_out, survey_of, without_kept
 from orvpe.data.formats.source import Source, not_a_source
 from orvpe.data.ingest_chunks import Chunk, read_chunks
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store
 from orvpe.data.store.parts import claim, merge
 from orvpe.data.store.writing import check_alike, orvpe_version
 from orvpe.errors import InputError, unknown
 from orvpe.poses.notes import Notes
-from orvpe.poses.skeleton import get_layout, layout_from_dict, with_derived
+from orvpe.poses.skeleton import layout_from_dict, with_derived
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 
 _PARTS = 4  # changes when parts of an older orvpe must not be taken up
 CHUNK_ITEMS = 128  # does not depend on the number of workers: the same store for any
@@ -77,28 +80,22 @@ class IngestReport:
         return text + (f"; left out: {skipped}" if skipped else "")
 
 
+@flat_arguments
+@alone_in("out")
 def ingest(
     paths: list[str],
     out: str,
     layout: str = "unified",
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
     dims: int = 3,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
     window: int | None = None,
     stride: int | None = None,
     min_frames: int = 1,
-    up: str = "auto",
-    units: str = "auto",
     subject: str | None = None,
     labels: str | None = None,
-    column: list[str] | None = None,
     skip_bad: bool = False,
     workers: int | None = None,
     overwrite: bool = False,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> IngestReport:
     """Read pose files of any known format into one store.
 
@@ -110,27 +107,17 @@ def ingest(
         paths: folders, zips or files with poses; several are put one after the other.
         out: the store to write, by convention ending in .orvpe.
         layout: 'unified' maps every clip onto the 17 common joints, 'native' keeps the joints of the source.
-        format: the format of the sources; found by itself when not given.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the source does not say.
-        image_size: width and height in pixels, where the source does not say.
         dims: 3 for metres or 2 for pixels, for formats that hold both.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
         window: cut recordings longer than that many frames into windows of that length.
         stride: frames from one window to the next; half a window when not given.
         min_frames: leave out clips with fewer frames.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         subject: who is seen, where the source does not say.
         labels: "folders" where the files of each class lie in a folder of its name, or a CSV with the columns name and
             label, and optionally subject, camera, split; a name is a clip's or its file's.
-        column: what a table's columns mean, as label=shot or clip=video; ours are clip, label, subject, camera, split,
-            person, frame, joint, and ignore.
         skip_bad: leave out what cannot be read, and list it in the store, instead of stopping at the end.
         workers: processes that read; all cores when not given.
         overwrite: replace an existing store.
+        poses: what pose files do not say of themselves.
 
     Returns:
         what was read, left out and written.
@@ -141,50 +128,35 @@ def ingest(
             at all, an existing store (unless ``overwrite``).
     """
     begun = time.monotonic()
-    _check(paths, layout, format, window, stride, min_frames, workers, dims, max_people, min_confidence)
+    _check(
+        paths, layout, poses.format, window, stride, min_frames, workers, dims, poses.max_people, poses.min_confidence
+    )
     target = Path(out)
     if target.is_dir():
         raise InputError(f"{out}: is a folder, expected the name of the store to write")
-    check_choices(up, units)
+    poses.check()
     not_a_source(out, paths)
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{out}: folder {target.parent} does not exist")
-    options = Options(
-        layout=get_layout(joints) if joints else None,
-        fps=fps,
-        image_size=image_size,
-        dims=dims,
-        min_confidence=min_confidence,
-        max_people=max_people,
-        up=up,
-        units=units,
-        subject=subject,
-        columns=column_pairs(column),
-        labels=Labels(labels) if labels is not None else None,
-    )
+    options = replace(poses.options(dims, subject), labels=Labels(labels) if labels is not None else None)
     settings = {
-        "layout": layout,
-        "format": format,
+        **asdict(poses),
         "joints": options.layout.to_dict() if options.layout else None,
-        "fps": fps,
-        "image_size": image_size,
+        "layout": layout,
         "dims": dims,
-        "min_confidence": min_confidence,
-        "max_people": max_people,
         "window": window,
         "stride": stride,
         "min_frames": min_frames,
-        "up": up,
-        "units": units,
         "subject": subject,
         "labels": options.labels.to_list() if options.labels else None,
-        "column": column,
     }
     parts = target.with_name(target.name + ".parts")
     strange = Notes()
-    chunks, sources = _plan(paths, format, parts, options, layout == "unified", window, stride, min_frames, strange)
+    chunks, sources = _plan(
+        paths, poses.format, parts, options, layout == "unified", window, stride, min_frames, strange
+    )
     claim(parts, _fingerprint([Source(p) for p in paths], settings, len(chunks)), by="ingest")
     todo = [chunk for chunk in chunks if not _is_done(chunk)]
     resumed = len(chunks) - len(todo)

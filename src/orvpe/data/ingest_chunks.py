@@ -112,7 +112,7 @@ def _read_chunk(chunk: Chunk) -> None:
     if chunk.format not in FORMATS:  # registered by a script that this process did not run
         raise InputError(
             f"format {chunk.format!r} is not known to the processes that read; register it in a module that the script "
-            "imports at its top (docs/extending.md), or give --workers 1"
+            "imports at its top (docs/guides/extending.md), or give --workers 1"
         )
     source, reader = _opened(chunk.source), FORMATS[chunk.format]
     note: dict[str, Any] = {"clips": 0, "frames": 0, "skipped_no_skeleton": 0, "skipped_short": 0, "bad": []}

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from orvpe.data.duplicates import example, original
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import NoSkeleton, Options, OtherKind
-from orvpe.data.formats.labels import Labels, column_pairs
-from orvpe.data.formats.reading import check_choices, left_out, read_clips, survey_of
+from orvpe.data.formats.labels import Labels
+from orvpe.data.formats.reading import left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
+from orvpe.data.protocols.nucla import TITLES
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.drawing import draw_skeletons, save_figure
 from orvpe.poses.notes import Notes
-from orvpe.poses.skeleton import get_layout
+from orvpe.runtime.typed import flat_arguments
 
 SAMPLE = 200
 
@@ -41,6 +44,7 @@ class Inspection:
         people: people -> clips.
         fps: frames per second -> clips; 0 where unknown.
         image_sizes: (width, height) -> clips.
+        nucla: whether the labels are N-UCLA's, whose names are known.
         units, up: of the source's 3D coordinates and its axis that points up, before the clips are put into metres with
             y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
@@ -66,6 +70,7 @@ class Inspection:
     people: Counter[int] = field(default_factory=Counter)
     fps: Counter[float] = field(default_factory=Counter)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    nucla: bool = False
     units: str = ""
     up: str = ""
     missing: dict[str, float] = field(default_factory=dict)
@@ -94,7 +99,7 @@ class Inspection:
                 ("coordinates", _counts(Counter({units[d]: n for d, n in self.dims.items()}), self.clips)),
                 ("frames", f"{low:.0f} to {high:.0f}, median {middle:.0f}, together {self.frames.sum():,}"),
                 ("fps", _counts(Counter({_fps(f): n for f, n in self.fps.items()}), self.clips)),
-                ("people a clip", _counts(self.people, self.clips)),
+                ("people a clip", _counts(Counter({str(p): n for p, n in self.people.items()}), self.clips)),
             ]
             if self.units:
                 rows.insert(-3, ("unit, up axis", f"{self.units}, {self.up}"))
@@ -107,7 +112,9 @@ class Inspection:
                 ("cameras", self.cameras),
             ):
                 if found:
-                    rows.append((what, f"{len(found)}: {_counts(found, 0)}"))
+                    titles = TITLES if self.nucla else {}
+                    named = Counter({f"{k} {titles[k]}" if k in titles else k: n for k, n in found.items()})
+                    rows.append((what, f"{len(found)}: {_counts(named, 0)}"))
         width = max(len(name) for name, _ in rows)
         lines += [f"  {name:<{width}}  {value}" for name, value in rows]
         lines += [f"  {note}" for note in self.notes]
@@ -123,7 +130,7 @@ def _fps(value: float) -> str:
     return f"{value:g}" if value else "unknown"
 
 
-def _counts(counter: Counter, clips: int, limit: int = 12) -> str:
+def _counts(counter: Counter[Any], clips: int, limit: int = 12) -> str:
     """'a (12), b (3)'; just 'a' when all ``clips`` are alike."""
     if len(counter) == 1 and next(iter(counter.values())) == clips:
         return str(next(iter(counter)))
@@ -141,62 +148,35 @@ def _columns(shares: dict[str, float], columns: int = 3) -> list[str]:
     return ["    " + "    ".join(cells[row::height]) for row in range(height)]
 
 
+@flat_arguments
 def inspect(
     path: str,
     figure: str | None = None,
-    format: str | None = None,
-    joints: str | None = None,
     dims: int = 3,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    up: str = "auto",
-    units: str = "auto",
     labels: str | None = None,
-    column: list[str] | None = None,
     sample: int = SAMPLE,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> Inspection:
     """Say what a path holds: format, layout, clips, classes, frames, fps, and how much is missing per joint.
 
     Args:
         path: a store, or a folder, zip or file with poses.
         figure: draw a few frames of a few clips to this PNG (or SVG, PDF).
-        format: the format of the source; found by itself when not given.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
         dims: 3 for metres or 2 for pixels, for formats that hold both.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
-        fps: frames per second, where the source does not say.
-        image_size: width and height in pixels, where the source does not say.
-        up: the axis that points up, one of auto, y, -y, z, -z, x and -x; auto looks which way the bodies point.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
         labels: "folders", or a CSV with the columns name, label, and optionally subject, camera, split.
-        column: what a table's columns mean, as label=shot or clip=video.
         sample: of a large source look at so many items, evenly spread; a store is always read in full.
+        poses: what pose files do not say of themselves.
 
     Raises:
         InputError: no such path; nothing known in it; a damaged store; no item that can be read.
     """
     if sample < 1:
         raise InputError(f"sample is {sample}, expected at least 1")
-    check_choices(up, units)
     if is_store(path):
         found, clips = _inspect_store(Store.open(path))
     else:
-        options = Options(
-            layout=get_layout(joints) if joints else None,
-            dims=dims,
-            min_confidence=min_confidence,
-            max_people=max_people,
-            fps=fps,
-            image_size=image_size,
-            up=up,
-            units=units,
-            columns=column_pairs(column),
-            labels=Labels(labels) if labels is not None else None,
-        )
-        found, clips = _inspect_source(Source(path), format, options, sample)
+        options = replace(poses.options(dims), labels=Labels(labels) if labels is not None else None)
+        found, clips = _inspect_source(Source(path), poses.format, options, sample)
     if figure is not None:
         save_figure(draw_skeletons(clips, title=f"{Path(path).name} ({found.format})"), figure)
         found.figure = figure
@@ -249,6 +229,7 @@ def _inspect_store(store: Store) -> tuple[Inspection, list[Clip]]:
         found.notes.append(
             f"{(same >= 0).sum():,} clips hold the same poses as another ({example(store, np.arange(count), same)})"
         )
+    found.nucla = any(source.get("format") == "nucla" for source in store.meta.get("sources", []))
     for source in store.meta.get("sources", []):
         found.notes.append(f"from {source['path']} ({source['format']}, {source['items']:,} items)")
     skipped = store.meta.get("skipped", {})
@@ -319,6 +300,7 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
     survey = survey_of(reader, source, options)
     if 3 in found.dims:
         found.units, found.up = survey.units or options.units, survey.up3
+        found.nucla = reader.name == "nucla"
     else:
         found.units, found.up = "px", survey.up2
     found.clips = len(frames)

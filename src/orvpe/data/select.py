@@ -11,10 +11,12 @@ from orvpe.data.protocols import get_protocol
 from orvpe.data.relabel import read_classes, relabel
 from orvpe.data.store import Store, StoreWriter
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.lock import alone_in
 
 PARTS = ("train", "val", "test")
 
 
+@alone_in("out")
 def select(
     store: str,
     out: str,

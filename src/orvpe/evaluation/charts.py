@@ -11,12 +11,12 @@ from orvpe.poses.drawing import new_figure, save_figure
 
 
 def _literal(text: str) -> str:
-    """A name as it is: matplotlib would read what stands between two dollars as a formula."""
+    """Escape dollar signs, between which matplotlib reads a formula."""
     return text.replace("$", r"\$")
 
 
 def confusion_chart(confusion: np.ndarray, classes: list[str], path: str | Path, title: str = "") -> None:
-    """Rows are the true classes, in per cent of their clips."""
+    """Confusion matrix; rows are the true classes, in per cent of their clips."""
     count = confusion.sum(axis=1, keepdims=True)
     share = 100 * confusion / np.maximum(count, 1)
     k = len(classes)
@@ -41,7 +41,7 @@ def confusion_chart(confusion: np.ndarray, classes: list[str], path: str | Path,
 def curve_chart(
     curves: dict[str, tuple[list[float], list[float]]], path: str | Path, x: str, y: str, title: str = ""
 ) -> None:
-    """Lines of (x, y) by name."""
+    """Line chart of (x, y) series by name."""
     figure = new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     for name, (xs, ys) in curves.items():

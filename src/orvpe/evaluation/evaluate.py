@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on a test split, clean and with parts of the body hidden (which the paper never shows)."""
+"""Evaluate a classifier on a test split, clean and with body parts occluded (docs/concepts/method.md, 12)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import RECIPE, check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
 
@@ -41,7 +44,7 @@ def class_scores(
     seed: int = 0,
     batch_size: int = 64,
 ) -> np.ndarray:
-    """(len(indices), classes) scores of a model with a head."""
+    """Scores (len(indices), classes) of a model with a head."""
     if model.head is None:
         raise InputError("this model has no classifier; fine-tune or probe it first")
     return model.head(extract(model, data, indices, occlusion, seed, batch_size)).float().cpu().numpy()
@@ -51,10 +54,12 @@ Scorer = Callable[[str], np.ndarray]
 
 
 def model_scorer(model: Model, data: ResidentStore, task: Task, seed: int = 0, batch_size: int = 64) -> Scorer:
-    """occlusion -> scores (test clips, classes)."""
+    """A function from an occlusion to scores (test clips, classes)."""
     return lambda occlusion: class_scores(model, data, task.test, occlusion, seed, batch_size)
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def evaluate(
     store: str,
     weights: str,
@@ -63,8 +68,7 @@ def evaluate(
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Evaluate a fine-tuned or probed model, clean and under occlusions; prints a table.
 
@@ -78,8 +82,7 @@ def evaluate(
             with "/" between several each clip draws one.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What results.json holds.
@@ -92,7 +95,7 @@ def evaluate(
         check_folder(out)
         if (Path(out) / RECIPE).exists():
             raise InputError(f"--out {out}: holds a run, whose results would be written over; choose another folder")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     model = load(weights, where)
     check_fits(model, opened, weights)
@@ -108,7 +111,7 @@ def evaluate(
 
 
 def check_occlusions(occlusions: list[str]) -> None:
-    """Before the work, not after it.
+    """Check occlusions before any work is done.
 
     Raises:
         InputError: none, or one that is not known.
@@ -120,7 +123,7 @@ def check_occlusions(occlusions: list[str]) -> None:
 
 
 def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> None:
-    """A note on stderr where a model has learned the labels of test clips."""
+    """Print a note on stderr if test clips were among a model's training clips."""
     if seen := trained_on(trained, store, task):
         print(
             f"note: {weights} was trained on {seen} of these {len(task.test)} test clips (protocol "
@@ -130,25 +133,25 @@ def tell_trained_on(weights: str, trained: Any, store: Store, task: Task) -> Non
 
 
 def trained_on(trained: Any, store: Store, task: Task) -> int:
-    """How many of a task's test clips a model has learned the labels of, as far as its card tells."""
+    """Number of a task's test clips that a model was trained on, as far as its card says."""
     theirs = _training_clips(trained, store)
     return 0 if theirs is None else len(np.intersect1d(theirs, task.test))
 
 
 def learned_by(trained: Any, store: Store, task: Task) -> Task:
-    """A task whose training clips are those that the model has learned, as far as its card tells."""
+    """The task with the clips that the model was trained on as training clips, as far as its card says."""
     theirs = _training_clips(trained, store)
     return task if theirs is None else replace(task, train=theirs)
 
 
 def _training_clips(trained: Any, store: Store) -> np.ndarray | None:
-    """Indices of the clips of this store that a model has learned; None where its card does not say."""
+    """Indices of this store's clips that a model was trained on; None if its card does not say."""
     if not isinstance(trained, dict) or trained.get("store_checksum") != store.checksum:
         return None
     try:
         labels, seed = float(trained.get("labels", 1.0)), int(trained.get("seed", 0))
         return few_labels(make_task(store, str(trained.get("protocol"))), labels, seed)
-    except (InputError, TypeError, ValueError):  # a protocol of somebody's own, say
+    except (InputError, TypeError, ValueError):  # e.g. a custom protocol
         return None
 
 
@@ -245,7 +248,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def per_class_table(task: Task, found: dict[str, Accuracy]) -> str:
-    """CSV: a row a class, its clips, and per cent right under each occlusion."""
+    """CSV with a row per class: its clips, and per cent right under each occlusion."""
     count = next(iter(found.values())).confusion.sum(axis=1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Features and scores of many clips with a frozen model: one fixed view each, no gradient, batch-norm untouched."""
+"""Compute features of many clips with a frozen model: one fixed view each, no gradient, batch-norm unchanged."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from torch import Tensor
 
 from orvpe.models.model import Model
 from orvpe.runtime.draws import ClipDraws
+from orvpe.views.augment import mirror_image
 from orvpe.views.batch import batches
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import View, ViewConfig, fixed_view, training_view
 
 
 def clip_draws(data: ResidentStore, chosen: np.ndarray, occlusion: str, seed: int, version: int = 0) -> ClipDraws:
-    """What corrupts the clips at ``chosen``: a function of the seed, the pattern, the version and each clip's place."""
+    """Draws of the corruption of clips, a function of seed, pattern, version and each clip's place in the store."""
     return ClipDraws(data.device, chosen, seed, "view", occlusion, *((version,) if version else ()))
 
 
@@ -28,8 +29,9 @@ def extract(
     batch_size: int = 64,
     random_view: ViewConfig | None = None,
     version: int = 0,
+    mirrored: bool = False,
 ) -> Tensor:
-    """(len(indices), 256) features on the model's device.
+    """Compute features (len(indices), 256), on the model's device.
 
     Args:
         model: in any mode; it is evaluated, and put back.
@@ -40,12 +42,13 @@ def extract(
         batch_size: clips at a time.
         random_view: a training view instead of the fixed one.
         version: another draw of the corruption for each.
+        mirrored: the clips' mirror images, corrupted after that.
     """
     training = model.training
     model.eval()
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
-        raw = data.batch(chosen)
+        raw = mirror_image(data.batch(chosen)) if mirrored else data.batch(chosen)
         draws = clip_draws(data, chosen, occlusion, seed, version)
         view: View = (
             fixed_view(raw, model.view, occlusion, draws)

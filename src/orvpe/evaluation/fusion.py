@@ -1,4 +1,4 @@
-"""Fusion of score files: two streams of ours, or ours with another model's (an RGB network's, say)."""
+"""Fuse score files: two streams, or ours with those of another model (e.g. an RGB network)."""
 
 from __future__ import annotations
 

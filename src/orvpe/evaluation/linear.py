@@ -1,4 +1,4 @@
-"""Linear classifiers of fixed vectors, fitted to their optimum: logistic regression and least squares."""
+"""Linear classifiers on fixed features: logistic regression and ridge regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orvpe.errors import InputError
 
 
 def _standardised(fit: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], features: Tensor) -> nn.Linear:
-    """Fit on standardised features and fold the standardisation into the layer, so that it stays 256 c + c."""
+    """Fit on standardised features and merge the standardisation into the layer (256 c + c parameters)."""
     x = features.double().cpu().numpy()
     mean, std = x.mean(axis=0), x.std(axis=0)
     std = np.where(std > 1e-8, std, 1.0)
@@ -47,13 +47,13 @@ def logistic_probe(features: Tensor, target: Tensor, classes: int, strength: flo
 
 
 def logistic_of_versions(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """`logistic_probe` of (versions, N, 256) features, (N,) targets; a clip weighs the same, however many it has."""
+    """`logistic_probe` of (versions, N, 256) features, (N,) targets; all versions of a clip weigh as one."""
     versions = len(features)
     return logistic_probe(features.flatten(0, 1), target.repeat(versions), classes, strength / versions)
 
 
 def ridge_probe(features: Tensor, target: Tensor, classes: int, strength: float = 1.0) -> nn.Linear:
-    """Least squares on one-hot targets in closed form; ``strength`` is lambda per clip / 1000."""
+    """Ridge regression on one-hot targets in closed form; ``strength`` is lambda per clip / 1000."""
     one_hot = np.eye(classes)[target.cpu().numpy()]
 
     def fit(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

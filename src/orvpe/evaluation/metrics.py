@@ -1,4 +1,4 @@
-"""Accuracy in the ways data sets count it."""
+"""Accuracy: top-1, top-5, mean over classes, confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orvpe.errors import InputError
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares in per cent.
+    """Accuracies in per cent.
 
     Args:
         top1, top5: clips whose class is the best, or among the five best scores (all classes when there are fewer).
@@ -31,6 +31,7 @@ class Accuracy:
         return 100 * np.divide(np.diag(self.confusion), count, out=np.full(len(count), np.nan), where=count > 0)
 
     def of(self, metric: str) -> float:
+        """One of the numbers by name: top1, top5 or mean_class."""
         return {"top1": self.top1, "top5": self.top5, "mean_class": self.mean_class}[metric]
 
 

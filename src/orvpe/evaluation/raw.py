@@ -1,4 +1,4 @@
-"""The baseline without learning: joints compared as they are.  Whatever an encoder learns has to beat it.
+"""Baselines without an encoder: compare raw joints. An encoder has to do better.
 
 Nearest neighbour: the distance of two clips is the root mean square over the (frame, joint)s visible in both, after the
 translation that makes it smallest.  Linear: logistic regression on the joints around their mean and the visibility
@@ -20,6 +20,7 @@ from orvpe.evaluation.features import clip_draws
 from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.evaluation.metrics import accuracy
 from orvpe.runtime.draws import seeded
+from orvpe.views.augment import mirror_image
 from orvpe.views.batch import Batch, batches
 from orvpe.views.normalize import normalize_2d
 from orvpe.views.occlusion import SEVERAL, corruption
@@ -33,7 +34,7 @@ _CHUNK = 512  # queries at a time
 
 
 class RawClips(NamedTuple):
-    """Clips of equal length.
+    """Raw clips, resampled to one length.
 
     Args:
         joints: (N, F, V, C) float32, metres or (2D) body heights, zero where hidden.
@@ -64,12 +65,13 @@ def extract_raw(
     seed: int = 0,
     batch_size: int = 64,
     version: int = 0,
+    mirrored: bool = False,
 ) -> RawClips:
     """The clips at ``indices`` under the corruption that `orvpe.evaluation.features.extract` draws for an encoder."""
     parts = []
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
-        draws = clip_draws(data, chosen, occlusion, seed, version)
-        parts.append(raw_clips(corruption(occlusion)(data.batch(chosen), draws)))
+        batch = mirror_image(data.batch(chosen)) if mirrored else data.batch(chosen)
+        parts.append(raw_clips(corruption(occlusion)(batch, clip_draws(data, chosen, occlusion, seed, version))))
     return RawClips(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
 
@@ -129,7 +131,7 @@ def raw_rows(
     batch_size: int = 64,
     copies: int = COPIES,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """What a task's clips give without learning an encoder, in per cent.
+    """Accuracy of a task without an encoder, in per cent.
 
     Args:
         data: where the clips are.

@@ -1,4 +1,4 @@
-"""The curve that the paper's title asks for and the paper lacks: what is left when more and more of the body is hidden.
+"""Measure how accuracy, retrieval and similarity fall as more of the body is occluded.
 
 Models are trained as they were; only test clips are corrupted, each clip with draws of its own that depend on the
 seed, the pattern and the clip alone, so that all models meet the same corruption.
@@ -27,8 +27,11 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder, environment
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import batches
 from orvpe.views.occlusion import SUBGRAPHS, check_occlusion
 from orvpe.views.resident import ResidentStore
@@ -42,15 +45,17 @@ SWEEPS = {
     "noise": ("jitter", (0.01, 0.02, 0.05, 0.1)),
 }
 RA_GCN = ("left_arm", "right_arm", "hands", "legs", "trunk")
-_FEW = 200  # clips that retrieval needs at least to say something; fewer are told
+_FEW = 200  # clips that retrieval needs at least to be meaningful; fewer are reported
 
 
 def battery() -> list[str]:
-    """Every corruption of the curve: the five masks, RA-GCN's parts, and the sweeps."""
+    """All corruptions of the curve: the five masks, the parts of RA-GCN, and the sweeps."""
     swept = [f"{pattern}:{value:g}" for pattern, values in SWEEPS.values() for value in values]
     return list(dict.fromkeys([*SUBGRAPHS, *RA_GCN, *swept]))
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def robustness(
     store: str,
     weights: list[str],
@@ -61,8 +66,7 @@ def robustness(
     raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
     """Accuracy, retrieval and similarity of several models on corrupted test clips, as a table and a figure.
 
@@ -77,8 +81,7 @@ def robustness(
         raw: add what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: places random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        hardware: processor and threads.
 
     Returns:
         What robustness.json holds: for each model and occlusion ``top1`` (per cent), ``retained`` (per cent of its
@@ -98,7 +101,7 @@ def robustness(
     check_folder(out)
     for occlusion in occlusions:
         check_occlusion(occlusion, "occlusions")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     found: dict[str, Any] = {}
     # all of them before the first is tested, which may take an hour
@@ -148,7 +151,7 @@ def robustness(
 
 
 def _fitting(path: str, store: Store, protocol: str, device: torch.device) -> tuple[Model, Task]:
-    """A model and its test clips.
+    """Load a model and its test clips.
 
     Raises:
         InputError: as `robustness`.
@@ -206,29 +209,43 @@ def between(features: Tensor) -> float:
     return float((unit.sum(dim=0).square().sum() - unit.square().sum()) / (n * (n - 1))) if n > 1 else float("nan")
 
 
+_MEASURES = {
+    "top1": ("Top-1, %", 1),
+    "retained": ("Share of the clean accuracy retained, %", 0),
+    "cosine": ("Cosine of a whole clip and its occluded copy", 2),
+    "recall": ("Recall@1, %: occluded copies whose nearest whole clip is their own", 0),
+}
+
+
 def markdown(results: dict[str, Any]) -> str:
-    """The table: a row an occlusion, for each model accuracy, share retained, cosine and recall."""
+    """A table for each measure: a row for each occlusion, a column for each model and for the raw joints."""
     models, raw = results["models"], results.get("raw", {})
+    columns = {name: model["occlusions"] for name, model in models.items()} | raw
+    names = list(next(iter(models.values()))["occlusions"])
     lines = [
-        f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}. Each "
-        "cell: top-1 % (share of the clean accuracy retained, %) / cosine of whole and occluded clip / recall@1, % of "
-        "occluded clips whose nearest whole clip is their own."
-        + (" Raw joints, without an encoder: top-1 % / recall@1." if raw else ""),
-        "",
-        "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in (*models, *raw)) + " |",
-        "|---" * (1 + len(models) + len(raw)) + "|",
+        f"Protocol {results['protocol']}, {results['test_clips']} test clips, corruption seed {results['seed']}."
+        + (f" {', '.join(raw)}: raw joints, without an encoder." if raw else "")
     ]
-    for occlusion in next(iter(models.values()))["occlusions"]:
-        cells = []
-        for model in models.values():
-            row = model["occlusions"][occlusion]
-            kept = f" ({row['retained']:.0f})" if row["retained"] is not None else ""
-            top1 = f"{row['top1']:.1f}{kept} / " if row["top1"] is not None else ""
-            cells.append(f"{top1}{row['cosine']:.2f} / {row['recall']:.0f}")
-        for found in raw.values():
-            row = found[occlusion]
-            cells.append(f"{row['top1']:.1f}" + (f" / {row['recall']:.0f}" if "recall" in row else ""))
-        lines.append(f"| {'clean' if occlusion == 'none' else occlusion} | " + " | ".join(cells) + " |")
+    for measure, (title, digits) in _MEASURES.items():
+        rows = names if measure == "top1" else [name for name in names if name != "none"]
+        shown = {
+            column_title: column
+            for column_title, column in columns.items()
+            if any(column[name].get(measure) is not None for name in rows)
+        }
+        if not shown:
+            continue
+        lines += [
+            "",
+            f"{title}:",
+            "",
+            "| occlusion | " + " | ".join(name.replace("|", "\\|") for name in shown) + " |",
+            "|---" * (1 + len(shown)) + "|",
+        ]
+        for name in rows:
+            values = [column[name].get(measure) for column in shown.values()]
+            cells = ["-" if value is None else f"{value:.{digits}f}" for value in values]
+            lines.append(f"| {'clean' if name == 'none' else name} | " + " | ".join(cells) + " |")
     known = {name: model["others"] for name, model in models.items() if model["others"] is not None}
     if known:
         lines += ["", f"Cosine between different whole clips: {', '.join(f'{n} {v:.2f}' for n, v in known.items())}."]

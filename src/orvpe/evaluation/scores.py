@@ -1,4 +1,4 @@
-"""Score files: what a model said of each test clip, kept so that streams and other models can be fused."""
+"""Score files: class scores of each test clip, kept to fuse streams and models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orvpe.runtime.files import write_atomic
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of clips.
+    """Class scores of clips.
 
     Args:
         names: (N,) clip names.
@@ -32,7 +32,7 @@ class Scores:
     labels: np.ndarray
 
     def save(self, path: str | Path) -> None:
-        """As .npz (no pickle inside) or .csv, by the suffix."""
+        """Write as .npz (without pickles) or .csv, by the suffix."""
         path = Path(path)
         if path.suffix.lower() == ".csv":
             text = io.StringIO()
@@ -50,7 +50,7 @@ class Scores:
 
 
 def load_scores(path: str | Path) -> Scores:
-    """A score file of ours, or anybody's: .npz with names, classes, scores (and labels), or .csv with a ``name``
+    """Read a score file: .npz with names, classes, scores (and labels), or .csv with a ``name``
     column, an optional ``label`` column and one column a class.
 
     Raises:
@@ -131,7 +131,7 @@ def _checked(path: Path, names: np.ndarray, classes: np.ndarray, scores: np.ndar
 
 
 def probabilities(scores: np.ndarray) -> np.ndarray:
-    """Softmax over classes, unless the rows are probabilities already."""
+    """Class probabilities: softmax, unless the rows are probabilities already."""
     if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
         return scores
     e = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -179,7 +179,7 @@ def fuse_scores(parts: list[Scores], weights: list[float] | None = None) -> Scor
 
 
 def _same_labels(parts: list[Scores]) -> None:
-    """InputError where two files say something else of one clip's truth."""
+    """Raise InputError if two files give one clip different labels."""
     known: dict[str, str] = {}
     for part in parts:
         for name, label in zip(part.names.tolist(), part.labels.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""The method end to end, on real data where it is at hand: ingest, pre-training without labels, probes, occlusions.
+"""The method end to end: ingest, pre-training without labels, probes, occlusions.
 
 Every step is a command that a user could type; it is printed and then run as printed.  Training resumes by itself and
 finished steps are left alone, so an interrupted walkthrough goes on when it is started again.
@@ -19,6 +19,7 @@ from typing import Any
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.runtime.files import write_atomic
+from orvpe.runtime.lock import alone_in
 
 NUCLA = "nw-ucla-skeletons.zip"
 GENERATED_CLIPS = 1500  # about as many as N-UCLA
@@ -64,12 +65,12 @@ def find_data(given: str | None) -> Data:
             raise InputError(f"data folder {given}: no {NUCLA} in it")
         if folder and folder == named:
             raise InputError(f"ORVPE_DATA is {named!r}: no {NUCLA} in it; unset it to run on generated clips")
-    about = "GENERATED clips, nobody real: 10 actions, 10 bodies, 3 cameras; cameras 1 and 2 train, 3 tests"
+    about = "GENERATED clips, no real people: 10 actions, 10 bodies, 3 cameras; cameras 1 and 2 train, 3 tests"
     return Data("generated", None, about, "camera:v03")
 
 
 class Steps:
-    """Runs commands one after the other, and remembers in ``steps.json`` which are finished."""
+    """Run commands in order and record finished ones in ``steps.json``."""
 
     def __init__(self, folder: Path, restart: bool) -> None:
         self.record = folder / "steps.json"
@@ -133,14 +134,15 @@ class Steps:
         write_atomic(self.record, json.dumps(self.done, indent=1) + "\n")
 
 
+@alone_in("out", folder=True)
 def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: float = 3.0, restart: bool = False) -> Path:
-    """Run the whole method on N-UCLA, or on a generated set where that is not at hand, and say what happens.
+    """Run the whole method on N-UCLA, or on generated clips if that is not available, and explain each step.
 
     Args:
-        out: folder for everything that is made.
+        out: output folder.
         data: folder with nw-ucla-skeletons.zip; else ORVPE_DATA and ../shared/data are looked into.
-        minutes: of pre-training on two idle cores; sets the number of epochs, at most 35.
-        restart: begin anew although the folder holds an earlier one.
+        minutes: minutes of pre-training on two idle cores; determines the number of epochs, at most 35.
+        restart: start again even if the folder holds an earlier run.
 
     Returns:
         The page with the results, index.html in the folder.
@@ -203,7 +205,7 @@ def walkthrough(out: str = "walkthrough", data: str | None = None, minutes: floa
 
 
 def _planned(plan: Path, minutes: float, clips: int, restart: bool) -> int:
-    """Epochs that this machine gets through in ``minutes``; one that goes on keeps what it began with."""
+    """Number of epochs that fit into ``minutes`` on this machine; a resumed run keeps its number."""
     if plan.exists() and not restart:
         before = json.loads(plan.read_text(encoding="utf-8"))
         if before["minutes"] == minutes:

@@ -1,4 +1,4 @@
-"""The walkthrough's results as one page that needs no other file."""
+"""Write the walkthrough's results as one self-contained page."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def write_page(folder: Path, about: str, table: str, gain: str, epochs: int, cli
         f"<p>Two encoders were pre-trained without labels on the {clips:,} training clips, {epochs} epochs each: one"
         " with SubG-DA, which hides a part of the body in every view, one with the temporal sub-graph alone. A linear"
         " classifier was then fitted on the frozen features of whole training clips, and tested on clean test clips and"
-        " on the same clips with a part of the body hidden. A random encoder that was never trained stands beside"
+        " on the same clips with a part of the body hidden. A random encoder that was never trained is shown next to"
         f" them. Random to SubG-DA: {escape(gain)}.</p>",
         f"<pre>{escape(table)}</pre>", picture("occlusions.png", "accuracy under occlusion"),
         "<h2>What is hidden</h2>", picture("hidden.png", "one clip under the five occlusions"),

@@ -1,1 +1,1 @@
-"""Encoders, and what is saved of them: weights, cards, ONNX."""
+"""Encoders, models with weights and card, embedding, ONNX export."""

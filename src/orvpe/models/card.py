@@ -1,4 +1,4 @@
-"""Models by name: those that come with orvpe, folders, and repositories of a model hub.
+"""Find models and read their cards: shipped models, folders, repositories of the Hugging Face hub.
 
 Shipped weights lie in the package, float16, each with its card: data and terms, recipe, commit, numbers, limits.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,41 +21,42 @@ BY_DIMS = {2: "robust-light-2d-joint", 3: "robust-light-3d-joint"}  # what is ta
 
 
 def shipped() -> list[str]:
-    """Names of the models that come with orvpe."""
+    """Names of the shipped models."""
     return sorted(p.parent.name for p in SHIPPED.glob("*/card.json"))
 
 
 def locate(name: str | Path) -> Path:
-    """The folder of a model: a folder as it is, else a shipped model's by name.  What is neither stays as it is."""
+    """The folder of a model: a folder, a shipped model's name, or ``OWNER/NAME`` of the Hugging Face hub.
+
+    A model of the hub is fetched and cached.  What is none of these stays as it is.
+
+    Raises:
+        InputError: a name of the hub that cannot be fetched.
+    """
     path = Path(name)
-    if not path.exists() and str(name) in shipped():
+    if path.exists() or not str(name):
+        return path
+    if str(name) in shipped():
         return SHIPPED / str(name)
+    # runs/pre beside a folder runs is a folder that is missing
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
+        return _fetched(str(name))
     return path
 
 
-def from_hub(name: str) -> Path:
-    """The folder of a shipped model, of a folder, or of ``OWNER/NAME`` on the Hugging Face hub, fetched and cached.
-
-    Raises:
-        InputError: nothing of that name, huggingface_hub is not installed, or the hub does not answer.
-    """
-    path = locate(name)
-    if path.exists() and str(name):  # no name would be the working folder
-        return path
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(name)) is None:
-        raise InputError(
-            f"model {name}: no such folder, and none of those that come with orvpe: {', '.join(shipped())}"
-        )
+@lru_cache(maxsize=8)
+def _fetched(name: str) -> Path:
+    missing = f"model {name}: no such folder, and no model of that name"
     try:
         from huggingface_hub import snapshot_download
     except ModuleNotFoundError:
-        raise InputError(f"model {name}: no such folder; for models on the hub: pip install huggingface_hub") from None
+        raise InputError(f"{missing}; for models on the hub: pip install huggingface_hub") from None
     try:
         return Path(snapshot_download(name, allow_patterns=["card.json", "weights.safetensors", "README.md"]))
     except Exception as error:  # of the network, of the hub, of the name: all mean that the model is not to be had
         text = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
-        raise InputError(f"model {name}: no such folder, and not to be had from the hub ({reason})") from None
+        raise InputError(f"{missing}, and not to be had from the hub ({reason})") from None
 
 
 def models(name: str | None = None) -> None:
@@ -77,14 +79,14 @@ def models(name: str | None = None) -> None:
 
 
 def summary(card: dict[str, Any]) -> str:
-    """One line of what a card says."""
+    """Describe a model in one line, from its card."""
     view, about = card["view"], card.get("about", "")
     kind = f"{card['dims']}D {view['stream']}, {card['encoder']['name']}, {card['parameters'] / 1e6:.2f}M parameters"
     return f"{kind}{'; ' + about if about else ''}"
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """The card of a model folder.
+    """Read the card of a model.
 
     Raises:
         InputError: no model there, or one from another version.

@@ -1,4 +1,4 @@
-"""Arguments that several jobs share, as dataclasses that check themselves."""
+"""Configuration of encoders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as one ONNX file: raw joints and a visibility mask in, vectors out, for programs without torch or orvpe.
+"""Export a model as one ONNX file that maps raw joints and a visibility mask to vectors, without torch or orvpe.
 
 Cropping, normalisation, stream and mask handling are the library's own functions, traced; nothing is written twice.
 """
@@ -26,6 +26,7 @@ from orvpe.models.card import read_card
 from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.files import whole_file
+from orvpe.runtime.lock import alone_in
 from orvpe.views.batch import Batch, batches, hide
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import fixed_view
@@ -43,7 +44,7 @@ _LEAST_CHANNELS = 16  # a convolution of fewer reads coordinates, which need mor
 
 
 class Graph(nn.Module):
-    """What is exported: a model from raw joints on.
+    """The exported module: a model that starts from raw joints.
 
     Args:
         model: in evaluation mode.
@@ -79,16 +80,18 @@ class Graph(nn.Module):
 
 
 def outputs(model: Model, feature: Tensor) -> tuple[Tensor, ...]:
-    """The feature and what the model makes of it, in the order of `output_names`."""
+    """The feature and the outputs of the heads, in the order of `output_names`."""
     return feature, *(part(feature) for part in (model.projection, model.head) if part is not None)
 
 
 def output_names(model: Model) -> list[str]:
+    """Names of the graph's outputs."""
     parts = {"embedding": model.projection, "scores": model.head}
     return ["feature", *(name for name, part in parts.items() if part is not None)]
 
 
 def input_names(model: Model) -> list[str]:
+    """Names of the graph's inputs."""
     sized = model.dims == 2 and model.view.image == "image"
     return ["joints", "visible", "frames", *(["image_size"] if sized else [])]
 
@@ -105,6 +108,7 @@ class Half(nn.Module):
         return self.encoder(x.half(), visible).float()
 
 
+@alone_in("out")
 def export(
     weights: str,
     out: str,
@@ -204,7 +208,7 @@ def to_onnx(model: Model, precision: str = "32") -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of packages that we do not need and of its own deprecations."""
+    """Silence the exporter's warnings about optional packages and its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -220,7 +224,7 @@ def quantise(path: Path, clips: list[dict[str, np.ndarray]]) -> None:
     """Quantise the encoder's convolutions of a float32 graph, in place: weights to int8, what they read to 16 bits.
 
     Products with a graph and convolutions that read coordinates stay float32: they are few of the weights and lose
-    most of the accuracy (docs/deploy.md has the numbers).
+    most of the accuracy (docs/guides/deploying.md has the numbers).
 
     Args:
         path: the ONNX file.
@@ -263,7 +267,7 @@ def quantise(path: Path, clips: list[dict[str, np.ndarray]]) -> None:
 
 
 def describe(path: Path, model: Model, card: dict[str, Any], precision: str) -> None:
-    """Write into the file's metadata all that a stranger who has only the file needs to use it."""
+    """Write into the file's metadata how to use it."""
     import onnx
 
     layout, view, flat = model.layout, model.view, model.dims == 2
@@ -301,7 +305,7 @@ def describe(path: Path, model: Model, card: dict[str, Any], precision: str) -> 
 
 
 def session(path: str | Path) -> onnxruntime.InferenceSession:
-    """The file in onnxruntime on the CPU, without its chatter."""
+    """Open the file in onnxruntime on the CPU, without log messages."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -346,7 +350,7 @@ def _difference(ours: np.ndarray, torchs: np.ndarray) -> float:
 
 @torch.no_grad()
 def reference(model: Model, given: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """What torch makes of a graph's inputs, in the way of `orvpe embed`, not of the graph."""
+    """Outputs of torch for a graph's inputs, computed as `orvpe embed` does."""
     joints, visible, frames = (torch.from_numpy(given[n]) for n in ("joints", "visible", "frames"))
     visible = visible & (torch.arange(joints.shape[2]) < frames[:, None])[:, None, :, None]
     size = torch.from_numpy(given["image_size"]) if "image_size" in given else torch.zeros(len(joints), 2)

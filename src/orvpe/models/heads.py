@@ -10,7 +10,7 @@ from orvpe.errors import InputError, unknown
 
 
 def unit(x: Tensor) -> Tensor:
-    """Rows of unit length, in full precision also under autocast."""
+    """Normalise rows to unit length, in full precision also under autocast."""
     return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)
 
 

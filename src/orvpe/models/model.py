@@ -1,6 +1,6 @@
-"""A trained encoder with all it takes to use it: how its input is made, its layout, its heads, its card.
+"""A model: an encoder with its layout, input settings, heads and card; saving and loading.
 
-Weights are safetensors beside a JSON card; never a pickle.
+Weights are safetensors next to a JSON card; never a pickle.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from orvpe.errors import InputError
-from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, from_hub, locate, read_card
+from orvpe.models.card import CARD, CARD_VERSION, WEIGHTS, locate, read_card
 from orvpe.models.config import EncoderConfig
 from orvpe.models.encoders import build_encoder
 from orvpe.models.encoders.inference import prepare
+from orvpe.models.encoders.tokens import TokenEncoder, Tokens
 from orvpe.models.heads import Projection
+from orvpe.models.open_set import OpenSet
 from orvpe.poses.skeleton import Layout, layout_from_dict
 from orvpe.runtime.files import write_atomic
 from orvpe.runtime.run import RECIPE, check_folder, plain
 from orvpe.views.augment import Augment
-from orvpe.views.view import View, ViewConfig, input_dims, pool_people
+from orvpe.views.view import View, ViewConfig, first_people, input_dims, pool_people
 
 
 class Model(nn.Module):
@@ -65,19 +67,57 @@ class Model(nn.Module):
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
         self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
+        self.open_set: OpenSet | None = None  # of a classifier that knows when it does not know
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:
-        """(N, feature_dim) features of clips, the mean over their people.
+        """Features of clips (N, feature_dim), the mean over their people.
 
         Raises:
-            InputError: an encoder of one's own gives something else.
+            InputError: a custom encoder returns features of another width.
         """
         pooled = pool_people(self.encoder(view.joints, view.visible), view)
         if pooled.shape[1] != self.feature_dim:
             given = f"encoder {self.encoder_config.name!r} gives features of width {pooled.shape[1]}"
             raise InputError(f"{given}, expected its feature_dim, {self.feature_dim}")
         return pooled
+
+    @property
+    def structured(self) -> bool:
+        """Whether the encoder also gives structured embeddings, see `tokens`."""
+        return isinstance(self.encoder, TokenEncoder)
+
+    @property
+    def token_shape(self) -> tuple[int, int, int]:
+        """Joints, segments and numbers of a structured embedding.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.shape
+
+    def tokens(self, view: View) -> Tokens:
+        """Structured embeddings of clips: of the first person in each who is seen.
+
+        Raises:
+            InputError: an encoder that gives one vector only.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        first = first_people(view)
+        return self.encoder.tokens(view.joints[first], view.visible[first])
+
+    def similarity(self, query: Tokens, gallery: Tokens) -> Tensor:
+        """(Q, G) similarity of structured embeddings over what the query shows, -1 to 1.
+
+        Raises:
+            InputError: as `tokens`.
+        """
+        if not isinstance(self.encoder, TokenEncoder):
+            raise InputError(f"encoder {self.encoder_config.name!r} gives no structured embedding, 'tokens' does")
+        return self.encoder.similarity(query, gallery)
 
     def forward(self, view: View) -> Tensor:
         """(N, classes) scores.
@@ -90,7 +130,7 @@ class Model(nn.Module):
         return self.head(self.features(view))
 
     def for_inference(self) -> Model:
-        """A copy that only embeds and classifies: the same numbers to rounding, faster, no gradients."""
+        """A faster copy without gradients, for inference only; the same numbers up to rounding."""
         ready = deepcopy(self).eval().requires_grad_(False)
         ready.encoder = prepare(ready.encoder)
         ready._folded = True
@@ -103,7 +143,7 @@ class Model(nn.Module):
         Raises:
             InputError: nothing of that name, or as `load`.
         """
-        return load(from_hub(name), device)
+        return load(name, device)
 
     def save_pretrained(self, folder: str | Path, half: bool = True, **card: Any) -> None:
         """Write this model to share it: as `save`, by default with weights in float16.
@@ -144,6 +184,7 @@ class Model(nn.Module):
             "view": asdict(self.view),
             "projection": list(self.projection_config) if self.projection_config else None,
             "classes": self.classes,
+            "open_set": None if self.open_set is None else len(self.open_set.prototypes),
             "parameters": sum(p.numel() for p in self.encoder.parameters()),
             **plain(card),
         }
@@ -156,7 +197,7 @@ class Model(nn.Module):
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
-    """A saved model, in evaluation mode.
+    """Load a saved model, in evaluation mode.
 
     Args:
         path: a run's or model's folder, or the name of a model that comes with orvpe (`orvpe models`).
@@ -170,7 +211,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
     card = read_card(path)
     try:
-        model = _described(card)
+        model = _described(card, (locate(path) / WEIGHTS).stat().st_size)
     except InputError as error:
         raise InputError(f"model {path}: {CARD}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -184,26 +225,35 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     return model.to(device).eval()
 
 
-def note_unfinished(model: Model, path: str | Path) -> None:
-    """Say on stderr that a model's pre-training goes on or was stopped: it writes its weights after every epoch."""
+def unfinished(model: Model, path: str | Path) -> list[str]:
+    """A note if a model's pre-training has not finished: weights are written after every epoch."""
     done, trained = model.card.get("epochs_done"), model.card.get("trained")
     wanted = trained.get("epochs") if isinstance(trained, dict) else None
     if isinstance(done, int) and isinstance(wanted, int) and done < wanted:
-        said = f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"
-        print(f"note: {said}", file=sys.stderr)
+        return [f"weights {path} are of epoch {done} of {wanted}; their pre-training is not finished"]
+    return []
 
 
-def _described(card: dict[str, Any]) -> Model:
-    """The model that a card describes, with weights of its own.
+def note_unfinished(model: Model, path: str | Path) -> None:
+    """Print `unfinished` on stderr."""
+    for note in unfinished(model, path):
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _described(card: dict[str, Any], weights_bytes: int) -> Model:
+    """Build the model that a card describes, with random weights; no larger than the file of its weights.
 
     Raises:
         InputError, KeyError, TypeError, ValueError, AttributeError: a card that describes none.
     """
+    _check_size(card["encoder"], "encoder")
     made = ViewConfig(**{**card["view"], "augment": Augment(**card["view"]["augment"])})
     for name, value in card["view"].items():  # a tau of 1.5, or "no" for False, would be taken as it is
         wanted = type(getattr(_VIEW, name))
         if type(value) is not wanted and name != "augment" and (type(value), wanted) != (int, float):
             raise InputError(f"view.{name} is {value!r}, expected {wanted.__name__}")
+    if made.tau > _MOST_TAU:
+        raise InputError(f"view.tau is {made.tau}, expected at most {_MOST_TAU:,} frames")
     dims, classes = card["dims"], card["classes"]
     known = [d for d in (2, 3) if input_dims(made, d) == d]
     if dims not in known or isinstance(dims, bool):
@@ -211,23 +261,57 @@ def _described(card: dict[str, Any]) -> Model:
     named = isinstance(classes, list) and classes and all(isinstance(c, str) for c in classes)
     if classes is not None and not (named and len(set(classes)) == len(classes)):
         raise InputError(f"classes are {str(classes)[:60]}, expected different names, or null")
-    return Model(
-        EncoderConfig(**card["encoder"]),
-        layout_from_dict(card["layout"], where="layout"),
-        int(dims),
-        made,
-        tuple(card["projection"]) if card["projection"] else None,
-        classes,
-    )
+    projection = card["projection"] or None
+    if projection is not None and not (
+        isinstance(projection, list) and [type(v) for v in projection] == [str, int] and projection[1] > 0
+    ):
+        raise InputError(f"projection is {str(projection)[:60]}, expected [kind, width], or null")
+
+    def build() -> Model:
+        return Model(
+            EncoderConfig(**card["encoder"]),
+            layout_from_dict(card["layout"], where="layout"),
+            int(dims),
+            made,
+            (projection[0], projection[1]) if projection else None,
+            classes,
+        )
+
+    with torch.device("meta"):  # where it takes no memory
+        numbers = sum(p.numel() for p in build().parameters())
+    if numbers > weights_bytes:
+        raise InputError(f"a model of {numbers:,} weights, more than {WEIGHTS} holds")
+    model = build()
+    learned = card.get("open_set")  # cards of an earlier version do not say
+    if learned is not None:
+        if type(learned) is not int or learned < 1 or classes is None or learned > weights_bytes:
+            raise InputError(f"open_set is {learned!r}, expected the number of clips it compares with, or null")
+        model.open_set = OpenSet(learned, model.feature_dim)
+    return model
+
+
+_MOST_TAU = 10_000  # frames
+_MOST_OPTION, _MOST_OPTIONS = 4096, 64  # of an encoder: the largest number, the longest list
+
+
+def _check_size(options: Any, where: str) -> None:
+    """Refuse widths, depths and lists that no encoder has, before one is built."""
+    if isinstance(options, (list, dict)):
+        if len(options) > _MOST_OPTIONS:
+            raise InputError(f"{where} has {len(options)} entries, expected at most {_MOST_OPTIONS}")
+        for name, value in options.items() if isinstance(options, dict) else enumerate(options):
+            _check_size(value, f"{where}.{name}")
+    elif isinstance(options, (int, float)) and not abs(options) <= _MOST_OPTION:
+        raise InputError(f"{where} is {str(options)[:20]}, expected at most {_MOST_OPTION:,}")
 
 
 _VIEW = ViewConfig()  # every setting's type
 # what `Model.save` writes of itself
-_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "parameters")
+_OF_THE_MODEL = ("card_version", "encoder", "layout", "dims", "view", "projection", "classes", "open_set", "parameters")
 
 
 def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Load exactly these tensors, or say in one line which one does not fit."""
+    """Load exactly these tensors; the error names the one that does not fit."""
     wanted = module.state_dict()
     for name in sorted({*wanted, *tensors}):
         if name not in tensors:
@@ -247,7 +331,7 @@ def _fit(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
 
 
 def transfer_encoder(source: Model, target: Model, where: str) -> None:
-    """Copy the encoder's weights; exactly the heads may differ.
+    """Copy the encoder's weights; only the heads may differ.
 
     Raises:
         InputError: another encoder, width, layout or dimension.
@@ -268,7 +352,7 @@ def transfer_encoder(source: Model, target: Model, where: str) -> None:
 
 
 def adapt_encoder(source: Model, target: Model, where: str) -> list[str]:
-    """Copy what fits of an encoder for other coordinates (3D into 2D, say); the layers that read them start anew.
+    """Copy the weights that fit from an encoder for other coordinates (e.g. 3D to 2D); the others stay random.
 
     Returns:
         Names of the tensors that were not copied.

@@ -8,7 +8,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import Layout, unified, unified_sources
+from orvpe.poses.skeleton import Layout, unified_sources
 
 # Rows give the new x, y, z in the old ones: proper rotations (determinant 1), so that left stays left.
 _TURNS: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -23,7 +23,7 @@ AXES = tuple(_TURNS)
 UP = ("auto", *AXES)
 """What ``--up`` takes; "auto" looks which way the bodies point."""
 
-FRAMES = 32  # looked at in a clip
+FRAMES = 16  # looked at in a clip
 _AGREE = 0.5  # cosine of spine and legs: a body that is bent points nowhere
 _ALONG = 0.8  # cosine with an axis: within 37 degrees
 _MOST, _FEW = 0.5, 0.05  # shares of the frames
@@ -63,14 +63,22 @@ _ENDS = (("neck", "mid_hip"), *((f"{s}_hip", f"{s}_ankle") for s in ("left", "ri
 
 
 @lru_cache(maxsize=256)
-def _ends(layout: Layout) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-    """Upper and lower end of spine and legs, as indices to average; () where the layout has none."""
+def _ends(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Spine and legs as sums of joints: (3, V) weights that give upper minus lower end, and (3,) joints that takes.
+
+    A segment that the layout does not have takes a joint more than there are.
+    """
     sources = unified_sources(layout)
-    if layout.joints == unified.joints:
-        sources = {j: (j,) for j in layout.joints}
-    return tuple(
-        (tuple(map(layout.index, sources.get(a, ()))), tuple(map(layout.index, sources.get(b, ())))) for a, b in _ENDS
-    )
+    weights = np.zeros((len(_ENDS), len(layout)), dtype=np.float32)
+    for segment, pair in enumerate(_ENDS):
+        for end, sign in zip(pair, (1.0, -1.0), strict=True):
+            for joint in sources.get(end, ()):
+                weights[segment, layout.index(joint)] += sign / len(sources[end])
+        if not all(sources.get(end) for end in pair):
+            weights[segment] = 0.0
+    needed = (weights != 0).sum(axis=1)
+    needed[needed == 0] = len(layout) + 1
+    return weights, needed
 
 
 def sampled(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
@@ -90,27 +98,16 @@ def directions(clip: Clip, joints: np.ndarray, visible: np.ndarray) -> np.ndarra
     Returns:
         (t, C) float32 unit vectors; NaN where neither is seen, zero where they disagree (a body that is bent).
     """
-    vectors = []
-    for upper, lower in _ends(clip.layout):
-        if not upper or not lower:
-            continue
-        if len(upper) == len(lower) == 1:  # views
-            along = joints[:, upper[0]] - joints[:, lower[0]]
-            seen = visible[:, upper[0]] & visible[:, lower[0]]
-        else:
-            along = joints[:, upper].mean(axis=1) - joints[:, lower].mean(axis=1)
-            seen = visible[:, upper].all(axis=1) & visible[:, lower].all(axis=1)
-        length = np.sqrt(np.einsum("tc,tc->t", along, along))
-        seen &= length > 0
-        vectors.append(np.where(seen[:, None], along / np.where(seen, length, 1.0)[:, None], np.float32(0)))
-    if not vectors:
-        return np.full((len(joints), joints.shape[-1]), np.nan, dtype=np.float32)
-    stacked = np.stack(vectors)  # (spine and legs, t, C)
-    known = (stacked != 0).any(axis=-1).sum(axis=0)
-    total = stacked.sum(axis=0)
+    weights, needed = _ends(clip.layout)
+    along = np.matmul(weights, joints)  # (t, 3, C)
+    seen = visible @ (weights != 0).T.astype(np.float32) >= needed  # (t, 3)
+    length = np.sqrt(np.einsum("tsc,tsc->ts", along, along))
+    seen &= length > 0
+    along *= (seen / np.where(seen, length, 1.0))[..., None]
+    known, total = seen.sum(axis=1), along.sum(axis=1)
     length = np.sqrt(np.einsum("tc,tc->t", total, total))
     agree = length > _AGREE * known  # of unit vectors that agree the sum is nearly as long as there are
-    unit = np.where(agree[:, None], total / np.where(agree, length, 1.0)[:, None], np.float32(0))
+    unit = total * (agree / np.where(agree, length, 1.0))[:, None]
     unit[known == 0] = np.nan
     return unit
 

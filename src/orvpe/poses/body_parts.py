@@ -6,7 +6,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.skeleton.layout import SIDES, UNIFIED_JOINTS, Layout, unified, unified_sources
 
 PARTS: dict[str, tuple[str, ...]] = {
-    # the five invisible parts of SubG-DA (FACTS 7; the paper names them, section IV-D, and lists no joints)
+    # the five invisible parts of SubG-DA; the paper lists no joints (docs/concepts/method.md, 7)
     "upper": ("head", "nose", "neck", "chest", *(f"{s}_{j}" for s in SIDES for j in ("shoulder", "elbow", "wrist"))),
     "lower": ("mid_hip", *(f"{s}_{j}" for s in SIDES for j in ("hip", "knee", "ankle"))),
     "right": tuple(f"right_{j}" for j in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")),

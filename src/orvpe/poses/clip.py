@@ -6,6 +6,7 @@ joint carries no information and nothing in the library reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from orvpe.poses.skeleton import Layout
 
 
+_UNWRITABLE = re.compile("[\ud800-\udfff]")  # lone surrogates
 _MOST_FPS = 1e6
 _MOST_PIXELS = 2**31 - 1  # a store's integers
 
@@ -84,6 +86,9 @@ class Clip:
         for field in ("name", "label", "subject", "camera", "split"):
             if (value := getattr(self, field)) is not None and type(value) is not str:
                 object.__setattr__(self, field, str(value))
+            text = getattr(self, field)
+            if text is not None and not text.isascii() and _UNWRITABLE.search(text):
+                raise InputError(f"{field} {text[:80]!a}: not UTF-8; rename the file or folder, or mend the text")
 
     @classmethod
     def from_array(cls, joints: np.ndarray, layout: Layout, **info: Any) -> Clip:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orvpe.errors import InputError
+from orvpe.runtime.room import MOST_PEOPLE, check_room
+
 NEAR = 0.5  # body sizes between a person's expected and found pose; further away is somebody else
 NEAR_GROWTH, NEAR_MOST = 0.02, 1.0  # where one may be grows with each frame unseen, up to a body's size
 GAP_COST = 0.002  # per unseen frame (at most 50): of two equally near people the one seen last is meant
@@ -39,6 +42,8 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
         rows = np.flatnonzero(~np.isnan(people).any(axis=-1).all(axis=-1))
         found = np.asarray(people[rows], dtype=np.float64)  # (P, V, C)
         found_size = body_size(found)
+        if len(pose) + len(found) > MOST_PEOPLE:
+            raise InputError(f"more than {MOST_PEOPLE:,} different people up to frame {t}; give the people identities")
         gap = t - seen_at
         guess = pose + (velocity * np.minimum(gap, MAX_GUESS)[:, None])[:, None]
         cost = pose_distance(guess, found) / np.maximum(np.maximum(size[:, None], found_size), 1e-9)
@@ -61,6 +66,7 @@ def link_people(frames: Sequence[np.ndarray]) -> np.ndarray:
         seen_at = np.concatenate([seen_at, np.full(len(new), t)])
         tracks += [[(t, rows[person])] for person in new]
 
+    check_room(len(tracks), len(frames), shape[0])
     linked = np.full((len(tracks), len(frames), *shape), np.nan, dtype=np.float32)
     for m, track in enumerate(tracks):
         for t, row in track:

@@ -120,7 +120,7 @@ def _started() -> tuple[int, int]:
     if "LOCAL_RANK" not in os.environ:
         for name, launcher in (("SLURM_STEP_NUM_TASKS", "srun"), ("OMPI_COMM_WORLD_SIZE", "mpirun")):
             if (tasks := int(os.environ.get(name, "1"))) > 1:  # each would train alone, in one folder
-                advice = "start one task a node, and in it torchrun (docs/scaling.md)"
+                advice = "start one task a node, and in it torchrun (docs/guides/scaling.md)"
                 raise InputError(f"{launcher} started {tasks} tasks, which would know nothing of each other; {advice}")
         return 1, 1
     world = int(os.environ.get("WORLD_SIZE", "1"))

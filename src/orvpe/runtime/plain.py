@@ -7,6 +7,7 @@ nothing is ever constructed; the words by which other tools name classes to buil
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from orvpe.errors import InputError, one_line
 MOST_BYTES = 256 << 10  # of YAML; the largest that comes with orvpe has 3,000
 MOST_JSON_BYTES = 16 << 20
 MOST_DEPTH = 20
+_LARGEST = 2**63  # of whole numbers
 MOST_SHOWN = 60  # characters of a value in a message
 CLASS_WORDS = ("class_path", "init_args", "dict_kwargs")
 _NULLS = ("", "~", "null", "Null", "NULL")
@@ -151,14 +153,19 @@ def meant(value: Any, where: str) -> Any:
     if not isinstance(value, Text) or not value.bare:
         return str(value) if isinstance(value, Text) else value
     tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, str(value), (True, False)).rpartition(":")[2]
+    text = str(value)
     try:
         if tag in ("null", "bool", "int", "float"):
-            return yaml.safe_load(str(value))
-        return float(value) if any(c.isdigit() for c in value) and "_" not in value else str(value)
+            found = yaml.safe_load(text)
+        else:
+            found = float(text) if any(c.isdigit() for c in text) and "_" not in text else text
     except (ValueError, OverflowError, yaml.YAMLError):
         if tag == "str":
-            return str(value)
-        raise InputError(f"{where}: {shown(value)} is no number that can be used") from None
+            return text
+        found = math.inf
+    if (isinstance(found, int) and abs(found) > _LARGEST) or (isinstance(found, float) and not math.isfinite(found)):
+        raise InputError(f"{where}: {shown(value)} is no number that can be used")
+    return found
 
 
 def load_yaml(text: str, where: str) -> Any:

@@ -20,7 +20,6 @@ import torch
 
 from orvpe.errors import InputError, Interrupted
 from orvpe.runtime.files import whole_file, write_atomic
-from orvpe.runtime.lock import alone
 from orvpe.runtime.signals import heard_by
 
 CHECKPOINT = "last.ckpt"
@@ -189,23 +188,6 @@ class Run:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     # --- interruption ---
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes out of the folder while this one trains in it.
-
-        Raises:
-            InputError: another process trains there.
-        """
-        if not self.main:
-            yield
-            return
-        with alone(self.folder / ".lock") as free:
-            if not free:
-                raise InputError(
-                    f"run folder {self.folder} is in use by another process; wait, or choose another folder"
-                )
-            yield
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

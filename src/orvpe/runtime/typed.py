@@ -105,7 +105,7 @@ def _spread(name: str, path: tuple[str, ...], hint: Any, default: Any, about: st
         )
 
 
-def _default(field: dataclasses.Field) -> Any:
+def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
@@ -145,9 +145,7 @@ def converted(argument: Argument, raw: Any, said: str | None = None) -> Any:
     is_null = raw.is_null if isinstance(raw, Text) else raw == "null"
     if is_null and argument.may_be_none:
         return None
-    if isinstance(raw, Text) and is_null and argument.kind is not str:
-        raise InputError(f"{said.lstrip('-').replace('-', '_')} is empty, expected a value")
-    if argument.kind is str and isinstance(raw, Text) and is_null and raw != "null":
+    if isinstance(raw, Text) and is_null:
         raise InputError(f"{said.lstrip('-').replace('-', '_')} is empty, expected a value")
     return _as(argument.kind, raw, said)
 
@@ -230,10 +228,10 @@ def flag(name: str) -> str:
 
 
 def filled(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, Any]:
-    """What to call a function with: dataclasses made of their fields, the rest as it is.
+    """What to call a function with: dataclasses made of their fields, those of groups flat, the rest as it is.
 
     Args:
-        function: typed, perhaps with `flat_arguments`.
+        function: typed; with `flat_arguments` where it has groups.
         values: by the names of `arguments_of`; what is missing has its default.
 
     Raises:
@@ -248,12 +246,15 @@ def filled(function: Callable[..., Any], values: dict[str, Any]) -> dict[str, An
         inside[last] = value
     function = inspect.unwrap(function)
     hints, parameters = get_type_hints(function), inspect.signature(function).parameters
-    return {
-        name: _made(hints[name], parameter.default, tree.get(name, {})) if is_dataclass(hints[name]) else
-        tree.get(name, parameter.default)
-        for name, parameter in parameters.items()
-        if name in tree or parameter.default is not Parameter.empty
-    }  # fmt: skip
+    called: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if is_dataclass(hints[name]):
+            made = _made(hints[name], parameter.default, tree.get(name, {}))
+            fields = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
+            called |= fields if is_group(hints[name]) else {name: made}
+        elif name in tree or parameter.default is not Parameter.empty:
+            called[name] = tree.get(name, parameter.default)
+    return called
 
 
 def _made(hint: Any, default: Any, given: dict[str, Any]) -> Any:
@@ -301,6 +302,21 @@ def from_recipe(function: Callable[..., Any], data: Any, where: str) -> dict[str
             raise InputError(f"{where}: {error}") from None
 
     take("", data)
+    return found
+
+
+def flat_values(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `filled`: a function's keywords by the names of `arguments_of`; those not given are left out."""
+    found: dict[str, Any] = {}
+    for name, argument in arguments_of(function).items():
+        if name in arguments:  # of a group, flat
+            found[name] = arguments[name]
+            continue
+        value: Any = arguments.get(argument.path[0], REQUIRED)
+        for part in argument.path[1:]:
+            value = getattr(value, part, REQUIRED)
+        if value is not REQUIRED:
+            found[name] = value
     return found
 
 

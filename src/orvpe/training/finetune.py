@@ -1,12 +1,12 @@
-"""Fine-tuning an encoder with a linear head: from pre-trained weights, or from scratch (section IV-A).
+"""Fine-tune an encoder with a linear head, from pre-trained weights or from scratch (section IV-A).
 
-Run on a labelled corpus it is also the supervised pre-training of Table I: its weights are taken the same way.
+On a labelled corpus this is also the supervised pre-training of Table I; its weights are used in the same way.
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orvpe.data.protocols.task import clip_seconds, few_labels, make_task
-from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.evaluation.evaluate import FIVE, check_occlusions, class_scores, model_scorer, report
 from orvpe.evaluation.metrics import accuracy
 from orvpe.models.config import EncoderConfig
-from orvpe.models.model import Model, load, note_unfinished, transfer_encoder
-from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
-from orvpe.runtime.draws import Draws, seeded
-from orvpe.runtime.run import Run, environment, plain
-from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
-from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
-from orvpe.training.sync_norm import convert_sync_batchnorm
-from orvpe.views.resident import ResidentStore, moved
-from orvpe.views.view import View, ViewConfig, input_dims, other_input, people_of, training_view, without_camera
+from orvpe.models.model import Model
+from orvpe.runtime.draws import seeded
+from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
+from orvpe.runtime.run import environment, plain
+from orvpe.runtime.typed import flat_arguments
+from orvpe.training.loop import check_counts
+from orvpe.training.optim import Optim
+from orvpe.training.setup import Setup
+from orvpe.views.resident import moved
+from orvpe.views.view import View, ViewConfig, people_of, training_view
 
 
+@flat_arguments
+@alone_in("run", folder=True)
 def finetune(
     store: str,
     run: str,
@@ -49,15 +52,10 @@ def finetune(
     occlusions: list[str] = list(FIVE),  # noqa: B006  (never changed)
     eval_every: int = 0,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "32",
-    threads: int = 0,
-    compile: bool = False,
-    save_every: int = 0,
-    restart: bool = False,
-    stop_after: int | None = None,
+    hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
+    resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
-    """Train encoder and classifier on a protocol's training clips, and evaluate the last epoch on its test clips.
+    """Train an encoder and a classifier on a protocol's training clips, and evaluate the last epoch.
 
     Args:
         store: a labelled store made by `orvpe ingest`; or a folder with a folder of clips for each class, which is
@@ -80,13 +78,8 @@ def finetune(
         occlusions: test corruptions, see `orvpe evaluate`.
         eval_every: also log test accuracy every so many epochs, for a curve (never to choose an epoch); 0 for never.
         seed: of weights, order, views and few labels.
-        device: auto, cpu, cuda or mps.
-        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
-        threads: CPU threads, 0 for all.
-        compile: let torch.compile make one program of the encoder; minutes at the start, faster from there on.
-        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
-        restart: begin anew although the folder holds a run.
-        stop_after: stop (resumably) after so many steps.
+        hardware: processor, threads, precision.
+        resuming: checkpoints.
 
     Returns:
         The run's folder, with results.json, card.json and weights.safetensors in it.
@@ -109,98 +102,62 @@ def finetune(
     check_occlusions(occlusions)
     if not mixup >= 0:
         raise InputError(f"mixup is {mixup}, expected at least 0")
-    check_counts(epochs, save_every, seed)
-    precision = resolve_precision(precision, device)
-    fabric = open_fabric(device, precision, threads)
-    opened = Store.open_whole(store)
-    view = without_camera(view, opened.dims)
+    check_counts(epochs, resuming.save_every, seed)
+    setup = Setup(store, view, hardware)
+    fabric, clips, view = setup.fabric, setup.store, setup.view
     arguments: dict[str, Any] = {
-        "job": "finetune", "store": Path(store).name, "store_checksum": opened.checksum,
+        "job": "finetune", "store": Path(store).name, "store_checksum": clips.checksum,
         "protocol": protocol, "weights": weights, "view": view,
         "encoder": encoder, "optim": optim, "epochs": epochs, "batch_size": batch_size,
         "label_smoothing": label_smoothing, "dropout": dropout, "mixup": mixup, "labels": labels, "seed": seed,
-        "precision": precision,
+        "precision": setup.precision,
     }  # fmt: skip
-    task = make_task(opened, protocol)
-    trained = few_labels(task, labels, seed)
-    if len(np.unique(task.target[trained])) < 2:  # any classifier would be right always
+    task = make_task(clips, protocol)
+    train = few_labels(task, labels, seed)
+    if len(np.unique(task.target[train])) < 2:  # any classifier would be right always
         raise InputError("the training clips are all of one class, expected at least 2 classes")
-    rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
-    steps = steps_per_epoch(len(trained), batch_size)
+    plan = setup.plan(train, epochs, batch_size, seed)
 
-    torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
-    dims = input_dims(view, opened.dims)
-    model = Model(encoder, opened.layout, dims, view, classes=task.classes)
-    other = ""
-    if weights is not None:
-        source = load(weights)
-        other = other_input(source.view, view, dims)
-        transfer_encoder(source, model, f"weights {weights}")
-    if fabric.world_size > 1:
-        model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
-    if compile:
-        model.encoder.compile()
-    optimizer = build_optimizer([model], optim, fabric.device.type)
-    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
-    if other and folder.main:
-        print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
-    if weights is not None and folder.main:
-        note_unfinished(source, weights)
-    wrapped, optimizer_ = fabric.setup(Classifier(model, dropout), optimizer)
-    check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
-    data = ResidentStore(opened, fabric.device)
-    target = torch.from_numpy(task.target).to(fabric.device)
-    order = trained
+    model = setup.model(encoder, weights, seed, classes=task.classes)
+    training = setup.start(run, arguments, model, Classifier(model, dropout), optim, resuming)
+    data, target = training.data, torch.from_numpy(task.target).to(fabric.device)
+    cross_entropy = partial(F.cross_entropy, label_smoothing=label_smoothing)
 
-    def step(epoch: int, i: int, draws: Draws) -> dict[str, Tensor]:
-        nonlocal order
-        if i == 0 or order is trained:
-            order = epoch_order(trained, seed, epoch)
-        batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
-        inputs = training_view(batch, view, draws)
-        set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
-        truth = target[batch.index]
-        share, partner = 1.0, torch.arange(len(truth), device=fabric.device)
-        if mixup:
-            share, other = _blend(mixup, len(truth), seeded("cpu", seed, "mixup", epoch, i, fabric.global_rank))
-            partner = moved(other, fabric.device)
-            inputs = mix_views(inputs, share, partner)
-        scores = wrapped(inputs).float()
-        loss = share * F.cross_entropy(scores, truth, label_smoothing=label_smoothing)
-        if mixup:
-            loss = loss + (1 - share) * F.cross_entropy(scores, truth[partner], label_smoothing=label_smoothing)
-        descend(fabric, wrapped, optimizer_, loss, optim.clip_norm)
-        best = scores.argmax(dim=1)
-        right = share * (best == truth).float().mean() + (1 - share) * (best == truth[partner]).float().mean()
-        return {"loss": loss, "train_top1": 100 * right}
+    with training.loop("finetune", plan, {"model": model}) as loop:
+        for epoch in loop.epochs():
+            for step in loop.steps():
+                batch = data.batch(step.clips)
+                inputs, truth = training_view(batch, view, step.draws), target[batch.index]
+                share, other = 1.0, truth
+                if mixup:
+                    draw = seeded("cpu", seed, "mixup", epoch, step.index, fabric.global_rank)
+                    share, partner = _blend(mixup, len(truth), draw, fabric.device)
+                    inputs, other = mix_views(inputs, share, partner), truth[partner]
+                scores = training.module(inputs).float()  # (N, classes)
+                loss = share * cross_entropy(scores, truth)
+                if mixup:
+                    loss = loss + (1 - share) * cross_entropy(scores, other)
+                training.descend(loss, step.at, epochs)
+                best = scores.argmax(dim=1)
+                right = share * (best == truth).float().mean() + (1 - share) * (best == other).float().mean()
+                step.log(loss=loss, train_top1=100 * right)
+            if eval_every and (epoch + 1) % eval_every == 0 and training.run.main:
+                for part, indices in (("val", task.val), ("test", task.test)):
+                    if len(indices):
+                        found = accuracy(class_scores(model, data, indices), task.target[indices])
+                        loop.note(**{f"{part}_{task.metric}": found.of(task.metric)})
 
-    def end_epoch(epoch: int) -> dict[str, float]:
-        if not eval_every or (epoch + 1) % eval_every or not folder.main:
-            return {}
-        found = {}
-        for part, indices in (("val", task.val), ("test", task.test)):
-            if len(indices):
-                a = accuracy(class_scores(model, data, indices), task.target[indices])
-                found[f"{part}_{task.metric}"] = a.of(task.metric)
-        return found
-
-    train(
-        fabric, folder, what=f"finetune {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
-        batch_size=batch_size, state={"model": model, "optimizer": optimizer}, step=step, rows=rows,
-        end_epoch=end_epoch, save_every=save_every, stop_after=stop_after,
-    )  # fmt: skip
-    if folder.main:
-        seconds = sum(m["seconds"] for m in folder.metrics())
+    if training.run.main:
         results = {}
         if len(task.test):
             results = report(
-                model_scorer(model.for_inference(), data, task, seed), opened, replace(task, train=trained),
-                occlusions, run, seed,
-                arguments=plain(arguments), train_seconds=seconds, train_clips=len(trained),
+                model_scorer(model.for_inference(), data, task, seed), clips, replace(task, train=train),
+                occlusions, run, seed, arguments=plain(arguments),
+                train_seconds=sum(m["seconds"] for m in training.run.metrics()), train_clips=len(train),
             )["occlusions"]  # fmt: skip
         model.save(
-            run, trained={**plain(arguments), "clips": len(trained), "clip_seconds": clip_seconds(opened, trained),
-                          "data": opened.meta.get("sources", [])},
+            run, trained={**plain(arguments), "clips": len(train), "clip_seconds": clip_seconds(clips, train),
+                          "data": clips.meta.get("sources", [])},
             results=results, environment=environment(),
         )  # fmt: skip
     fabric.barrier()
@@ -220,14 +177,15 @@ class Classifier(torch.nn.Module):
         return self.model.head(F.dropout(features, self.dropout, self.training))
 
 
-def _blend(alpha: float, clips: int, generator: torch.Generator) -> tuple[float, Tensor]:
-    """Proportion and partners of mixup; the generator is the CPU's, so that nothing waits for a GPU."""
+def _blend(alpha: float, clips: int, generator: torch.Generator, device: torch.device) -> tuple[float, Tensor]:
+    """Draw proportion and partners (clips,) of mixup, on the CPU, so that nothing waits for a GPU."""
     seed = int(torch.randint(2**31, (), generator=generator))
-    return float(np.random.default_rng(seed).beta(alpha, alpha)), torch.randperm(clips, generator=generator)
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    return share, moved(torch.randperm(clips, generator=generator), device)
 
 
 def mix_views(view: View, share: float, other: Tensor) -> View:
-    """Blend each clip with clip ``other`` (N,): its people with those of the other clip, in order.
+    """Blend each clip with clip ``other`` (N,), person by person (mixup).
 
     A clip with fewer people than its partner keeps only its own; a joint hidden in either is hidden in the blend.
     """

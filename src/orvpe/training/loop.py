@@ -1,4 +1,4 @@
-"""The loop every training shares: epochs and steps, checkpoints, interruption, metrics.  What a step does is the job's.
+"""The training loop that pre-training and fine-tuning share: epochs, steps, checkpoints, interruption, metrics.
 
 Every random number of a step is drawn from (seed, epoch, step), so the state to keep is weights, optimiser, bank and
 the place in the loop; a run resumed on the same CPU ends bit-identical to one that was never interrupted.
@@ -7,7 +7,9 @@ the place in the loop; a run resumed on the same CPU ends bit-identical to one t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 
 class Stateful(Protocol):
+    """Anything with a state that a checkpoint keeps."""
+
     def state_dict(self) -> Any: ...
     def load_state_dict(self, state_dict: Any, /) -> Any: ...
 
@@ -35,149 +39,218 @@ def epoch_order(indices: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def check_counts(epochs: int, save_every: int, seed: int) -> None:
-    """InputError for a number that no training can have; to be asked before a run's folder is made."""
+    """Check epochs, save_every and seed; call it before a run's folder is made.
+
+    Raises:
+        InputError: a number that no training can have.
+    """
     for name, number, least in (("epochs", epochs, 1), ("save_every", save_every, 0), ("seed", seed, 0)):
         if number < least:
             raise InputError(f"{name} is {number}, expected at least {least}")
 
 
-def steps_per_epoch(clips: int, batch_size: int) -> int:
-    """Full batches an epoch; the few clips left over differ from epoch to epoch.
+@dataclass(frozen=True)
+class Plan:
+    """Which clips a training visits, how often, and in batches of which size.
+
+    Args:
+        clips: (n,) int64 indices of the training clips in their store.
+        epochs: passes over them.
+        batch_size: clips per step, over all processes.
+        seed: of all draws.
+        rows: of each batch, those of this process.
 
     Raises:
         InputError: a batch larger than the data, or data or a batch of fewer than two clips (batch-norm has nothing to
             normalise by).
     """
-    if clips < 2:
-        raise InputError(f"there is {clips} training clip, expected at least 2")
-    if batch_size < 2:
-        raise InputError(f"batch_size is {batch_size}, expected at least 2")
-    if batch_size > clips:
-        raise InputError(f"batch_size is {batch_size}, but there are only {clips} training clips; give at most that")
-    return clips // batch_size
+
+    clips: np.ndarray
+    epochs: int
+    batch_size: int
+    seed: int
+    rows: slice
+
+    def __post_init__(self) -> None:
+        clips, size = len(self.clips), self.batch_size
+        if clips < 2:
+            raise InputError(f"there is {clips} training clip, expected at least 2")
+        if size < 2:
+            raise InputError(f"batch_size is {size}, expected at least 2")
+        if size > clips:
+            raise InputError(f"batch_size is {size}, but there are only {clips} training clips; give at most that")
+
+    @property
+    def steps(self) -> int:
+        """Full batches per epoch; the few clips left over differ from epoch to epoch."""
+        return len(self.clips) // self.batch_size
 
 
-def descend(fabric: Fabric, module: Any, optimizer: Any, loss: Tensor, clip_norm: float) -> None:
-    """One step of the optimiser down a loss.
+@dataclass
+class Step:
+    """One step of a training.
 
     Args:
-        fabric: that set up module and optimiser.
-        module, optimizer: as it wrapped them.
-        loss: () of this step.
-        clip_norm: largest norm of the gradient, 0 for any.
+        epoch, index: which one, both from 0.
+        at: epochs done, with the fraction of the current one.
+        clips: (b,) int64 indices of this process's clips of the batch.
+        draws: random numbers for the views of those clips.
+        values: what `log` was given.
     """
-    optimizer.zero_grad()
-    fabric.backward(loss)
-    if clip_norm:
-        # a gradient that is not finite ends the epoch with one line; asking here would wait for the GPU
-        fabric.clip_gradients(module, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
-    optimizer.step()
+
+    epoch: int
+    index: int
+    at: float
+    clips: np.ndarray
+    draws: Draws
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    def log(self, **values: Tensor) -> None:
+        """Keep scalars () of this step; the epoch's line in metrics.jsonl has their mean over steps and processes."""
+        self.values |= values
 
 
-def train(
-    fabric: Fabric,
-    run: Run,
-    *,
-    what: str,
-    seed: int,
-    epochs: int,
-    steps: int,
-    batch_size: int,
-    state: Mapping[str, Stateful],
-    step: Callable[[int, int, Draws], dict[str, Tensor]],
-    rows: slice,
-    end_epoch: Callable[[int], dict[str, float]] | None = None,
-    save_every: int = 0,
-    stop_after: int | None = None,
-) -> None:
-    """Run (or resume) ``epochs`` epochs.
+class Loop:
+    """Run, or resume, the epochs of a plan.
+
+    ::
+
+        with Loop(fabric, run, plan, state, what="pretrain") as loop:
+            for epoch in loop.epochs():
+                for step in loop.steps():
+                    ...  # forward, backward, update
+                    step.log(loss=loss)
+                loop.note(accuracy=...)
+
+    Inside the ``with`` no other process can train in the folder, and Ctrl-C or SIGTERM wait for the end of a step.
 
     Args:
         fabric: processes and device.
         run: where checkpoints and metrics go.
+        plan: clips, epochs, batch size and seed.
+        state: everything that a step changes, by its name in the checkpoint.
         what: for the progress line.
-        seed: of all draws.
-        epochs: how many; the last one counts.
-        steps: steps an epoch.
-        batch_size: clips a step, over all processes.
-        state: everything that a step changes.
-        step: (epoch, step, draws) -> values to average and log; does forward, backward and update.
-        rows: this process's rows of the global batch.
-        end_epoch: (epoch) -> more values to log, e.g. accuracy for a curve.
         save_every: also keep a checkpoint every so many steps, 0 for once an epoch.
         stop_after: stop as if interrupted after that many steps of this call (for tests and rehearsals).
 
     Raises:
         Interrupted: asked to stop; the state is saved.
-        InputError: the loss is no longer finite.
+        InputError: the loss is no longer finite; a damaged checkpoint.
     """
-    wide = torch.float32 if fabric.device.type == "mps" else torch.float64  # Apple's GPUs know no float64
-    begin, first, seconds = 0, 0, 0.0
-    sums: dict[str, Tensor] = {}
-    if (saved := run.load(fabric.device)) is not None:
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        run: Run,
+        plan: Plan,
+        state: Mapping[str, Stateful],
+        *,
+        what: str,
+        save_every: int = 0,
+        stop_after: int | None = None,
+    ) -> None:
+        self.fabric, self.run, self.plan, self.state, self.what = fabric, run, plan, state, what
+        self.save_every, self.stop_after = save_every, stop_after
+        # Apple's GPUs have no float64
+        self.wide = torch.float32 if fabric.device.type == "mps" else torch.float64
+        self.epoch, self.step, self.seconds = 0, 0, 0.0  # where the loop is
+        self.sums: dict[str, Tensor] = {}  # of the epoch's steps so far
+        self.means: dict[str, float] = {}  # of the last whole epoch
+        self.notes: dict[str, float] = {}
+        self.done = 0  # steps of this call
+
+    def __enter__(self) -> Loop:
+        self._resume()
+        plan = self.plan
+        with ExitStack() as held:
+            held.enter_context(self.run.interruptible())
+            clips = plan.epochs * plan.steps * plan.batch_size
+            self.progress = held.enter_context(Progress(self.what, clips, "clips", not self.run.main))
+            self.run.forget_after(self.epoch)  # epochs are logged from 1, so lines of finished epochs stay
+            self.progress.advance((self.epoch * plan.steps + self.step) * plan.batch_size, counts=False)
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._held.__exit__(*error)
+
+    def epochs(self) -> Iterator[int]:
+        """The epochs still to do; after the body of each its line is logged and a checkpoint saved."""
+        while self.epoch < self.plan.epochs:
+            yield self.epoch
+            self.run.log(epoch=self.epoch + 1, **self.means, **self.notes, seconds=round(self.seconds, 3))
+            self.epoch, self.step, self.seconds, self.sums, self.notes = self.epoch + 1, 0, 0.0, {}, {}
+            self._save()
+            if self.epoch < self.plan.epochs and self._stop(0):
+                raise self.run.interrupted(f"after epoch {self.epoch} of {self.plan.epochs}")
+
+    def steps(self) -> Iterator[Step]:
+        """The steps still to do in this epoch."""
+        epoch, plan, rank = self.epoch, self.plan, self.fabric.global_rank
+        order = epoch_order(plan.clips, plan.seed, epoch)
+        for i in range(self.step, plan.steps):
+            began = time.perf_counter()
+            torch.manual_seed(seeded("cpu", plan.seed, "layers", epoch, i, rank).initial_seed())  # dropout
+            draws = Draws(seeded(self.fabric.device, plan.seed, "views", epoch, i), plan.batch_size, plan.rows)
+            clips = order[i * plan.batch_size : (i + 1) * plan.batch_size][plan.rows]
+            step = Step(epoch, i, epoch + i / plan.steps, clips, draws)
+            yield step
+            for name, value in step.values.items():
+                before = self.sums.get(name, torch.zeros_like(value, dtype=self.wide))
+                self.sums[name] = before + value.detach().to(self.wide)
+            self.seconds += time.perf_counter() - began
+            self.step, self.done = i + 1, self.done + 1
+            self.progress.advance(plan.batch_size)
+            if self.done == self.stop_after:
+                self.run.stop_signal = self.run.stop_signal or 2
+            if self.step < plan.steps:
+                if self._stop(self.done):
+                    self._save()
+                    raise self.run.interrupted(f"in epoch {epoch + 1} of {plan.epochs}")
+                if self.save_every and self.step % self.save_every == 0:
+                    self._save()
+        self.means = {name: value / plan.steps for name, value in self._totals().items()}
+
+    def note(self, **values: float) -> None:
+        """Add values to this epoch's line in metrics.jsonl, e.g. an accuracy for a curve."""
+        self.notes |= values
+
+    def _resume(self) -> None:
+        """Go to where the last checkpoint was saved, if there is one."""
+        saved = self.run.load(self.fabric.device)
+        if saved is None:
+            return
         try:
-            for name, thing in state.items():
+            for name, thing in self.state.items():
                 thing.load_state_dict(saved["state"][name])
-            begin, first, sums, seconds = saved["epoch"], saved["step"], saved["sums"], saved["seconds"]
+            self.epoch, self.step = saved["epoch"], saved["step"]
+            self.sums, self.seconds = saved["sums"], saved["seconds"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            what = f"{run.folder / CHECKPOINT} is not a checkpoint of this run ({type(error).__name__})"
+            what = f"{self.run.folder / CHECKPOINT} is not a checkpoint of this run ({type(error).__name__})"
             raise InputError(f"{what}; add --restart to begin anew") from None
 
-    def over_all(epoch: int) -> dict[str, float]:
+    def _totals(self) -> dict[str, float]:
         """The epoch's sums so far, averaged over the processes."""
-        found = {name: _over_all(fabric, value, "mean") for name, value in sums.items()}
+        found = {name: _over_all(self.fabric, value, "mean") for name, value in self.sums.items()}
         if not all(np.isfinite(v) for v in found.values()):  # before it is saved over a state that was sound
-            raise InputError(f"{what}: the loss became NaN or infinite in epoch {epoch + 1}; try a lower optim.lr")
+            where = f"in epoch {self.epoch + 1}"
+            raise InputError(f"{self.what}: the loss became NaN or infinite {where}; try a lower optim.lr")
         return found
 
-    def keep(next_epoch: int, next_step: int) -> None:
-        so_far = {k: torch.tensor(v, dtype=wide, device=fabric.device) for k, v in over_all(next_epoch).items()}
-        held = {name: thing.state_dict() for name, thing in state.items()}
-        run.save({"state": held, "epoch": next_epoch, "step": next_step, "sums": so_far, "seconds": seconds})
+    def _save(self) -> None:
+        totals = {k: torch.tensor(v, dtype=self.wide, device=self.fabric.device) for k, v in self._totals().items()}
+        held = {name: thing.state_dict() for name, thing in self.state.items()}
+        place = {"epoch": self.epoch, "step": self.step, "sums": totals, "seconds": self.seconds}
+        self.run.save({"state": held, **place})
 
-    done = 0
-    with (
-        run.alone(),
-        run.interruptible(),
-        Progress(what, epochs * steps * batch_size, "clips", not run.main) as progress,
-    ):
-        run.forget_after(begin)  # epochs are logged from 1, so lines of finished epochs stay
-        progress.advance((begin * steps + first) * batch_size, counts=False)
-        for epoch in range(begin, epochs):
-            for i in range(first, steps):
-                began = time.perf_counter()
-                torch.manual_seed(seeded("cpu", seed, "layers", epoch, i, fabric.global_rank).initial_seed())  # dropout
-                draws = Draws(seeded(fabric.device, seed, "views", epoch, i), batch_size, rows)
-                for name, value in step(epoch, i, draws).items():
-                    sums[name] = sums.get(name, torch.zeros_like(value, dtype=wide)) + value.detach().to(wide)
-                seconds += time.perf_counter() - began
-                done += 1
-                progress.advance(batch_size)
-                if done == stop_after:
-                    run.stop_signal = run.stop_signal or 2
-                if i + 1 < steps:
-                    if _stop(fabric, run, done):
-                        keep(epoch, i + 1)
-                        raise run.interrupted(f"in epoch {epoch + 1} of {epochs}")
-                    if save_every and (i + 1) % save_every == 0:
-                        keep(epoch, i + 1)
-            means = {k: v / steps for k, v in over_all(epoch).items()}
-            extra = end_epoch(epoch) if end_epoch is not None else {}
-            run.log(epoch=epoch + 1, **means, **extra, seconds=round(seconds, 3))
-            first, sums, seconds = 0, {}, 0.0
-            keep(epoch + 1, 0)
-            if epoch + 1 < epochs and _stop(fabric, run, 0):
-                raise run.interrupted(f"after epoch {epoch + 1} of {epochs}")
-
-
-def _stop(fabric: Fabric, run: Run, done: int) -> bool:
-    """Whether any process was asked to stop; several processes agree on it every 16 steps, not at each."""
-    if fabric.world_size == 1:
-        return run.stop_signal is not None
-    if done % 16:
-        return False
-    asked = torch.tensor(float(run.stop_signal is not None), device=fabric.device)
-    return _over_all(fabric, asked, "sum") > 0
+    def _stop(self, done: int) -> bool:
+        """Whether any process was asked to stop; several processes agree on it every 16 steps, not at each."""
+        if self.fabric.world_size == 1:
+            return self.run.stop_signal is not None
+        if done % 16:
+            return False
+        asked = torch.tensor(float(self.run.stop_signal is not None), device=self.fabric.device)
+        return _over_all(self.fabric, asked, "sum") > 0
 
 
 def _over_all(fabric: Fabric, value: Tensor, how: str) -> float:

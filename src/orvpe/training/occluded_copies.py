@@ -1,7 +1,7 @@
-"""Clips as they are and under several occlusions, seen by a frozen encoder: what a classifier may learn from.
+"""Features of whole clips and of occluded copies of them, from a frozen encoder, to train a classifier on.
 
-A linear classifier on the features of whole clips alone knows nothing of what an encoder makes of half a body.  It
-costs a pass of the encoder for each version to tell it, and nothing when the classifier is used.
+A linear classifier trained on whole clips alone has never seen the feature of half a body. Each set of occluded
+copies costs one more pass of the encoder in training and nothing later.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from orvpe.views.occlusion import SEVERAL
 from orvpe.views.resident import ResidentStore
 
 _MOST = 100
-VERSIONS = 9  # twice as many are no better (docs/experiments.md)
+VERSIONS = 9  # twice as many are no better (docs/lab/training-trials.md)
 
 
 def check_versions(versions: int) -> None:
-    """Nothing, for a number of versions that can be kept.
+    """Check the number of occluded copies.
 
     Raises:
         InputError: another.
@@ -40,15 +40,15 @@ def with_versions(
     seed: int = 0,
     batch_size: int = 64,
 ) -> Tensor:
-    """(1 + versions, len(indices), 256) features, those of the whole clips first.
+    """Features of whole clips and of occluded copies, (1 + versions, len(indices), 256), whole clips first.
 
     Args:
         model: in any mode; it is evaluated, and put back.
         data: where the clips are.
         indices: which clips.
-        versions: how many more of each clip.
-        occlusion: of all but the first; each clip of each version draws for itself.
-        seed: of the draws.  What a clip is drawn depends on its place in the store and the version, on nothing else.
+        versions: occluded copies of each clip.
+        occlusion: of the copies; each copy of each clip is drawn separately.
+        seed: of the draws, which depend on the clip's place in the store and the number of the copy only.
         batch_size: clips at a time.
     """
     found = [extract(model, data, indices, batch_size=batch_size)]

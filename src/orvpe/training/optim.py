@@ -1,4 +1,4 @@
-"""Optimiser from its configuration; the learning rate as a pure function of progress, so that resuming is exact."""
+"""Optimiser and learning-rate schedule. The rate is a pure function of progress, so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def learning_rate(config: Optim, progress: float, epochs: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group of parameters its share of a learning rate."""
+    """Set the learning rate of every parameter group, each times its share."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("share", 1.0)
 

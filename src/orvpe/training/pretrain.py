@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,27 +14,19 @@ from torch import Tensor, nn
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.config import EncoderConfig
-from orvpe.models.model import Model, adapt_encoder, load, note_unfinished, transfer_encoder
-from orvpe.runtime.device import check_shared, local_rows, open_fabric, resolve_precision
-from orvpe.runtime.draws import Draws, seeded
-from orvpe.runtime.run import Run, environment, plain
+from orvpe.models.model import Model
+from orvpe.runtime.draws import seeded
+from orvpe.runtime.groups import Resuming, TrainingHardware
+from orvpe.runtime.lock import alone_in
+from orvpe.runtime.run import environment, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.contrast import ContrastiveModule
-from orvpe.training.loop import check_counts, descend, epoch_order, steps_per_epoch, train
-from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
-from orvpe.training.sync_norm import convert_sync_batchnorm
+from orvpe.training.loop import Stateful, check_counts
+from orvpe.training.optim import Optim
+from orvpe.training.setup import Setup
 from orvpe.training.teacher import Teacher
 from orvpe.views.augment import Augment
-from orvpe.views.resident import ResidentStore
-from orvpe.views.view import (
-    View,
-    ViewConfig,
-    input_dims,
-    join,
-    other_input,
-    pool_people,
-    training_view,
-    without_camera,
-)
+from orvpe.views.view import View, ViewConfig, join, pool_people, training_view
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class Contrast:
 
 
 class Pretraining(nn.Module):
-    """Encoder and contrastive module as one module, so that gradients of both are averaged over processes."""
+    """Encoder and contrastive module in one, so that the gradients of both are averaged over processes."""
 
     def __init__(self, encoder: nn.Module, contrast: ContrastiveModule) -> None:
         super().__init__()
@@ -83,11 +74,13 @@ class Pretraining(nn.Module):
     def forward(
         self, view: View, index: Tensor, generator: torch.Generator, positive: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Losses (N,) and embeddings (N, outputs) of a view."""
+        """Losses (N,) and embeddings (N, outputs) of a view of N clips."""
         feature = pool_people(self.encoder(view.joints, view.visible), view)
         return self.contrast(feature, index, generator, positive)
 
 
+@flat_arguments
+@alone_in("run", folder=True)
 def pretrain(
     store: str,
     run: str,
@@ -99,13 +92,8 @@ def pretrain(
     epochs: int = 60,
     batch_size: int = 32,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "32",
-    threads: int = 0,
-    compile: bool = False,
-    save_every: int = 0,
-    restart: bool = False,
-    stop_after: int | None = None,
+    hardware: TrainingHardware = TrainingHardware(),  # noqa: B008
+    resuming: Resuming = Resuming(),  # noqa: B008
 ) -> Path:
     """Pre-train an encoder on all clips of a store, without labels.
 
@@ -121,13 +109,8 @@ def pretrain(
         epochs: passes over the data; the last one counts.
         batch_size: clips a step, over all processes.
         seed: of weights, bank, order, views and negatives.
-        device: auto, cpu, cuda or mps.
-        precision: 32, bf16, 16, or auto: bf16 where this machine's hardware has it, else 32.
-        threads: CPU threads, 0 for all.
-        compile: let torch.compile make one program of the encoder; minutes at the start, faster from there on.
-        save_every: keep a checkpoint every so many steps too, 0 for once an epoch.
-        restart: begin anew although the folder holds a run.
-        stop_after: stop (resumably) after so many steps.
+        hardware: processor, threads, precision.
+        resuming: checkpoints.
 
     Returns:
         The run's folder, with card.json and weights.safetensors in it.
@@ -136,108 +119,77 @@ def pretrain(
         InputError: a store, value or folder that does not fit.
         Interrupted: stopped by a signal, state saved.
     """
-    check_counts(epochs, save_every, seed)
-    precision = resolve_precision(precision, device)
-    fabric = open_fabric(device, precision, threads)
-    opened = Store.open_whole(store)
-    view = without_camera(view, opened.dims)
+    check_counts(epochs, resuming.save_every, seed)
+    setup = Setup(store, view, hardware)
+    fabric, clips, view = setup.fabric, setup.store, setup.view
+    plan = setup.plan(np.arange(len(clips)), epochs, batch_size, seed)
     arguments: dict[str, Any] = {
-        "job": "pretrain", "store": Path(store).name, "store_checksum": opened.checksum,
+        "job": "pretrain", "store": Path(store).name, "store_checksum": clips.checksum,
         "weights": weights, "view": view, "encoder": encoder, "contrast": contrast,
-        "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": precision,
+        "optim": optim, "epochs": epochs, "batch_size": batch_size, "seed": seed, "precision": setup.precision,
     }  # fmt: skip
-    rows = local_rows(batch_size, fabric.global_rank, fabric.world_size)
-    steps = steps_per_epoch(len(opened), batch_size)
 
-    torch.manual_seed(seeded("cpu", seed, "weights").initial_seed())
-    dims = input_dims(view, opened.dims)
-    model = Model(encoder, opened.layout, dims, view, projection=(contrast.projection, contrast.outputs))
-    new: list[str] = []
-    other = ""
-    if weights is not None:
-        source = load(weights)
-        if source.dims == dims:
-            transfer_encoder(source, model, f"weights {weights}")
-            other = other_input(source.view, view, dims)
-        else:
-            new = adapt_encoder(source, model, f"weights {weights}")
-    module = ContrastiveModule(
-        len(opened), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
-        loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
-        momentum=contrast.momentum, generator=seeded("cpu", seed, "bank"),
-        recordings=_recordings(opened) if contrast.spare_recording else None,
-    )  # fmt: skip
+    heads = {"projection": (contrast.projection, contrast.outputs)}
+    model = setup.model(encoder, weights, seed, adapt=True, **heads)
     assert model.projection is not None
-    module.projection = model.projection
-    if fabric.world_size > 1:
-        model.encoder = convert_sync_batchnorm(model.encoder, fabric.device)
+    contrastive = _contrastive_module(contrast, clips, model, seed)
     teacher = Teacher(model.encoder, model.projection, contrast.teacher) if contrast.teacher else None
-    if compile:
-        model.encoder.compile()
-    optimizer = build_optimizer([model], optim, fabric.device.type)
-    folder = Run(run, arguments, main=fabric.global_rank == 0, restart=restart)
-    if new and folder.main:
-        print(f"note: weights {weights} read {source.dims}D joints; {', '.join(new)} start anew", file=sys.stderr)
-    if other and folder.main:
-        print(f"note: weights {weights} were trained on another kind of input: {other}", file=sys.stderr)
-    if weights is not None and folder.main:
-        note_unfinished(source, weights)
-    wrapped, optimizer_ = fabric.setup(Pretraining(model.encoder, module), optimizer)
-    check_shared(fabric, store=opened.checksum, checkpoint=folder.checkpoint_bytes())
-    data = ResidentStore(opened, fabric.device)
-    everything = np.arange(len(opened))
-    order = everything
-    whole = replace(view, occlusion="none")
+    training = setup.start(run, arguments, model, Pretraining(model.encoder, contrastive), optim, resuming)
+    state: dict[str, Stateful] = {"model": model, "bank": contrastive.bank, "loss": contrastive.loss}
     if teacher is not None:
-        teacher.to(fabric.device).train()
+        state["teacher"] = teacher.to(fabric.device).train()
+    whole = replace(view, occlusion="none")  # what a teacher sees
 
-    def step(epoch: int, i: int, draws: Draws) -> dict[str, Tensor]:
-        nonlocal order
-        if i == 0 or order is everything:
-            order = epoch_order(everything, seed, epoch)
-        batch = data.batch(order[i * batch_size : (i + 1) * batch_size][rows])
-        inputs = join([training_view(batch, view, draws) for _ in range(contrast.views)])
-        index = batch.index.repeat(contrast.views)
-        positive = None
-        if teacher is not None:
-            with fabric.autocast():
-                positive = teacher(training_view(batch, whole, draws))
-        set_learning_rate(optimizer, learning_rate(optim, epoch + i / steps, epochs))
-        negatives = seeded(fabric.device, seed, "negatives", epoch, i)
-        wanted = None if positive is None else positive.repeat(contrast.views, 1)
-        losses, embedding = wrapped(inputs, index, negatives, wanted)
-        loss = losses.mean()
-        descend(fabric, wrapped, optimizer_, loss, optim.clip_norm)
-        kept = embedding if positive is None else positive
-        if len(kept) > len(batch):  # of several sub-graphs their mean
-            kept = F.normalize(kept.detach().unflatten(0, (contrast.views, -1)).mean(dim=0), dim=1)
-        module.update(batch.index, kept, distinct=True)
-        if teacher is not None:
-            assert model.projection is not None
-            teacher.follow(model.encoder, model.projection)
-        return {"loss": loss}
-
-    def end_epoch(epoch: int) -> dict[str, float]:
-        if folder.main:  # so that a run that is still going, or was stopped, can be used as it is
-            trained = {**plain(arguments), "clips": len(opened), "data": opened.meta.get("sources", [])}
-            model.save(run, trained=trained, epochs_done=epoch + 1, environment=environment())
-        return {}
-
-    state: dict[str, Any] = {"model": model, "bank": module.bank, "loss": module.loss, "optimizer": optimizer}
-    if teacher is not None:
-        state["teacher"] = teacher
-    train(
-        fabric, folder, what=f"pretrain {Path(run).name}", seed=seed, epochs=epochs, steps=steps,
-        batch_size=batch_size, state=state, step=step, rows=rows, end_epoch=end_epoch, save_every=save_every,
-        stop_after=stop_after,
-    )  # fmt: skip
+    with training.loop("pretrain", plan, state) as loop:
+        for epoch in loop.epochs():
+            for step in loop.steps():
+                batch = training.data.batch(step.clips)
+                sub_graphs = join([training_view(batch, view, step.draws) for _ in range(contrast.views)])
+                positive = pull = None
+                if teacher is not None:
+                    with fabric.autocast():
+                        positive = teacher(training_view(batch, whole, step.draws))
+                    pull = positive.repeat(contrast.views, 1)
+                negatives = seeded(fabric.device, seed, "negatives", epoch, step.index)
+                index = batch.index.repeat(contrast.views)
+                losses, embedding = training.module(sub_graphs, index, negatives, pull)
+                loss = losses.mean()
+                training.descend(loss, step.at, epochs)
+                kept = _mean_of_views(embedding, contrast.views) if positive is None else positive
+                contrastive.update(batch.index, kept)
+                if teacher is not None:
+                    teacher.follow(model.encoder, model.projection)
+                step.log(loss=loss)
+            if training.run.main:  # so that a run that is still going, or was stopped, can be used as it is
+                trained = {**plain(arguments), "clips": len(clips), "data": clips.meta.get("sources", [])}
+                model.save(run, trained=trained, epochs_done=epoch + 1, environment=environment())
     fabric.barrier()
-    if folder.main:
+    if training.run.main:
         print(f"weights and card: {run} (use them with -w {run}: orvpe probe, finetune, embed)")
     return Path(run)
 
 
+def _contrastive_module(contrast: Contrast, clips: Store, model: Model, seed: int) -> ContrastiveModule:
+    """Build the contrastive module, with the projection of ``model``."""
+    module = ContrastiveModule(
+        len(clips), inputs=model.feature_dim, outputs=contrast.outputs, projection=contrast.projection,
+        loss=contrast.loss, negatives=contrast.negatives, temperature=contrast.temperature,
+        momentum=contrast.momentum, generator=seeded("cpu", seed, "bank"),
+        recordings=_recordings(clips) if contrast.spare_recording else None,
+    )  # fmt: skip
+    assert model.projection is not None
+    module.projection = model.projection
+    return module
+
+
+def _mean_of_views(embedding: Tensor, views: int) -> Tensor:
+    """Mean embedding of several sub-graphs of a clip, of unit length: (views N, D) -> (N, D)."""
+    if views == 1:
+        return embedding
+    return F.normalize(embedding.detach().unflatten(0, (views, -1)).mean(dim=0), dim=1)
+
+
 def _recordings(store: Store) -> Tensor:
-    """(N,) int64: clips named NAME@FRAME by `ingest` are windows of the recording NAME."""
+    """The recording of each clip, (N,) int64: `ingest` names windows of the recording NAME NAME@FRAME."""
     found = np.unique([str(name).rpartition("@")[0] or str(name) for name in store.names], return_inverse=True)[1]
     return torch.from_numpy(found.astype(np.int64))

@@ -29,7 +29,10 @@ from orvpe.models.embed import check_fits
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.draws import seeded
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.run import Run, environment, plain
+from orvpe.runtime.typed import flat_arguments
 from orvpe.training.occluded_copies import check_versions, with_versions
 from orvpe.training.optim import Optim, build_optimizer, learning_rate, set_learning_rate
 from orvpe.views.occlusion import SEVERAL, check_occlusion
@@ -68,6 +71,8 @@ def knn_scores(train: Tensor, target: Tensor, classes: int, queries: Tensor, k: 
 METHODS = ("sgd", "logistic", "ridge", "knn")
 
 
+@flat_arguments
+@alone_in("run", folder=True)
 def probe(
     store: str,
     run: str,
@@ -87,11 +92,10 @@ def probe(
     raw: bool = True,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
     restart: bool = False,
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> dict[str, Any]:
-    """Probe a frozen encoder: how well are actions told apart by its features alone?
+    """Train a classifier on the features of a frozen encoder, and evaluate it.
 
     Args:
         store: a labelled store made by `orvpe ingest`.
@@ -112,9 +116,8 @@ def probe(
         raw: also print what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
         seed: of the random encoder, sgd, few labels and random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
         restart: throw away another run that the folder holds.
+        hardware: processor and threads.
 
     Returns:
         What results.json holds.
@@ -136,7 +139,7 @@ def probe(
     if not versions and occlusion != SEVERAL:
         raise InputError(f"occlusion is {occlusion!r}, expected versions with it; those of the test are occlusions")
     check_occlusions(occlusions)
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     opened = Store.open_whole(store)
     task = make_task(opened, protocol)
     if not len(task.test):

@@ -32,7 +32,7 @@ def recipes(name: str | None = None) -> None:
 
 
 def recipe_path(name: str) -> Path:
-    """A shipped recipe by name, or a custom YAML file.
+    """Path of a shipped recipe, by name, or of a custom YAML file.
 
     Raises:
         InputError: neither.
@@ -50,7 +50,7 @@ def recipe_path(name: str) -> Path:
 
 
 def recipe_values(function: Callable[..., Any], name: str, command: str = "") -> dict[str, Any]:
-    """What a recipe gives a function, by the names of its arguments (``view.tau``).
+    """A recipe's values for a function, by the names of its arguments (``view.tau``).
 
     Args:
         function: typed, of a command.
@@ -71,5 +71,5 @@ def recipe_values(function: Callable[..., Any], name: str, command: str = "") ->
 
 
 def from_shipped(function: Callable[..., Any], name: str, **values: Any) -> dict[str, Any]:
-    """The keywords to call a function with: a recipe's, and ``values`` over them."""
+    """Keyword arguments for a function: those of a recipe, overridden by ``values``."""
     return filled(function, recipe_values(function, name) | values)

@@ -1,6 +1,6 @@
-"""Batch-norm over the batches of all processes, also on the CPU, which torch.nn.SyncBatchNorm refuses.
+"""Batch-norm synchronised over processes, also on the CPU, which torch.nn.SyncBatchNorm does not support.
 
-With it, processes that share a global batch train as one process that has all of it.
+Processes that share a global batch then train like one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _GlobalNorm(torch.autograd.Function):
 
 
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch-norm of any (N, C, ...) whose training statistics are those of all processes together.
+    """Batch-norm of (N, C, ...) with training statistics over the batches of all processes.
 
     Every process takes part in every forward and backward pass; their local batches may differ in size, but
     none may be empty.  Without a process group, with one process or in evaluation it is an ordinary one.
@@ -86,7 +86,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def convert_sync_batchnorm(module: nn.Module, device: torch.device | str | None = None) -> nn.Module:
-    """Replace every batch-norm by one synchronised over processes; parameters, buffers and their names stay.
+    """Replace every batch-norm by one synchronised over processes, keeping parameters, buffers and names.
 
     Args:
         module: changed in place, except where it is itself a batch-norm.

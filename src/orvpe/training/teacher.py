@@ -1,7 +1,7 @@
-"""A teacher: a slowly moving average of the encoder that sees whole bodies while the encoder sees sub-graphs.
+"""A teacher network: a moving average of the encoder, which sees whole bodies while the encoder sees sub-graphs.
 
-Ours, not the paper's.  A bank's row is up to an epoch old and was made from a sub-graph; a teacher's embedding is made
-now, from all that is visible, so that the encoder learns to say of half a body what it would say of the whole.
+Ours, not the paper's. A row of the bank is up to an epoch old and comes from a sub-graph; a teacher's embedding is
+current and comes from all that is visible, so the encoder learns to embed half a body like the whole one.
 """
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def follow(self, encoder: nn.Module, projection: nn.Module) -> None:
-        """Move towards the weights of ``encoder`` and ``projection``: one step of the average."""
+        """Update the moving average with the weights of ``encoder`` and ``projection``."""
         for mine, theirs in ((self.encoder, encoder), (self.projection, projection)):
             torch._foreach_lerp_(list(mine.parameters()), list(theirs.parameters()), 1 - self.momentum)

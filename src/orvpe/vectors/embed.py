@@ -1,7 +1,8 @@
-"""From clips to vectors: any store or pose file to Parquet, clips in memory to an array."""
+"""Embed stores and pose files into Parquet tables."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +12,18 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.labels import column_pairs
-from orvpe.data.formats.reading import check_choices, left_out, read_clips
+from orvpe.data.formats.reading import left_out, read_clips
 from orvpe.data.formats.source import Source, not_a_source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.errors import InputError
-from orvpe.models.embed import embed_batch, fit_clip
+from orvpe.models.embed import Vectors, embed_batch, fit_clip
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.files import whole_file
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
+from orvpe.runtime.typed import flat_arguments
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -28,53 +31,37 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@flat_arguments
+@alone_in("out")
 def embed(
     path: str,
     weights: str,
     out: str,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "auto",
-    units: str = "auto",
-    column: list[str] | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     occlusion: str = "none",
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> Path:
     """Embed every clip of a store, or of a pose file, folder or zip, into a Parquet table.
 
-    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection).
+    Columns: id, label, subject, camera, split, feature (256 numbers), embedding (128, if the model has a projection),
+    tokens (joints x segments x numbers, flat, NaN where hidden, if the encoder is "tokens").
     The table is written as it grows, so memory does not depend on the number of clips.
 
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
         weights: folder of the model.
         out: the Parquet file, by convention ending in .parquet.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
-        column: what a table's columns mean, as label=shot or clip=video.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         overwrite: replace an existing file.
         occlusion: hide joints first, see `orvpe evaluate`.
-        seed: places a random occlusion.
+        seed: seed of random occlusions.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Returns:
         The Parquet file.
@@ -96,20 +83,16 @@ def embed(
         raise InputError(f"{out}: is a folder, expected the name of the Parquet file to write")
     if target.suffix.lower() in (".csv", ".npz", ".npy", ".json", ".orvpe"):
         raise InputError(f"{out}: embed writes Parquet, expected a name that ends in .parquet")
-    check_choices(up, units)
+    poses.check()
     not_a_source(out, [path])
     if target.exists() and not overwrite:
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     model = load(weights, where).for_inference()
     note_unfinished(model, weights)
-    options = Options(
-        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-        min_confidence=min_confidence, max_people=max_people, up=up, units=units,
-        columns=column_pairs(column),
-    )  # fmt: skip
+    options = poses.options(model.dims)
     schema = table_schema(model, weights, occlusion)
-    total, parts = _batches(path, weights, model, batch_size, format, options, skip_bad)
+    total, parts = _batches(path, weights, model, batch_size, poses.format, options, skip_bad)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
         with pq.ParquetWriter(temporary, schema) as writer, Progress("embed", total, "clips") as progress:
@@ -128,20 +111,23 @@ _Text = dict[str, list[str | None]]
 
 
 def table_schema(model: Model, weights: str, occlusion: str = "none") -> pa.Schema:
-    """The columns of a model's vectors: text, feature (256 numbers), and embedding (128) if it has a projection."""
+    """The columns of a model's vectors: text, feature (256 numbers), embedding (128) if it has a projection, tokens if
+    it is structured."""
     import pyarrow as pa
 
     width = {"feature": model.feature_dim}
     if model.projection_config is not None:
         width["embedding"] = model.projection_config[1]
+    if model.structured:
+        width["tokens"] = math.prod(model.token_shape)
     return pa.schema(
         [(c, pa.string()) for c in _TEXT] + [(c, pa.list_(pa.float32(), n)) for c, n in width.items()],
         metadata={"orvpe_weights": str(Path(weights).name), "orvpe_occlusion": occlusion},
     )
 
 
-def to_table(schema: pa.Schema, text: _Text, vectors: tuple[np.ndarray, np.ndarray | None]) -> pa.Table:
-    """Text and vectors of N clips as N rows of ``schema``."""
+def to_table(schema: pa.Schema, text: _Text, vectors: Vectors) -> pa.Table:
+    """Build N rows of ``schema`` from the text and vectors of N clips."""
     import pyarrow as pa
 
     columns: list[pa.Array] = [pa.array(text[c], pa.string()) for c in _TEXT]

@@ -1,4 +1,4 @@
-"""Vectors of a great many pose files: Ray Data hands items to a pool of workers that hold the model.
+"""Embed very many pose files with Ray Data: a pool of workers that hold the model.
 
 The driver lists the items and cuts those that are not yet in the output into chunks.  A worker reads and embeds a chunk
 as `orvpe.vectors.embed` does, and writes one Parquet part, complete or not at all, whose metadata names the items that
@@ -29,16 +29,17 @@ import torch
 from orvpe.data.formats import FORMATS, choose_reader
 from orvpe.data.formats.base import Item, NoSkeleton, Options
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import is_store
 from orvpe.errors import InputError, unknown
-from orvpe.models.card import WEIGHTS, read_card
+from orvpe.models.card import WEIGHTS, locate, read_card
 from orvpe.models.embed import embed_batch
 from orvpe.models.model import load, note_unfinished
 from orvpe.poses.clip import Clip
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.files import whole_file, write_atomic
-from orvpe.runtime.lock import alone
+from orvpe.runtime.lock import LOCK, alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import clip_text, read_item, table_schema, to_table
 from orvpe.views.batch import collate
 
@@ -56,7 +57,7 @@ _Key = tuple[str, Item]  # absolute path of the source, item
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What `embed_many` did.
+    """Result of `embed_many`.
 
     Args:
         clips: clips embedded in this call.
@@ -80,19 +81,16 @@ class EmbedReport:
         return text + (f"; {len(self.failed):,} failed, see {Path(self.path) / FAILED}" if self.failed else "")
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def embed_many(
     paths: list[str],
     weights: str,
     out: str,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
     batch_size: int = 64,
     workers: int = 0,
     device: str = "auto",
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
 ) -> EmbedReport:
     """Embed many pose files into a folder of Parquet parts, with Ray Data.
 
@@ -104,15 +102,10 @@ def embed_many(
         paths: folders, zips or files with poses.
         weights: folder of the model.
         out: the folder to write.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
         batch_size: clips at a time in a worker.
-        workers: processes that read and embed, a core each; 0 for one a core, or four a GPU, which share it.
+        workers: processes that read and embed, one core each; 0 for one per core, or four per GPU.
         device: auto, cpu or cuda.
+        poses: what pose files do not say of themselves.
 
     Returns:
         what was done.
@@ -122,46 +115,41 @@ def embed_many(
             but failures, or parts that were lost because their worker died.
     """
     begun = time.monotonic()
-    for name, value, least in (("batch_size", batch_size, 1), ("max_people", max_people, 1), ("workers", workers, 0)):
+    poses.check()
+    for name, value, least in (("batch_size", batch_size, 1), ("workers", workers, 0)):
         if value < least:
             raise InputError(f"{name} is {value}, expected at least {least}")
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(unknown("device", device, ("auto", "cpu", "cuda")))
-    if format is not None and format not in FORMATS:
-        raise InputError(unknown("format", format, FORMATS))
+    if poses.format is not None and poses.format not in FORMATS:
+        raise InputError(unknown("format", poses.format, FORMATS))
     _import_ray()
     note_unfinished(load(weights), weights)  # says now, and once, what every worker would say
-    options = Options(
-        layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size,
-        dims=int(read_card(weights)["dims"]), min_confidence=min_confidence, max_people=max_people,
-    )  # fmt: skip
+    options = poses.options(int(read_card(weights)["dims"]))
     folder = Path(out)
-    _claim(folder, _description(weights, format, options))
-    with alone(folder / ".lock") as free:
-        if not free:
-            raise InputError(f"{out}: another process is writing there; wait, or choose another folder")
-        items, failed = _list(paths, format)
-        done = _done(folder)
-        todo = [(key, reader) for key, reader in items if key not in done]
-        before = len(items) - len(todo)
-        clips = parts = 0
-        lost: set[_Key] = {key for key, _ in todo}
-        with Progress("embed", len(items), "items") as progress:
-            if before:
-                progress.note(f"going on: {before:,} of {len(items):,} items are in {out} already")
-                progress.advance(before, counts=False)
-            for note in _run(_chunks(todo, folder), weights, options, batch_size, workers, device) if todo else ():
-                tried = [(note["source"], tuple(item)) for item in note["items"]]
-                lost.difference_update(tried)
-                failed += note["failed"]
-                clips += note["clips"]
-                parts += bool(note["clips"])
-                progress.advance(len(tried))
-        failed += [
-            {"item": _where(_opened(key[0]), key[1]), "reason": "its worker died, as when memory runs out"}
-            for key in sorted(lost)
-        ]
-        write_atomic(folder / FAILED, "".join(json.dumps(f) + "\n" for f in failed))
+    _claim(folder, _description(weights, poses.format, options))
+    items, failed = _list(paths, poses.format)
+    done = _done(folder)
+    todo = [(key, reader) for key, reader in items if key not in done]
+    before = len(items) - len(todo)
+    clips = parts = 0
+    lost: set[_Key] = {key for key, _ in todo}
+    with Progress("embed", len(items), "items") as progress:
+        if before:
+            progress.note(f"going on: {before:,} of {len(items):,} items are in {out} already")
+            progress.advance(before, counts=False)
+        for note in _run(_chunks(todo, folder), weights, options, batch_size, workers, device) if todo else ():
+            tried = [(note["source"], tuple(item)) for item in note["items"]]
+            lost.difference_update(tried)
+            failed += note["failed"]
+            clips += note["clips"]
+            parts += bool(note["clips"])
+            progress.advance(len(tried))
+    failed += [
+        {"item": _where(_opened(key[0]), key[1]), "reason": "its worker died, as when memory runs out"}
+        for key in sorted(lost)
+    ]
+    write_atomic(folder / FAILED, "".join(json.dumps(f) + "\n" for f in failed))
     lines = [f"{f['item']}: {f['reason']}" for f in failed]
     if not clips and not before:
         rest = f" (and {len(lines) - 1} more, see {folder / FAILED})" if len(lines) > 1 else ""
@@ -181,10 +169,10 @@ def _where(source: Source, item: Item) -> str:
 
 
 def _description(weights: str, format: str | None, options: Options) -> dict[str, Any]:
-    """All that decides a vector."""
+    """Everything that determines a vector."""
     card = read_card(weights)
     return {
-        "weights": hashlib.sha256((Path(weights) / WEIGHTS).read_bytes()).hexdigest(),
+        "weights": hashlib.sha256((locate(weights) / WEIGHTS).read_bytes()).hexdigest(),
         "encoder": card["encoder"],
         "view": card["view"],
         "format": format,
@@ -193,11 +181,13 @@ def _description(weights: str, format: str | None, options: Options) -> dict[str
         "image_size": list(options.image_size) if options.image_size else None,
         "min_confidence": options.min_confidence,
         "max_people": options.max_people,
+        "up": options.up,
+        "units": options.units,
     }
 
 
 def _claim(folder: Path, description: dict[str, Any]) -> None:
-    """Make the output folder, or see that it is this job's."""
+    """Create the output folder, or check that it belongs to this job."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected a folder or a new name")
     if (folder / JOB).exists():
@@ -210,7 +200,7 @@ def _claim(folder: Path, description: dict[str, Any]) -> None:
             k = differ[0]
             change = f"{k} was {str(was.get(k))[:60]}, now {str(description[k])[:60]}"
             raise InputError(f"{folder} holds vectors of another model or arguments ({change}); choose another folder")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(p.name != LOCK for p in folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no {JOB}; choose another folder")
     else:
         write_atomic(folder / JOB, json.dumps(description, indent=1) + "\n")
@@ -239,7 +229,7 @@ def _list(paths: list[str], format: str | None) -> tuple[list[tuple[_Key, str]],
 
 
 def _done(folder: Path) -> set[_Key]:
-    """The items that are in the parts, by what the parts say of themselves."""
+    """Items that are already in the parts."""
     import pyarrow.parquet as pq
 
     done: set[_Key] = set()
@@ -288,7 +278,7 @@ def _import_ray() -> Any:
 
 @contextmanager
 def _engine(workers: int, gpu: bool) -> Iterator[Any]:
-    """Ray as it is running, in this process or as a cluster that RAY_ADDRESS names; else for this job alone."""
+    """Use a running Ray (in this process, or the cluster of RAY_ADDRESS), else start one for this job."""
     ray = _import_ray()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is told in `FAILED`
     if ray.is_initialized():
@@ -311,7 +301,7 @@ def _engine(workers: int, gpu: bool) -> Iterator[Any]:
 def _run(
     chunks: list[dict[str, Any]], weights: str, options: Options, batch_size: int, workers: int, device: str
 ) -> Iterator[dict[str, Any]]:
-    """The chunks through Ray's pool of workers; yields the note of each as it is done."""
+    """Send the chunks to the pool of workers; yield a note for each finished chunk."""
     wanted = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     with _engine(workers, wanted == "cuda") as ray:
         there = ray.cluster_resources()
@@ -325,7 +315,7 @@ def _run(
         context.enable_progress_bars = False  # ours counts items
         context.max_errored_blocks = -1  # a worker that dies takes its chunks along, and no others
         rows = [{"chunk": json.dumps(chunk)} for chunk in chunks]
-        setting = (str(Path(weights).absolute()), options, batch_size, wanted)
+        setting = (str(locate(weights).absolute()), options, batch_size, wanted)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray 2.60 asks for a name that it does not give max_task_retries yet
             notes = ray.data.from_items(rows, override_num_blocks=min(len(rows), _TASKS)).map_batches(
@@ -343,7 +333,7 @@ def _run(
 
 
 class _Embedder:
-    """A worker of the pool: the model stays, chunks come and go."""
+    """A worker of the pool, which loads the model once."""
 
     def __init__(self, weights: str, options: Options, batch_size: int, device: str) -> None:
         torch.set_num_threads(1)  # a core each
@@ -355,7 +345,7 @@ class _Embedder:
         return {"note": [json.dumps(self.chunk(json.loads(str(chunk)))) for chunk in batch["chunk"]]}
 
     def chunk(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        """Read and embed a chunk, write its part, and say how it went."""
+        """Read and embed a chunk, write its part, and return a note."""
         import pyarrow as pa
 
         source, reader = _opened(chunk["source"]), FORMATS[chunk["format"]]
@@ -411,7 +401,7 @@ class _Embedder:
         return [(places, to_table(self.schema, clip_text([clip for _, clip in clips]), vectors))]
 
     def write(self, part: Path, rows: pa.Table, held: dict[str, Any]) -> None:
-        """The whole part or nothing."""
+        """Write the part atomically."""
         import pyarrow.parquet as pq
 
         metadata = {**(self.schema.metadata or {}), _ITEMS: json.dumps(held)}
@@ -421,7 +411,7 @@ class _Embedder:
 
 @lru_cache(maxsize=2)
 def _opened(path: str) -> Source:
-    """One open source a process, so that a zip's list of 100,000 names is read once."""
+    """Keep one source open per process, so that a zip's list of 100,000 names is read once."""
     return Source(path)
 
 

@@ -1,9 +1,10 @@
-"""From clips to an index that can be searched: only what is new or has changed is embedded."""
+"""Put clips into a search index; only new or changed ones are embedded."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -15,22 +16,24 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import NoSkeleton, Options
-from orvpe.data.formats.labels import column_pairs
-from orvpe.data.formats.reading import check_choices, left_out
+from orvpe.data.formats.base import NoSkeleton
+from orvpe.data.formats.reading import left_out
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.models.card import WEIGHTS, locate
-from orvpe.models.embed import check_fits, embed_batch
+from orvpe.models.embed import check_fits, embed_batch, similarity
 from orvpe.models.model import Model, load, note_unfinished
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
-from orvpe.poses.skeleton import get_layout
 from orvpe.runtime.device import pick_device
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.embed import read_item
-from orvpe.vectors.vector_index import Added, Index, fingerprint
+from orvpe.vectors.vector_index import ABOUT, Added, Compare, Index, fingerprint
 from orvpe.views.batch import Batch, batches, collate
 from orvpe.views.resident import ResidentStore
 
@@ -41,7 +44,7 @@ _OF_TRAINING = ("shortest", "occlusion", "augment")  # what of a view concerns n
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What `index` did.
+    """Result of `index`.
 
     Args:
         added, replaced, unchanged, removed: clips.
@@ -68,7 +71,7 @@ class IndexReport:
 
 
 def describe(model: Model, weights: str) -> dict[str, Any]:
-    """All that decides a vector, and where the model was; what an index remembers of its model.
+    """Description of a model that an index stores: everything that determines a vector, and the model's path.
 
     Args:
         model: loaded.
@@ -85,26 +88,25 @@ def describe(model: Model, weights: str) -> dict[str, Any]:
         "dims": model.dims,
         "layout": list(model.layout.joints),
         "view": {k: v for k, v in asdict(model.view).items() if k not in _OF_TRAINING},
+        **({"tokens": math.prod(model.token_shape)} if model.structured else {}),
     }
 
 
+def comparison(model: Model, tokens: np.ndarray) -> Compare:
+    """How `Index.search` compares a clip's structured embedding (numbers,) with others."""
+    return lambda others: similarity(model, tokens[None], others)[0]
+
+
+@flat_arguments
+@alone_in("out", folder=True)
 def index(
     path: str,
     out: str,
     weights: str | None = None,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "auto",
-    units: str = "auto",
-    column: list[str] | None = None,
     skip_bad: bool = False,
     batch_size: int = 64,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> IndexReport:
     """Put every clip of a store, or of a pose file, folder or zip, into an index for `orvpe search`.
 
@@ -114,22 +116,12 @@ def index(
 
     Args:
         path: a store made by `orvpe ingest`, or anything that it reads.
-        out: folder of the index, made if it is not there.
-        weights: folder or name of the model; the one that made the index, if it is there already.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the source's joints, a known name or a YAML file, where the format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people a clip, those who move most.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
-        column: what a table's columns mean, as label=shot or clip=video.
-        skip_bad: leave out files that cannot be read, and say so, instead of stopping.
+        out: folder of the index, created if needed.
+        weights: folder or name of the model; for an existing index, the one that made it.
+        skip_bad: skip files that cannot be read, with a message, instead of stopping.
         batch_size: clips at a time.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Raises:
         InputError: a path, model or value that does not fit; an index of another model; a source without a clip.
@@ -137,31 +129,27 @@ def index(
     begun = time.monotonic()
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}, expected at least 1")
-    check_choices(up, units)
+    poses.check()
     if not Path(path).exists():
         raise InputError(f"{path}: no such store, file or folder")
     source, target = Path(path).resolve(), Path(out).resolve()
     if source.is_dir() and target.is_relative_to(source):
         raise InputError(f"{out}: is inside {path}, which would be read; give another --out")
-    if weights is None and not target.exists():
+    if weights is None and not (target / ABOUT).exists():
         raise InputError(f"{out}: no such index yet; give the model that makes its vectors with -w")
-    where = pick_device(device, threads)
+    where = pick_device(hardware.device, hardware.threads)
     model, about = open_model(Index.open(out), None, where) if weights is None else _described(weights, where)
     if is_store(path):
         store = Store.open(path)
-        if up not in ("auto", "y"):
-            raise InputError(f"up is {up!r}, but {path} is a store; its clips were turned when it was made")
+        if poses.up not in ("auto", "y"):
+            raise InputError(f"up is {poses.up!r}, but {path} is a store; its clips were turned when it was made")
         check_fits(model, store, about["name"])
         job = _Job(Index.create(out, about), str(source), model, len(store), "clips")
         job.run(_store_batches(job, store, batch_size))
     else:
-        options = Options(
-            layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up, units=units,
-        columns=column_pairs(column),
-        )  # fmt: skip
+        options = poses.options(model.dims)
         opened = Source(path)
-        reader = choose_reader(opened, format)
+        reader = choose_reader(opened, poses.format)
         items = reader.items(opened)
         job = _Job(Index.create(out, about), str(source), model, len(items), "items")
 
@@ -200,14 +188,14 @@ def _described(weights: str, device: Any) -> tuple[Model, dict[str, Any]]:
 
 
 def open_model(index: Index, weights: str | None, device: Any) -> tuple[Model, dict[str, Any]]:
-    """The model that made an index, from where it was then or is now, and its description.
+    """Load the model that made an index, from its stored or its current path, with its description.
 
     Raises:
         InputError: it is not there any more, or ``weights`` is another one.
     """
     path = weights if weights is not None else index.model_path()
     if weights is None and not (locate(path) / WEIGHTS).exists():
-        raise InputError(f"{index.path}: its model is not at {path} any more; say with -w where it is")
+        raise InputError(f"{index.path}: its model is not at {path} any more; give its path with -w")
     model, about = _described(path, device)
     index.check(about)
     return model, about
@@ -219,7 +207,7 @@ _Row = tuple[str, int, int, tuple[str | None, ...]]  # name, copy, fingerprint, 
 
 
 class _Job:
-    """One source on its way into an index."""
+    """Indexing of one source."""
 
     def __init__(self, index: Index, source: str, model: Model, total: int, unit: str) -> None:
         self.index, self.source, self.model, self.total, self.unit = index, source, model, total, unit
@@ -230,6 +218,7 @@ class _Job:
         self.done = Added()
         self.left_out: list[str] = []
         self._vectors: list[np.ndarray] = []
+        self._tokens: list[np.ndarray] = []  # of a structured model, else empty
         self._rows: list[_Row] = []
 
     def leave_out(self, why: str) -> None:
@@ -247,13 +236,13 @@ class _Job:
         return (*key, mark, text)
 
     def run(self, parts: Iterator[tuple[int, Batch | None, list[_Row]]]) -> None:
-        """Embed and add; an error or an interruption loses nothing that was embedded before it."""
+        """Embed and add; what was embedded before an error or interruption is kept."""
         last = time.monotonic()
         with Progress("index", self.total, self.unit) as progress:
             try:
                 for count, batch, rows in parts:
                     if batch is not None:
-                        vectors = embed_batch(self.model, batch)[0]
+                        vectors, _, tokens = embed_batch(self.model, batch)
                         wrong = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
                         if len(wrong):
                             raise InputError(
@@ -261,6 +250,7 @@ class _Job:
                                 "as with coordinates that no body has"
                             )
                         self._vectors.append(vectors)
+                        self._tokens += [tokens] if tokens is not None else []
                         self._rows += rows
                     progress.advance(count, counts=batch is not None)
                     if len(self._rows) >= _EVERY or time.monotonic() - last > _SECONDS:
@@ -274,13 +264,14 @@ class _Job:
             names, copies, marks, texts = zip(*self._rows, strict=True)
             columns = dict(zip(_TEXT, zip(*texts, strict=True), strict=True))
             self.done += self.index.add(
-                np.concatenate(self._vectors), names, self.source, columns, marks, copies
+                np.concatenate(self._vectors), names, self.source, columns, marks, copies,
+                np.concatenate(self._tokens) if self._tokens else None,
             )  # fmt: skip
-        self._vectors, self._rows = [], []
+        self._vectors, self._tokens, self._rows = [], [], []
 
 
 def _store_batches(job: _Job, store: Store, size: int) -> Iterator[tuple[int, Batch | None, list[_Row]]]:
-    """What is new in a store; coordinates are read of that alone."""
+    """New clips of a store; only their coordinates are read."""
     data = ResidentStore(store, next(job.model.parameters()).device)
     names, texts, marks = store.names.tolist(), _store_texts(store), store_fingerprints(store)
     rows = [job.wants(*clip) for clip in zip(names, marks, texts, strict=True)]
@@ -295,7 +286,7 @@ def _store_batches(job: _Job, store: Store, size: int) -> Iterator[tuple[int, Ba
 def _file_batches(
     job: _Job, read: Iterator[tuple[int, list[Clip]]], size: int
 ) -> Iterator[tuple[int, Batch | None, list[_Row]]]:
-    """What is new among clips that are read from files; items are counted as they are read."""
+    """New clips among those read from files; items are counted as they are read."""
     device = next(job.model.parameters()).device
     waiting: list[tuple[Clip, _Row]] = []
     for count, clips in read:

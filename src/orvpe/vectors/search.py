@@ -1,4 +1,4 @@
-"""The clips of an index that move like a given one, whole or with a part of it hidden."""
+"""`orvpe search`: the clips of an index that are most similar to a given one, whole or partly hidden."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy as np
 
 from orvpe.data.formats import choose_reader
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
-from orvpe.data.formats.labels import column_pairs
-from orvpe.data.formats.reading import check_choices, gated, read_clips
+from orvpe.data.formats.reading import gated, read_clips
 from orvpe.data.formats.source import Source
+from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Printed
-from orvpe.poses.skeleton import get_layout
+from orvpe.runtime.groups import Hardware
+from orvpe.runtime.typed import flat_arguments
 from orvpe.vectors.vector_index import Added, Hit, Index, unknown_of_many
 
 __all__ = ["Added", "Hit", "Index", "SearchReport", "find_clip", "search"]
@@ -27,7 +28,7 @@ __all__ = ["Added", "Hit", "Index", "SearchReport", "find_clip", "search"]
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What `search` found; ``str()`` is a table, or JSON.
+    """Result of `search`; ``str()`` is a table, or JSON.
 
     Args:
         hits: the most similar first.
@@ -72,13 +73,14 @@ class SearchReport:
 
 
 def _short(source: str) -> str:
-    """A path as one would type it here, if that is shorter."""
+    """A path relative to the working directory, if that is shorter."""
     try:
         return min(os.path.relpath(source), source, key=len)
     except ValueError:  # another drive
         return source
 
 
+@flat_arguments
 def search(
     clip: str,
     db: str,
@@ -89,45 +91,26 @@ def search(
     camera: list[str] | None = None,
     occlusion: str = "none",
     seed: int = 0,
-    format: str | None = None,
-    joints: str | None = None,
-    fps: float | None = None,
-    image_size: tuple[int, int] | None = None,
-    min_confidence: float = 0.1,
-    max_people: int = 2,
-    up: str = "auto",
-    units: str = "auto",
-    column: list[str] | None = None,
     json: bool = False,
-    device: str = "auto",
-    threads: int = 0,
+    poses: PoseFiles = PoseFiles(),  # noqa: B008
+    hardware: Hardware = Hardware(),  # noqa: B008
 ) -> SearchReport:
-    """Find the clips of an index that move like this one; prints a table.
+    """Find the clips of an index that move like a given one, and print a table.
 
     Args:
         clip: a pose file or an npy of joints; PATH:NAME for a clip of a store, folder, zip or file of many; or the name
             of a clip in the index.
         db: folder of the index, made by `orvpe index`.
-        weights: where the model is now, if not where it was when the index was made.
-        k: how many.
+        weights: path of the model, if it has moved since the index was made.
+        k: number of results.
         label: only clips of these labels.
         subject: only clips of these subjects.
         camera: only clips of these cameras.
         occlusion: hide joints of the query first, see `orvpe evaluate`.
-        seed: places a random occlusion.
-        format: name of the pose format, if it is not recognised.
-        joints: layout of the query's joints, a known name or a YAML file, where its format does not say.
-        fps: frames per second, where the format does not say.
-        image_size: width and height in pixels, where the format does not say.
-        min_confidence: a joint with a lower confidence is missing.
-        max_people: keep at most that many people, those who move most.
-        up: the axis that points up in 3D pose files, one of auto, y, -y, z, -z, x and -x; auto looks which way the
-            bodies of the whole source point; clips are turned so that y is up.
-        units: of 3D pose files, one of auto, m, cm, mm and in; auto looks how large the bodies are.
-        column: what a table's columns mean, as label=shot or clip=video.
+        seed: seed of random occlusions.
         json: print JSON instead of a table.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads, 0 for all.
+        poses: what pose files do not say of themselves.
+        hardware: processor and threads.
 
     Raises:
         InputError: no such index, clip, filter value or occlusion; another model than the index's; a clip that does not
@@ -137,48 +120,50 @@ def search(
         from orvpe.views.occlusion import check_occlusion
 
         check_occlusion(occlusion, "occlusion")
-    check_choices(up, units)
+    poses.check()
     index = Index.open(db)
     where = {"label": label, "subject": subject, "camera": camera}
     wanted = {column: values for column, values in where.items() if values is not None}
-    name, vector, source = _from_index(clip, index)
+    name, vector, tokens, source = _from_index(clip, index)
+    compare = None
     # the index has the vector of a clip that it holds, and needs neither model nor torch for it
-    if vector is None or occlusion != "none" or weights is not None:
-        from orvpe.models.embed import embed_clips
+    if vector is None or occlusion != "none" or weights is not None or index.numbers:
+        from orvpe.models.embed import embed_clips, embed_tokens
         from orvpe.runtime.device import pick_device
-        from orvpe.vectors.index import open_model
+        from orvpe.vectors.index import comparison, open_model
 
-        device_ = pick_device(device, threads)
+        device_ = pick_device(hardware.device, hardware.threads)
         model, _ = open_model(index, weights, device_)
-        options = Options(
-            layout=get_layout(joints) if joints else None, fps=fps, image_size=image_size, dims=model.dims,
-            min_confidence=min_confidence, max_people=max_people, up=up, units=units,
-        columns=column_pairs(column),
-        )  # fmt: skip
-        found = find_clip(f"{source}:{name}" if source else clip, options, format)
-        Printed().add([found])
-        name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
-    hits = index.search(vector, k, wanted)
+        options = poses.options(model.dims)
+        if vector is None or occlusion != "none" or weights is not None:
+            found = find_clip(f"{source}:{name}" if source else clip, options, poses.format)
+            Printed().add([found])
+            name, vector = found.name, embed_clips(model, [found], occlusion=occlusion, seed=seed)[0]
+            if model.structured:
+                tokens = embed_tokens(model, [found], occlusion=occlusion, seed=seed)[0].reshape(-1)
+        if model.structured and tokens is not None:
+            compare = comparison(model, tokens)
+    hits = index.search(vector, k, wanted, compare)
     return SearchReport(hits, name, occlusion, len(index), db, str(index.model["name"]), json)
 
 
-def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, str]:
-    """Name, vector and source of a clip that the index holds; the vector is None if ``clip`` is a path.
+def _from_index(clip: str, index: Index) -> tuple[str, np.ndarray | None, np.ndarray | None, str]:
+    """Name, vector, tokens and source of a clip that the index holds; vectors are None if ``clip`` is a path.
 
     Raises:
         InputError: neither a path nor a clip of the index, or one of several.
     """
     if Path(clip).exists() or _split(clip) is not None:
-        return clip, None, ""
+        return clip, None, None, ""
     found = index.find(clip)
     if not found:
         known = index.values("name")
         raise InputError(f"{clip}: no such file; {unknown_of_many('clip', clip, known[:50_000], str(index.path))}")
     if len(found) > 1:
-        paths = " and ".join(hit.source for hit, _ in found[:3])
+        paths = " and ".join(hit.source for hit, *_ in found[:3])
         raise InputError(f"{clip}: {len(found)} clips of that name, from {paths}; give it as PATH:{clip}")
-    hit, vector = found[0]
-    return clip, vector, hit.source
+    hit, vector, tokens = found[0]
+    return clip, vector, tokens, hit.source
 
 
 def _split(clip: str) -> tuple[Path, str] | None:
@@ -190,7 +175,7 @@ def _split(clip: str) -> tuple[Path, str] | None:
 
 
 def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
-    """One clip: a pose file or npy by its path, a clip of a store, folder, zip or file of many as ``PATH:NAME``.
+    """Read one clip: a pose file or npy by path, or ``PATH:NAME`` for a clip of a store, folder, zip or file of many.
 
     Args:
         clip: the path, or path and name.
@@ -214,7 +199,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     reader = choose_reader(source, format)
     items = reader.items(source)
     if name is None and len(items) > 1:
-        raise InputError(f"{path}: holds {len(items):,} items; say which, as in {path}:{stem(items[0][0])}")
+        raise InputError(f"{path}: holds {len(items):,} items; name one, as in {path}:{stem(items[0][0])}")
     # a name is mostly that of a file; only where it is not all files are looked through
     files = [i for i in items if name in (i[0], stem(i[0]))]
     clips = _read(source, reader, files or items, options)
@@ -224,7 +209,7 @@ def find_clip(clip: str, options: Options, format: str | None = None) -> Clip:
     if not named:
         raise InputError(unknown_of_many("clip", str(name), [c.name for c in clips], str(path)))
     if len(named) > 1 and named[0].name != name:
-        raise InputError(f"{clip}: holds {len(named):,} clips; say which, as in {path}:{named[0].name}")
+        raise InputError(f"{clip}: holds {len(named):,} clips; name one, as in {path}:{named[0].name}")
     return named[0]
 
 
@@ -243,7 +228,7 @@ def _of_store(store: Store, name: str | None) -> Clip:
         if len(store) == 1:
             return store.clip(0)
         example = f"{store.path}:{store.names[0]}"
-        raise InputError(f"{store.path}: holds {len(store):,} clips; say which, as in {example}")
+        raise InputError(f"{store.path}: holds {len(store):,} clips; name one, as in {example}")
     found = np.flatnonzero(store.names == name)
     if not len(found):
         raise InputError(unknown_of_many("clip", name, store.names[:50_000].tolist(), str(store.path)))
@@ -262,7 +247,7 @@ def _of_array(path: Path, options: Options) -> Clip:
     if array.ndim not in (3, 4) or array.shape[-1] not in (2, 3) or not array.size:
         raise InputError(f"{path}: has shape {array.shape}, expected ([people,] frames, joints, 2 or 3)")
     if options.layout is None:
-        raise InputError(f"{path}: says nothing of its {array.shape[-2]} joints; name their layout with --joints")
+        raise InputError(f"{path}: does not name its {array.shape[-2]} joints; give their layout with --joints")
     if array.shape[-2] != len(options.layout):
         raise InputError(
             f"{path}: {array.shape[-2]} joints a person, but layout {options.layout.name!r} (--joints) has "

@@ -1,7 +1,7 @@
 """An index of vectors of clips: exact search by similarity, with filters, in memory-mapped files.
 
-Every vector is compared, so nothing is ever missed.  `docs/search.md` says what that costs, and why no library of
-approximate search stands here.
+Every vector is compared, so recall is 1.  `docs/guides/search.md` has the cost, and why no library for approximate
+search is used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,18 +21,21 @@ import pyarrow as pa
 
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.files import write_atomic
-from orvpe.runtime.lock import alone
+from orvpe.runtime.lock import LOCK, alone
 from orvpe.vectors.index_parts import TEXT, Part, Rows, merge, read_parts, schema, to_rows, write_part
-from orvpe.vectors.index_sources import Sources
+from orvpe.vectors.index_sources import Sources, checked, with_checksum
 
-VERSION = 1
+VERSION = 2  # 1 had no checksums
 ABOUT = "index.json"
 FILTERS = ("label", "subject", "camera", "split", "source")
 _SMALL, _MANY = 16384, 32  # so many parts of fewer rows than that are merged into one
+WRITING = ".writing"  # the lock of a single change; `orvpe index` holds the whole folder
 _PATIENCE = 60.0  # seconds to wait for another writer, who needs a fraction of one
+_COMPARED = 1000  # clips, nearest by their vectors, whose structured embeddings are compared
 _SHOWN = 12  # values listed in a message
 
 Where = Mapping[str, str | Sequence[str]]
+Compare = Callable[[np.ndarray], np.ndarray]
 _Key = tuple[str, int]  # name, how many of that name came before it in its source
 
 
@@ -72,7 +75,7 @@ class Added:
 
 
 class Index:
-    """An index that is open; `open` or `create` makes one.  Several processes may read while one adds.
+    """An open index, from `open` or `create`.  Several processes may read while one adds.
 
     Args:
         path: the folder.
@@ -82,6 +85,7 @@ class Index:
     def __init__(self, path: Path, model: dict[str, Any]) -> None:
         self.path, self.model = path, model
         self.dim = int(model["feature_dim"])
+        self.numbers = int(model.get("tokens", 0))  # of a structured embedding, 0 where the model gives none
         self._sources = Sources(self.path)
         self._parts: list[Part] = []
         self._keys: dict[str, dict[_Key, tuple[str, int, int]]] = {}  # source -> key -> part, row, fingerprint
@@ -89,7 +93,7 @@ class Index:
 
     @classmethod
     def create(cls, path: str | Path, model: dict[str, Any]) -> Index:
-        """Make an index, or open the one that is there.
+        """Create an index, or open an existing one.
 
         Args:
             path: the folder to make.
@@ -105,11 +109,11 @@ class Index:
             index = cls.open(path)
             index.check(model)
             return index
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and any(p.name != LOCK for p in folder.iterdir()):
             raise InputError(f"{path}: is not empty and no index ({ABOUT} is not in it); choose another folder")
         near = Sources(folder).stored(str(model.get("path", "")))  # the model may be moved together with the index
         model = model if near == model.get("path", "") else {**model, "near": near}
-        write_atomic(folder / ABOUT, json.dumps({"orvpe_index": VERSION, "model": model}, indent=1) + "\n")
+        write_atomic(folder / ABOUT, with_checksum({"orvpe_index": VERSION, "model": model}))
         return cls(folder, model)
 
     @classmethod
@@ -127,12 +131,16 @@ class Index:
             raise InputError(f"{path}: not an index (no {ABOUT} in it); {make}")
         try:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            version, model = about["orvpe_index"], about["model"]
+            if about["orvpe_index"] != VERSION:
+                raise InputError(
+                    f"{path}: index version {about['orvpe_index']}, this orvpe reads {VERSION}; rebuild the index"
+                )
+            model = checked(about)["model"]
             model["name"], int(model["feature_dim"])
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{folder / ABOUT}: damaged; make the index anew") from None
-        if version != VERSION:
-            raise InputError(f"{path}: index version {version}, this orvpe reads {VERSION}; make the index anew")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{folder / ABOUT}: damaged; rebuild the index") from None
         return cls(folder, model)
 
     def __len__(self) -> int:
@@ -142,7 +150,7 @@ class Index:
         return f"Index({str(self.path)!r}, {len(self)} clips, {self.model['name']})"
 
     def model_path(self) -> str:
-        """Where the model that made the vectors is, or was."""
+        """Path of the model that made the vectors."""
         was = str(self.model.get("path"))
         near = self._sources.where(str(self.model.get("near", "")))
         return near if near and Path(near).exists() else was
@@ -153,7 +161,7 @@ class Index:
         Raises:
             InputError: its weights, or how it reads a clip, differ.
         """
-        for key in ("feature_dim", "dims", "weights", "encoder", "view", "layout", "vector"):
+        for key in ("feature_dim", "dims", "weights", "encoder", "view", "layout", "vector", "tokens"):
             was, now = self.model.get(key), model.get(key)
             if isinstance(was, dict) and isinstance(now, dict):
                 now = {k: now.get(k) for k in was}  # a later orvpe may know of more
@@ -167,13 +175,13 @@ class Index:
                 )
 
     def refresh(self) -> None:
-        """See what other processes have added meanwhile.
+        """Load what other processes have added.
 
         Raises:
             InputError: a damaged part.
         """
         before = {p.name: p for p in self._parts}
-        self._parts = read_parts(self.path, self.dim, before)
+        self._parts = read_parts(self.path, self.dim, before, self.numbers)
         if [p.name for p in self._parts] != list(before):
             self._keys.clear()
 
@@ -191,8 +199,9 @@ class Index:
         text: Mapping[str, Sequence[str | None]] | None = None,
         fingerprints: Sequence[int] | None = None,
         copies: Sequence[int] | None = None,
+        tokens: np.ndarray | None = None,
     ) -> Added:
-        """Add vectors; one of the same name and source takes the old one's place, unless it is the same.
+        """Add vectors; a changed one of the same name and source replaces the old one.
 
         All of them are in the index when this returns, or none.
 
@@ -203,6 +212,7 @@ class Index:
             text: label, subject, camera and split, (n) each; what is not given is unknown.
             fingerprints: (n) 64-bit numbers that tell whether a clip has changed; of vector and text when not given.
             copies: (n) which of the clips of one name in one source; counted in this call when not given.
+            tokens: (n, numbers) structured embeddings, NaN where hidden; of an index whose model gives them.
 
         Raises:
             InputError: shapes that disagree, an unknown column, a vector that is zero or not finite; another process
@@ -211,6 +221,9 @@ class Index:
         rows = np.asarray(vectors, np.float32)
         if rows.shape != (len(names), self.dim):
             raise InputError(f"vectors have shape {rows.shape}, expected {(len(names), self.dim)}")
+        structured = np.zeros((len(names), 0), np.float16) if tokens is None else np.asarray(tokens, np.float16)
+        if structured.shape != (len(names), self.numbers):
+            raise InputError(f"tokens have shape {structured.shape}, expected {(len(names), self.numbers)}")
         length = np.linalg.norm(rows.astype(np.float64), axis=1)
         if len(wrong := np.flatnonzero(~np.isfinite(length) | (length == 0))):
             raise InputError(f"vector of clip {names[wrong[0]]!r} is zero or not finite")
@@ -240,14 +253,14 @@ class Index:
                 arrays = {c: pa.array([v[i] for i in new], pa.string()) for c, v in columns.items()}
                 arrays["copy"] = pa.array([copies[i] for i in new], pa.int32())
                 arrays["fingerprint"] = pa.array([fingerprints[i] for i in new], pa.uint64())
-                self._write(to_rows(arrays, rows[new]), [held[k] for k in old])
+                self._write(to_rows(arrays, rows[new], structured[new]), [held[k] for k in old])
                 name = self._parts[-1].name
                 self._keys[source] = held | {keys[i]: (name, r, fingerprints[i]) for r, i in enumerate(new)}
                 self._merge_small()
         return Added(len(new) - len(old), len(old), len(names) - len(new))
 
     def remove(self, source: str, keep: set[_Key] | None = None) -> int:
-        """Remove a source's clips but those in ``keep``; returns how many.
+        """Remove a source's clips except those in ``keep``; return their number.
 
         Raises:
             InputError: another process has been writing for a minute.
@@ -257,7 +270,7 @@ class Index:
             held = self._of(source)
             gone = [key for key in held if key not in (keep or ())]
             if gone:
-                self._write(schema(self.dim).empty_table(), [held[k] for k in gone])
+                self._write(schema(self.dim, self.numbers).empty_table(), [held[k] for k in gone])
                 self._keys[source] = {k: v for k, v in held.items() if k not in set(gone)}
                 self._merge_small()
         return len(gone)
@@ -266,7 +279,7 @@ class Index:
     def _writing(self) -> Iterator[None]:
         begun = time.monotonic()
         while True:
-            with alone(self.path / ".lock") as free:
+            with alone(self.path / WRITING) as free:
                 if free:
                     self.refresh()
                     yield
@@ -288,7 +301,7 @@ class Index:
         return self._keys[source]
 
     def _names_of(self, sources: Sequence[str]) -> list[str]:
-        """How the index knows these sources; one that was added by an older orvpe by its absolute path."""
+        """Stored forms of these sources, among them absolute paths of earlier versions."""
         return [stored for stored in self._values("source") if {stored, self._sources.where(stored)} & {*sources}]
 
     def _write(self, rows: pa.Table, old: list[tuple[str, int, int]]) -> None:
@@ -296,7 +309,7 @@ class Index:
         for part, row, _ in old:
             dead.setdefault(part, []).append(row)
         write_part(self.path, rows, dead, [])
-        self._parts = read_parts(self.path, self.dim, {p.name: p for p in self._parts})
+        self._parts = read_parts(self.path, self.dim, {p.name: p for p in self._parts}, self.numbers)
 
     def _merge_small(self) -> None:
         small = [p for p in self._parts if p.alive.sum() < _SMALL]
@@ -306,14 +319,18 @@ class Index:
 
     # --- searching ----------------------------------------------------------------------------------------------
 
-    def search(self, vector: np.ndarray, k: int = 10, where: Where | None = None) -> list[Hit]:
+    def search(
+        self, vector: np.ndarray, k: int = 10, where: Where | None = None, compare: Compare | None = None
+    ) -> list[Hit]:
         """The k most similar clips, the most similar first; fewer where fewer fit.
 
         Args:
             vector: (D,) of any length but zero.
-            k: how many.
+            k: number of results.
             where: column (label, subject, camera, split, source) -> the value or values that count; all columns
                 given must fit.
+            compare: ranks by structured embeddings, (n, numbers) to (n,) similarities: the clips that are nearest by
+                their vectors, 1,000 or ten times ``k`` of them.
 
         Raises:
             InputError: a vector of another size or not finite, k below 1, a column or value that is not in the index.
@@ -327,6 +344,9 @@ class Index:
             raise InputError(f"k is {k}, expected at least 1")
         query = (query / np.linalg.norm(query)).astype(np.float32)
         wanted = self._wanted(where or {})
+        if compare is not None and not self.numbers:
+            raise InputError(f"{self.path}: holds no structured embeddings; its model gives none")
+        few = k if compare is None else max(_COMPARED, 10 * k)
         found: list[tuple[float, int, int]] = []  # -similarity, part, row: ties come in the order of adding
         for number, part in enumerate(self._parts):
             mask = part.alive
@@ -337,16 +357,20 @@ class Index:
                 similar = part.vectors[rows] @ query
             else:
                 similar = (part.vectors @ query)[rows]
-            best = np.argpartition(-similar, k - 1)[:k] if len(rows) > k else np.arange(len(rows))
+            best = np.argpartition(-similar, few - 1)[:few] if len(rows) > few else np.arange(len(rows))
             found += [(-float(similar[i]), number, int(rows[i])) for i in best]
-        return [self._hit(*f) for f in sorted(found)[:k]]
+        found = sorted(found)[:few]
+        if compare is not None and found:
+            similar = compare(np.stack([self._parts[number].tokens[row] for _, number, row in found]))
+            found = sorted((-float(s), number, row) for s, (_, number, row) in zip(similar, found, strict=True))
+        return [self._hit(*f) for f in found[:k]]
 
-    def find(self, name: str) -> list[tuple[Hit, np.ndarray]]:
-        """Clips of that name with their vectors (D,); the first of that name in each source."""
+    def find(self, name: str) -> list[tuple[Hit, np.ndarray, np.ndarray]]:
+        """Clips of that name with their vectors (D,) and tokens (numbers,); the first of that name in each source."""
         found = []
         for part in self._parts:
             mask = part.where("name", [name]) & part.alive & (part.table.column("copy").to_numpy() == 0)
-            found += [(self._row(part, int(i), 1.0), part.vectors[i]) for i in np.flatnonzero(mask)]
+            found += [(self._row(part, int(i), 1.0), part.vectors[i], part.tokens[i]) for i in np.flatnonzero(mask)]
         return found
 
     def values(self, column: str) -> list[str]:
@@ -386,7 +410,7 @@ class Index:
 
 
 def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
-    """The line for an unknown name, which stays a line where there are thousands to choose from."""
+    """Error text for an unknown name, short even with thousands of known ones."""
     if not known:
         return f"unknown {kind} {value!r} in {where}; none of its clips has a {kind}"
     text = unknown(kind, value, known, where)
@@ -396,7 +420,7 @@ def unknown_of_many(kind: str, value: str, known: list[str], where: str) -> str:
 
 
 def count_copies(names: Sequence[str]) -> list[int]:
-    """How many of its name come before each."""
+    """For each name, how many equal ones come before it."""
     seen: Counter[str] = Counter()
     copies = []
     for name in names:
@@ -406,7 +430,7 @@ def count_copies(names: Sequence[str]) -> list[int]:
 
 
 def fingerprint(*parts: object) -> int:
-    """64 bits of arrays (by their bytes) and of anything else (by how it is written)."""
+    """64-bit hash of arrays (their bytes) and other values (their repr)."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())

@@ -1,4 +1,4 @@
-"""From video to clips: pictures, pose estimation, and who is who over time.
+"""From video to clips: decoding, pose estimation, tracking.
 
     from orvpe.video import PoseOptions, read_clips
 

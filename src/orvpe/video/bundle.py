@@ -1,4 +1,4 @@
-"""MediaPipe's two pose networks as the `.task` file that its PoseLandmarker reads.
+"""Pack MediaPipe's two pose networks into the `.task` file that its PoseLandmarker reads.
 
 A `.task` file is a zip, nothing compressed, of a detector and a landmark network in TFLite's format.  Each must say
 in its metadata how pixels become its input, (value - mean) / std; networks that were made for the older interface
@@ -18,7 +18,7 @@ _UNCHANGING = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever it is made
 
 
 def task_bundle(detector: bytes, landmarks: bytes) -> bytes:
-    """The `.task` file of a detector and a landmark network without metadata.
+    """Build a `.task` file from a detector and a landmark network without metadata.
 
     Args:
         detector: bytes of ``pose_detection.tflite``.
@@ -35,7 +35,7 @@ def task_bundle(detector: bytes, landmarks: bytes) -> bytes:
 
 
 def with_scaling(network: bytes, mean: float, std: float) -> bytes:
-    """A TFLite network whose metadata says that its image input is (pixel - mean) / std."""
+    """Add metadata to a TFLite network: its image input is (pixel - mean) / std."""
     import flatbuffers
     from mediapipe.tasks.metadata import schema_py_generated as tflite
 

@@ -1,4 +1,4 @@
-"""`orvpe pose`: videos -> a store with one clip a person, one video after the other, resumable."""
+"""`orvpe pose`: write the people of videos into a store, one clip per person; resumable."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from orvpe.data.store.writing import orvpe_version
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import with_derived
 from orvpe.runtime.files import check_writable, place, write_atomic
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import MAX_SECONDS, camera, image_files
 from orvpe.video.find import find_videos
 from orvpe.video.frames import Frames
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 
 _PARTS = 2  # changes when parts of an older orvpe must not be taken up
 _SHOWN = 20  # videos with a line of their own
@@ -31,7 +33,7 @@ _KEEP_BAD = 100
 
 @dataclass(frozen=True)
 class PoseReport:
-    """What `pose` did.
+    """Result of `pose`.
 
     Args:
         videos: for each video its name, fps, frames, people, short (people left out), missing (share of joints, before
@@ -82,13 +84,13 @@ def _line(video: dict[str, Any]) -> str:
     return text
 
 
+@flat_arguments
+@alone_in("out")
 def pose(
     videos: list[str],
     out: str,
     layout: str = "unified",
     joints: str = "image",
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     max_people: int = 4,
     fps: float | None = None,
     start: float = 0.0,
@@ -105,34 +107,34 @@ def pose(
     threads: int = 0,
     max_seconds: float = MAX_SECONDS,
     overwrite: bool = False,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> PoseReport:
-    """Find and follow the people in videos, and write one clip a person into a store.
+    """Find and track the people in videos, and write one clip per person into a store.
 
-    An interrupted run keeps the videos that it has finished in OUT.parts; the same command goes on from there.
+    An interrupted run keeps the videos that it has finished in OUT.parts; the same command resumes.
 
     Args:
         videos: video files, folders of videos, folders of images (one video each), or a camera: 0 or /dev/video0.
         out: the store to write, by convention ending in .orvpe.
         layout: 'unified' maps every clip onto the 17 common joints, 'native' keeps the joints of the estimator.
         joints: 'image' for 2D in pixels, 'world' for MediaPipe's 3D in metres.
-        estimator: 'mediapipe', or 'rtmlib' where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
-        max_people: look for at most that many people in a picture.
-        fps: frames per second to take; the video's own when not given, 30 for a folder of images.
+        max_people: largest number of people to look for in a picture.
+        fps: frames per second to read; the video's own when not given, 30 for a folder of images.
         start: seconds to skip.
-        seconds: how many to take; all when not given.
-        min_confidence: a joint that the estimator is less sure of is missing; 0.5 for mediapipe, 0.3 for rtmlib.
-        max_gap: seconds that a person may be unseen and still be the same.
+        seconds: seconds to read; all when not given.
+        min_confidence: joints with a lower confidence are missing; 0.5 for mediapipe, 0.3 for rtmlib.
+        max_gap: seconds for which a person may be lost and keep the same number.
         min_frames: leave out people seen in fewer frames.
-        interpolate: fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: quieten jitter with the one-euro filter.
+        interpolate: interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: smooth jitter with the one-euro filter.
         smooth_cutoff: the filter's cut-off frequency at rest, Hz.
-        smooth_beta: how much that grows with speed, Hz for each body size a second.
-        overlay: also write the video with the skeletons drawn on it, a .mp4 file; a folder where there are several.
-        skip_bad: leave out videos that cannot be read, and list them in the store, instead of stopping.
-        threads: CPU threads for decoding; 1 also decodes and estimates in turn; 0 for all.
+        smooth_beta: growth of the cut-off frequency with speed, in Hz per body size per second.
+        overlay: also write the video with the skeletons drawn on it, a .mp4 file; a folder if there are several.
+        skip_bad: skip videos that cannot be read, and list them in the store, instead of stopping.
+        threads: CPU threads for decoding; 0 for all. With 1, decoding and estimation alternate.
         max_seconds: refuse longer videos.
         overwrite: replace an existing store and overlay.
+        finder: how people are found in videos.
 
     Returns:
         who was found, what is missing, and where the time went.
@@ -143,7 +145,7 @@ def pose(
     """
     begun = time.monotonic()
     options = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=max_people, layout=layout, joints=joints, fps=fps,
+        **asdict(finder), max_people=max_people, layout=layout, joints=joints, fps=fps,
         start=start, seconds=seconds, min_confidence=min_confidence, max_gap=max_gap, min_frames=min_frames,
         interpolate=interpolate, smooth=smooth, smooth_cutoff=smooth_cutoff, smooth_beta=smooth_beta, threads=threads,
         max_seconds=max_seconds,
@@ -180,7 +182,7 @@ def pose(
                 except KeyboardInterrupt:
                     if notes:
                         kept = f"{len(notes)} finished videos are kept in {parts}"
-                        progress.note(f"{kept}; the same command goes on from there")
+                        progress.note(f"{kept}; the same command resumes")
                     raise
                 looked_at += note["frames"]
             notes.append(note | {"part": str(part)})
@@ -245,7 +247,7 @@ def _drawings(
 
     for _, path in paths:
         if camera(path) is not None:
-            raise InputError(f"overlay {overlay}: {path} is a camera, which cannot be looked at twice; record it first")
+            raise InputError(f"overlay {overlay}: {path} is a camera, which cannot be read twice; record it first")
     target = Path(overlay)
     if len(paths) == 1 and not target.is_dir():
         drawings = {paths[0][1]: target}
@@ -264,14 +266,14 @@ def _drawings(
 
 
 def _drawn(part: Path, drawings: dict[str, Path], path: str) -> Path | None:
-    """Where a video's drawing lies until all are there: an interrupted run finds no file of its own in its way."""
+    """Temporary path of a video's overlay until all are finished."""
     return part.with_suffix(drawings[path].suffix) if path in drawings else None
 
 
 def _open_all(
     paths: Sequence[tuple[str, str]], options: PoseOptions, skip_bad: bool
 ) -> tuple[list[tuple[str, Frames]], list[str]]:
-    """All videos, opened; a bad one is found before hours are spent on the others."""
+    """Open and check all videos before any is processed."""
     from orvpe.video.people import open_video
 
     opened, bad = [], []
@@ -288,7 +290,7 @@ def _open_all(
 
 
 def _fingerprint(paths: Sequence[str], options: PoseOptions, overlay: str | None) -> str:
-    """Changes when a video, its size or time, an option or this program's version does."""
+    """Hash of videos (path, size, time), options and version."""
     digest = hashlib.sha256()
     digest.update(json.dumps([orvpe_version(), _PARTS, asdict(options), overlay], sort_keys=True).encode())
     for path in paths:
@@ -313,7 +315,7 @@ def _one(
     progress: Progress,
     stages: dict[str, float],
 ) -> dict[str, Any]:
-    """One video into its part store, then a note that it is done."""
+    """Process one video into its part store and mark it as done."""
     from orvpe.video.people import find_people, open_video
 
     video.name = name
@@ -359,7 +361,7 @@ def _one(
 
 
 def _meta(notes: Sequence[dict[str, Any]], bad: list[str], options: PoseOptions) -> dict[str, Any]:
-    """What the store remembers of where it comes from."""
+    """Metadata of the store: sources and options."""
     wanted = ("name", "file", "fps", "frames", "people", "missing", "tracks", "notes")
     return {
         "generated": False,

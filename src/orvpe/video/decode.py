@@ -1,4 +1,4 @@
-"""Pictures of a video: a file, a folder of images or a camera, upright, at a steady rate.
+"""Frames of a video file, a folder of images or a camera: upright, at a constant rate.
 
 Video files are `orvpe.video.file`.
 """
@@ -40,7 +40,7 @@ def open_frames(
         fps: frames per second to take; the video's own when None, 30 for a folder.
         start: seconds to skip.
         seconds: how many to take; all when None.
-        threads: CPU threads for decoding; 1 also decodes and estimates in turn; 0 for all.
+        threads: CPU threads for decoding; 0 for all. With 1, decoding and estimation alternate.
         max_seconds: refuse what is longer; whose length is unknown is cut there, with a note.
         max_pixels: refuse larger pictures.
 

@@ -1,4 +1,4 @@
-"""Pose estimators: a picture -> its people's joints, each with how sure the estimator is.
+"""Pose estimators: a picture -> joints of its people, with confidences.
 
 An estimator is anything that is called like `Estimator`; none of them knows who is who, that is `orvpe.video.track`.
 """
@@ -20,7 +20,7 @@ from orvpe.poses.skeleton import LAYOUTS, Layout
 
 @dataclass(frozen=True, eq=False)
 class Poses:
-    """The people of one picture, in no order.
+    """The people of one picture, in no particular order.
 
     Args:
         joints: (P, V, 2) float32 pixels; a joint that cannot be seen has the estimator's guess.
@@ -36,12 +36,12 @@ class Poses:
         return len(self.joints)
 
     def chosen(self, rows: np.ndarray) -> Poses:
-        """Some of the people."""
+        """A subset of the people."""
         return Poses(self.joints[rows], self.confidence[rows], None if self.world is None else self.world[rows])
 
 
 class Estimator(Protocol):
-    """What `orvpe.video` asks of an estimator; one object sees the pictures of one video, in order.
+    """Interface of a pose estimator; one object processes the frames of one video, in order.
 
     Attributes:
         layout: the joints it finds.
@@ -52,10 +52,10 @@ class Estimator(Protocol):
     min_confidence: float
 
     def __call__(self, image: np.ndarray, seconds: float) -> Poses:
-        """The people of a picture (H, W, 3) uint8 RGB, that much time into the video."""
+        """Find the people in a frame (H, W, 3) uint8 RGB at that time of the video."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release resources."""
 
 
 # --- MediaPipe ----------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class MediaPipe:
 
 @contextmanager
 def _native_silence() -> Iterator[None]:
-    """MediaPipe's library writes of its internals to the process's stderr when it starts; nobody can act on that."""
+    """Suppress what MediaPipe's native library prints to stderr when it starts."""
     sys.stderr.flush()
     try:
         kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""Files of others, fetched once, checked and kept in the user's cache; none of them is part of orvpe."""
+"""Third-party files, downloaded once, checked and cached; none of them is part of orvpe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PIP_SECONDS = 600.0
 
 
 class NotThere(Exception):
-    """A source that does not answer, or not with what was expected."""
+    """A source does not answer, or returns something unexpected."""
 
 
 def cache_folder() -> Path:
@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def wheel(requirement: str, *options: str) -> Iterator[Path]:
-    """A wheel from the package index that pip is set to, for as long as the block lasts; it is not installed.
+    """Download a wheel from the package index that pip is set to, for the duration of a block; it is not installed.
 
     Args:
         requirement: name==version.

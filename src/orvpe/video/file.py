@@ -1,4 +1,4 @@
-"""A video file: its pictures, upright, with square pixels, at a steady rate.
+"""A video file: its frames, upright, with square pixels, at a constant rate.
 
 Anything that PyAV (FFmpeg) decodes will do.  A damaged file gives what can be decoded, and a note.
 """
@@ -90,7 +90,9 @@ def _in_order_of_coding(stamps: list[float]) -> bool:
 
 
 class VideoFile(Frames):
-    """A file, opened once to see what it is and again for every iteration; see `orvpe.video.decode.open_frames`."""
+    """A video file, opened once for its properties and again for every iteration; see
+    `orvpe.video.decode.open_frames`.
+    """
 
     def __init__(
         self, path: Path, fps: float | None, start: float, longest: float, whole: bool, threads: int, max_pixels: int
@@ -143,7 +145,7 @@ class VideoFile(Frames):
         codec = container.streams.video[0].codec_context
         if codec is None:
             container.close()
-            raise InputError(f"{self._file}: a video in a coding that this PyAV does not know")
+            raise InputError(f"{self._file}: a video with a codec that this PyAV does not know")
         if codec.width * codec.height > self._max_pixels:
             container.close()
             raise InputError(
@@ -153,7 +155,7 @@ class VideoFile(Frames):
         return container
 
     def _known_format(self) -> str | None:
-        """Left to itself, FFmpeg takes a JPEG for a pattern of file names (image2), which is not wanted."""
+        """Name of the container format; FFmpeg alone would take a JPEG for a pattern of file names (image2)."""
         with open(self._file, "rb") as file:
             return "jpeg_pipe" if file.read(len(_JPEG)) == _JPEG else None
 
@@ -267,7 +269,7 @@ class VideoFile(Frames):
 
 
 def _decoded(packet: Any, stream: Any) -> list[av.VideoFrame]:
-    """The pictures that come out when a packet goes in."""
+    """Decode a packet into pictures."""
     try:
         return packet.decode()
     except (
@@ -278,7 +280,7 @@ def _decoded(packet: Any, stream: Any) -> list[av.VideoFrame]:
 
 
 def nominal_fps(stamps: list[float], stream: Any) -> float:
-    """Frames per second that most pictures keep.
+    """The most common frame rate.
 
     The median step between the times says it, as exactly as the file counts time; where a rate in the file's header
     agrees with that, it is taken.
@@ -299,7 +301,7 @@ def nominal_fps(stamps: list[float], stream: Any) -> float:
 
 
 def _duration(container: Any, stream: Any) -> float | None:
-    """Seconds, as the header says; None where it says nothing."""
+    """Duration in seconds from the header, or None."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return container.duration / 1e6 if container.duration else None
@@ -316,6 +318,6 @@ def _square_pixels(picture: Any, stream: Any) -> tuple[int, int]:
 
 
 def reason(error: BaseException) -> str:
-    """FFmpeg's words without number and file name."""
+    """FFmpeg's error text without number and file name."""
     text = getattr(error, "strerror", None) or str(error)
     return " ".join(str(text).split())

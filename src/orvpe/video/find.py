@@ -1,4 +1,4 @@
-"""Which videos are meant, and what to call them."""
+"""Find videos and name them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def find_videos(given: Sequence[str], endless: bool = False) -> list[tuple[str, 
 
 
 def _names(paths: Sequence[str]) -> list[str]:
-    """A name for each: the file's own; with its folders where files of several are called alike."""
+    """A name for each: the file's, with folders where names are not unique."""
     own = [f"camera{''.join(c for c in p if c.isdigit())}" if camera(p) else Path(p).resolve().stem for p in paths]
     alike = [i for i, name in enumerate(own) if own.count(name) > 1]
     if alike:

@@ -1,4 +1,4 @@
-"""What all sources of pictures share: what they are, a frame, a steady clock, and reading ahead in a thread."""
+"""Shared by all frame sources: their interface, a frame, a constant clock, and reading ahead in a thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass
 class Clock(Generic[T]):
-    """Puts pictures that come at any times onto the times 0, 1 / fps, 2 / fps ...; at each the nearest one is taken.
+    """Resamples pictures to the times 0, 1 / fps, 2 / fps ..., taking the nearest one at each.
 
     Pictures that come faster are left out, and the last one is repeated where none comes, but not for longer than
     ``LONGEST_HOLD``: what follows a longer break follows at once, and ``cut`` counts the seconds left out.  Times that
@@ -78,7 +78,7 @@ class Clock(Generic[T]):
 
 
 def ahead(items: Iterator[T], depth: int = 4) -> Iterator[T]:
-    """The same items, made in another thread while the last ones are worked on.
+    """Produce items in another thread while earlier ones are processed.
 
     Errors come out where the item would have; leaving early ends the thread.
     """
@@ -122,7 +122,7 @@ def ahead(items: Iterator[T], depth: int = 4) -> Iterator[T]:
 
 
 class Frames:
-    """Pictures in order, upright, at a steady rate; iterate it (again and again, but for a camera).
+    """Frames in order, upright, at a constant rate; iterable repeatedly, except for a camera.
 
     Attributes:
         name: of the clip: the file's name without suffix.

@@ -1,36 +1,50 @@
-"""What to do with a video."""
+"""Options for processing videos."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from orvpe.errors import InputError, unknown
+from orvpe.runtime.typed import Group
 from orvpe.video.decode import MAX_SECONDS
 
 ESTIMATOR_NAMES = ("mediapipe", "rtmlib")
 
 
 @dataclass(frozen=True)
+class PersonFinder(Group):
+    """Finding people in videos.
+
+    Args:
+        estimator: 'mediapipe', or 'rtmlib' where that is installed.
+        weights_file: MediaPipe's .task file; fetched once and kept when not given.
+    """
+
+    estimator: str = "mediapipe"
+    weights_file: str | None = None
+
+
+@dataclass(frozen=True)
 class PoseOptions:
-    """How the people of a video become clips.
+    """How people in a video are found and turned into clips.
 
     Args:
         estimator: 'mediapipe' (33 joints) or 'rtmlib' (RTMPose, COCO's 17 joints; installed apart).
         weights_file: MediaPipe's `.task` file; fetched and kept when None.
-        max_people: look for at most that many people in a picture.
+        max_people: largest number of people to look for in a picture.
         layout: 'unified' maps onto the 17 common joints, 'native' keeps the estimator's.
         joints: 'image' for 2D in pixels, 'world' for MediaPipe's 3D in metres, around the hips, y up.
         fps: frames per second to take; the video's own when None.
         start: seconds to skip.
         seconds: how many to take; all when None.
         min_confidence: a joint that the estimator is less sure of is missing; the estimator's own when None.
-        max_gap: seconds that a person may be unseen and still be the same.
+        max_gap: seconds for which a person may be lost and keep the same number.
         min_frames: leave out people seen in fewer frames.
-        interpolate: fill gaps of a joint of at most that many frames; 0 for none.
-        smooth: quieten jitter with the one-euro filter.
+        interpolate: interpolate a joint over gaps of up to that many frames; 0 for none.
+        smooth: smooth jitter with the one-euro filter.
         smooth_cutoff: its cut-off frequency at rest, Hz.
-        smooth_beta: how much that grows with speed, Hz for each body size a second.
-        threads: CPU threads for decoding; 1 also decodes and estimates in turn; 0 for all.
+        smooth_beta: growth of the cut-off frequency with speed, in Hz per body size per second.
+        threads: CPU threads for decoding; 0 for all. With 1, decoding and estimation alternate.
         max_seconds: refuse longer videos.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The people drawn onto their video: a colour each, hidden joints hollow."""
+"""Draw skeletons onto a video: one colour per person, hidden joints hollow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_people(
     visible: np.ndarray,
     labels: list[str] | None = None,
 ) -> np.ndarray:
-    """A picture with skeletons on it.
+    """Draw skeletons onto a picture.
 
     Args:
         image: (H, W, 3) uint8 RGB; is not changed.
@@ -76,7 +76,7 @@ def draw_people(
 
 
 def _write(draw: object, text: str, x: float, y: float, paint: tuple[int, int, int], height: int) -> None:
-    """A label with its lower middle at (x, y), moved into the picture."""
+    """Draw a label with its bottom centre at (x, y), moved into the picture."""
     from PIL import ImageFont
 
     size = max(12, height // 36)
@@ -98,7 +98,7 @@ def write_overlay(
     each: Callable[[], None] | None = None,
     labels: Labels | None = None,
 ) -> Path:
-    """A video with its people drawn onto it, written under its name when it is complete.
+    """Write a video with its people drawn onto it; the file appears when it is complete.
 
     Args:
         path: the video to write, ending in .mp4, .mkv or .mov.
@@ -118,7 +118,7 @@ def write_overlay(
 
 
 def check_overlay(target: Path) -> None:
-    """Refuse a name that cannot be written.
+    """Refuse a path that cannot be written.
 
     Raises:
         InputError: its suffix, or no such folder.
@@ -146,8 +146,9 @@ def _drawn(
 
 
 def places(person: Person, t: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where to draw a person's joints in its frame t, (V, 2) with the estimator's guesses at hidden ones, and which are
-    visible, (V,)."""
+    """Drawing positions (V, 2) of a person's joints in frame t, with estimates of hidden ones, and their
+    visibility (V,).
+    """
     seen = person.visible[t]
     return np.where(seen[:, None], person.joints[t], person.found[t]), seen
 
@@ -162,7 +163,7 @@ def write_video(path: Path, images: Iterator[np.ndarray], fps: float, size: tupl
 
 
 def write_timed(path: Path, images: Iterator[tuple[int, np.ndarray]], fps: float, size: tuple[int, int]) -> None:
-    """The same of (number, image), each shown from number / fps seconds on until the next; numbers grow.
+    """Write (number, image) pairs as a video, each shown from number / fps seconds until the next.
 
     Raises:
         InputError: this PyAV has neither encoder.

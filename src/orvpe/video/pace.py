@@ -1,4 +1,4 @@
-"""Pictures at the pace of real time: what nobody had time for is dropped, so that nothing lags."""
+"""Frames in real time: late ones are dropped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATIENCE = 1.0  # seconds of reading without a picture that is in time
 
 
 class Paced(Frames):
-    """Another source's pictures, of which those are left out for which there is no time.
+    """A frame source that skips frames when processing is too slow.
 
     Attributes:
         seen: pictures that were given out.
@@ -33,7 +33,7 @@ class Paced(Frames):
 
 
 class AtRate(Paced):
-    """A recording as if it were live: a picture is given out when it is due, and left out when the next one is.
+    """Play a recording in real time: a frame is returned when it is due, and skipped when the next one is due.
 
     Args:
         frames: the recording.
@@ -71,7 +71,7 @@ class AtRate(Paced):
 
 
 class Newest(Paced):
-    """A camera's pictures: always the newest one; those that came in the meantime are left out."""
+    """A camera's newest frame; older ones are skipped."""
 
     def _frames(self) -> Iterator[Frame]:
         lock = threading.Condition()

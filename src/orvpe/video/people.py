@@ -1,4 +1,4 @@
-"""The people of a video: found in each picture, followed from one to the next, and put together as clips."""
+"""Find people in each frame, track them, and build one clip per person."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.people import body_size
 from orvpe.poses.skeleton import Layout
 from orvpe.poses.unify import to_unified
-from orvpe.video.decode import Frames, open_frames
+from orvpe.video.decode import open_frames
 from orvpe.video.estimate import ESTIMATORS, Estimator, Poses
-from orvpe.video.frames import Frame
+from orvpe.video.frames import Frame, Frames
 from orvpe.video.options import PoseOptions
 from orvpe.video.smooth import fill_gaps, one_euro
 from orvpe.video.track import Tracker, distinct
@@ -25,7 +25,7 @@ from orvpe.video.track import Tracker, distinct
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A picture and who is in it.
+    """A frame and the people in it.
 
     Args:
         frame: the picture, its number and time.
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One person's way through a video.
+    """One person's track through a video.
 
     Args:
         id: 1, 2, 3 ... over those that are kept.
@@ -71,7 +71,7 @@ class Person:
 
 @dataclass(eq=False)
 class VideoPeople:
-    """All people of a video.
+    """Find all people of a video.
 
     Attributes:
         name: of the video, without folder and suffix; person 1's clip is ``NAME-p1``.
@@ -100,7 +100,7 @@ class VideoPeople:
     notes: list[str] = field(default_factory=list)
 
     def clips(self, layout: str = "unified", joints: str = "image") -> list[Clip]:
-        """One clip a person; who shows no joint of the layout is left out.
+        """One clip per person; people without a visible joint of the layout are left out.
 
         Args:
             layout: 'unified' or 'native'.
@@ -134,7 +134,7 @@ class VideoPeople:
 
 
 def make_estimator(options: PoseOptions) -> Estimator:
-    """The estimator that the options name; one object a video.
+    """Create the estimator named in the options, one per video.
 
     Raises:
         InputError: it is not installed, or has no weights.
@@ -145,7 +145,7 @@ def make_estimator(options: PoseOptions) -> Estimator:
 def follow(
     frames: Frames, options: PoseOptions, estimator: Estimator | None = None, seconds: dict[str, float] | None = None
 ) -> Iterator[Seen]:
-    """Who is in each picture, as it comes: for live use, and for everything else here.
+    """Track people frame by frame, also for live use.
 
     Args:
         frames: the pictures, from `open_frames`.
@@ -193,7 +193,7 @@ def find_people(
     estimator: Estimator | None = None,
     each: Callable[[], None] | None = None,
 ) -> VideoPeople:
-    """All people of a video.
+    """Find all people of a video.
 
     Args:
         video: what `open_frames` opens, or what it gave.
@@ -228,7 +228,7 @@ def find_people(
 
 
 def open_video(path: str | Path, options: PoseOptions) -> Frames:
-    """`open_frames` with the part, rate and limits of the options."""
+    """Open a video with the range, rate and limits of the options."""
     return open_frames(
         path, fps=options.fps, start=options.start, seconds=options.seconds, threads=options.threads,
         max_seconds=options.max_seconds,
@@ -236,7 +236,7 @@ def open_video(path: str | Path, options: PoseOptions) -> Frames:
 
 
 def read_clips(path: str | Path, options: PoseOptions | None = None) -> list[Clip]:
-    """The people of a video, a folder of images or a camera: one clip a person, maybe none.
+    """Read the people of a video, a folder of images or a camera as clips, one per person.
 
     Args:
         path: the video.
@@ -252,7 +252,7 @@ def read_clips(path: str | Path, options: PoseOptions | None = None) -> list[Cli
 def _put_together(
     found: VideoPeople, sightings: dict[int, list[tuple[int, Poses, np.ndarray]]], options: PoseOptions
 ) -> None:
-    """Fill in the people, and what is missing of them, from who was seen in which frame."""
+    """Build the tracks from the people seen in each frame."""
     v = len(found.layout)
     hidden, before, after, total = np.zeros(v), 0, 0, 0
     for _, seen in sorted(sightings.items()):

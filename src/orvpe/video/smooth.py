@@ -1,4 +1,4 @@
-"""Filling short gaps and quietening jitter; both are options, and neither invents what is long unseen."""
+"""Interpolate short gaps and smooth jitter; both are optional, and long gaps stay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def fill_gaps(joints: np.ndarray, visible: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw straight lines through gaps of at most ``most`` frames between two sightings of a joint.
+    """Interpolate linearly over gaps of at most ``most`` frames.
 
     Longer gaps, and what lies before the first or after the last sighting, stay missing.
 

@@ -1,4 +1,4 @@
-"""Who is who from picture to picture, one picture at a time.
+"""Track people from frame to frame.
 
 Every known person is expected where it was last seen, moved on at its speed.  The people found are given to the known
 ones so that the mean distance of their shared joints, in body sizes, is least in total; who is far from everybody is
@@ -23,7 +23,7 @@ SAME = 0.1  # body sizes between two poses of one picture that are one person, f
 
 
 class Tracker:
-    """Gives the people of each picture identities: 1, 2, 3 ... in the order of their first appearance.
+    """Assigns identities to the people of each frame: 1, 2, 3 ... in order of first appearance.
 
     Args:
         max_gap: frames that a person may be unseen, and at most twice those in which it was seen.
@@ -127,7 +127,7 @@ def inside(pose: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def distinct(joints: np.ndarray, visible: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """The people of a picture without noise and doubles, the surest first.
+    """The people of a frame without noise and duplicates, most confident first.
 
     Who has fewer than ``FEWEST_JOINTS`` visible joints is noise.  Of two that are nearly alike, one person found twice,
     the surer one stays.

@@ -1,4 +1,4 @@
-"""MediaPipe's pose weights, fetched once, checked and kept; they are not part of orvpe.
+"""MediaPipe's pose weights: downloaded once, checked and cached; they are not part of orvpe.
 
 First the official file by its address.  Where that does not answer, as on a machine that reaches a package index only:
 the last MediaPipe wheel that carried the same two networks is downloaded with pip, never installed, and the file is
@@ -40,7 +40,7 @@ _MOST_BYTES = 64_000_000
 
 
 def pose_weights(file: str | None = None, say: Callable[[str], None] | None = None) -> Path:
-    """The `.task` file with MediaPipe's weights.
+    """Path of the `.task` file with MediaPipe's weights.
 
     Args:
         file: a file of one's own; when None, that in the environment variable ``ORVPE_POSE_WEIGHTS``, the kept one,
@@ -72,7 +72,7 @@ def pose_weights(file: str | None = None, say: Callable[[str], None] | None = No
 
 
 def check_task(path: Path) -> None:
-    """Refuse what is no `.task` file of a pose landmarker.
+    """Refuse a file that is not a `.task` file of a pose landmarker.
 
     Raises:
         InputError: no such file, no zip, or one without the two networks.
@@ -89,7 +89,7 @@ def check_task(path: Path) -> None:
 
 
 def from_address() -> bytes:
-    """The official file."""
+    """Download the official file."""
     try:
         with urllib.request.urlopen(ADDRESS, timeout=_CONNECT_SECONDS) as answer:
             data = answer.read(_MOST_BYTES)
@@ -101,13 +101,13 @@ def from_address() -> bytes:
 
 
 def from_wheel() -> bytes:
-    """The file made of the networks in the wheel, from the package index that pip is set to."""
+    """Build the file from the networks in the wheel on the package index that pip is set to."""
     with wheel(WHEEL, *_WHEEL_PLATFORM) as file:
         return bundle_of_wheel(file)
 
 
 def bundle_of_wheel(path: Path) -> bytes:
-    """The `.task` file made of the two networks in a MediaPipe wheel, after a look at their checksums."""
+    """Build the `.task` file from the two networks in a MediaPipe wheel, after checking their checksums."""
     networks = []
     try:
         with zipfile.ZipFile(path) as file:

@@ -1,1 +1,1 @@
-"""A clip as an encoder sees it: batches, occlusion, sampling, cameras, normalisation, augmentation."""
+"""From clips to encoder input: batches, occlusion, sampling, cameras, normalisation, augmentation."""

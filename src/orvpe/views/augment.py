@@ -1,4 +1,4 @@
-"""View augmentation of normalised clips: what a camera elsewhere, a mirror or a noisier sensor would have given."""
+"""Data augmentation of normalised clips: rotation, scale, shear, mirroring, noise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from orvpe.errors import InputError
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Strengths; all zero is no augmentation.
+    """Strengths of the augmentations; all zero for none.
 
     Args:
         yaw: 3D: largest turn about the vertical, degrees.  2D: not used.
@@ -49,7 +49,7 @@ class Augment:
 
 
 def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
-    """Augment a normalised batch; every clip gets its own draw, shared by its people and frames."""
+    """Augment a normalised batch; each clip has one draw, shared by its people and frames."""
     if strength == Augment():
         return batch
     joints, visible = batch.joints, batch.visible
@@ -64,11 +64,23 @@ def augment(batch: Batch, strength: Augment, draws: Draws) -> Batch:
         visible = torch.where(mirrored[:, None, None, None], visible[..., order], visible)
     if strength.noise:
         joints = joints + strength.noise * draws.normal_at(*joints.shape[1:])
-    return batch.with_(joints=hide(joints, visible), visible=visible)
+    return batch.with_joints(joints, visible)
+
+
+def mirror_image(batch: Batch) -> Batch:
+    """Each raw clip as a mirror shows it: x reversed, left and right joints swapped; 2D clips stay in the image."""
+    order = constant(tuple(batch.layout.mirror), batch.joints.device)
+    sign = constant((-1.0, *(1.0,) * (batch.dims - 1)), batch.joints.device)
+    joints, visible = batch.joints[..., order, :] * sign, batch.visible[..., order]
+    if batch.dims == 2:
+        shift = torch.zeros_like(batch.image_size)
+        shift[:, 0] = batch.image_size[:, 0]
+        joints = joints + shift[:, None, None, None]
+    return batch.with_joints(joints, visible)
 
 
 def _matrix(batch: Batch, strength: Augment, draws: Draws) -> Tensor | None:
-    """(N, C, C) linear map, or None when there is none."""
+    """Random linear map of each clip (N, C, C), or None if all its strengths are zero."""
     if not (strength.yaw or strength.tilt or strength.scale or strength.shear):
         return None
     identity = torch.eye(batch.dims, device=batch.joints.device)
@@ -85,13 +97,13 @@ def _matrix(batch: Batch, strength: Augment, draws: Draws) -> Tensor | None:
 
 
 def _turn(angle: Tensor) -> Tensor:
-    """(N,) radians -> (N, 2, 2)."""
+    """2D rotation matrices: (N,) radians -> (N, 2, 2)."""
     c, s = angle.cos(), angle.sin()
     return torch.stack([torch.stack([c, -s], dim=-1), torch.stack([s, c], dim=-1)], dim=-2)
 
 
 def _about(angle: Tensor, axis: int) -> Tensor:
-    """(N,) radians -> (N, 3, 3) rotation about a coordinate axis."""
+    """Rotation matrices about a coordinate axis: (N,) radians -> (N, 3, 3)."""
     i, j = ((1, 2), (0, 2), (0, 1))[axis]
     matrix = torch.eye(3, device=angle.device).repeat(len(angle), 1, 1)
     c, s = angle.cos(), angle.sin()

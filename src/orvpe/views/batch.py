@@ -1,4 +1,4 @@
-"""Batches cut from a store: ragged clips in, one dense padded batch on the device out."""
+"""Batches: clips of different lengths padded to one dense tensor on the device."""
 
 from __future__ import annotations
 
@@ -40,19 +40,32 @@ class Batch:
 
     @property
     def clips(self) -> int:
-        """N, as ``len`` gives it; but ``len`` makes a plain number, and in an exported graph N is none."""
+        """N, like ``len``, which however makes a plain number; in an exported graph N must stay symbolic."""
         return self.joints.shape[0]
 
     @property
     def dims(self) -> int:
+        """C, 2 or 3 coordinates."""
         return self.joints.shape[-1]
 
+    def with_joints(self, joints: Tensor, visible: Tensor | None = None, **changes: Any) -> Batch:
+        """The batch with other coordinates, zero wherever hidden.
+
+        Args:
+            joints: (N, M, T, V, C), anything where hidden.
+            visible: (N, M, T, V) bool, None for the same as before.
+            changes: of the other fields.
+        """
+        visible = self.visible if visible is None else visible
+        return replace(self, joints=hide(joints, visible), visible=visible, **changes)
+
     def with_(self, **changes: Any) -> Batch:
+        """The batch with other fields; joints are taken as they are, so they must be zero wherever hidden."""
         return replace(self, **changes)
 
 
 def hide(joints: Tensor, visible: Tensor) -> Tensor:
-    """Zero every coordinate under a hidden joint.  The one place where "missing" becomes a number.
+    """Set every coordinate of a hidden joint to zero.  The only place where "missing" becomes a number.
 
     Args:
         joints: (..., V, C).
@@ -62,7 +75,7 @@ def hide(joints: Tensor, visible: Tensor) -> Tensor:
 
 
 def collate(clips: list[Clip], device: torch.device | str = "cpu") -> Batch:
-    """A batch from clips in memory.
+    """Make a batch of clips in memory.
 
     Raises:
         InputError: no clip, or clips that differ in layout or dimension.
@@ -94,7 +107,7 @@ def collate(clips: list[Clip], device: torch.device | str = "cpu") -> Batch:
 
 
 def batches(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """``indices`` in runs of ``size``, the last one shorter.
+    """Split ``indices`` into runs of ``size``; the last one may be shorter.
 
     Raises:
         InputError: a size below 1.

@@ -1,4 +1,4 @@
-"""Virtual cameras: 3D clips as a camera somewhere in the room films them, so that 2D encoders learn from 3D.
+"""Virtual cameras: project 3D clips to 2D from random viewpoints, so that 2D encoders learn from 3D data.
 
 A pinhole camera stands still while the body moves.  What lies outside the image, behind the camera or behind the
 body itself is hidden.  Coordinates of the room are right-handed with y up; of the image, pixels with y down.
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 IMAGE = (640.0, 480.0)  # pixels; only the ratio matters to an encoder
@@ -30,7 +30,7 @@ _BEHIND = 0.08  # metres a joint must lie behind the surface of a part to count 
 
 
 def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
-    """See 3D clips with one camera each.
+    """Project 3D clips to 2D, each with its own camera.
 
     Args:
         batch: joints (N, M, T, V, 3), metres, right-handed, y up; already corrupted.
@@ -53,7 +53,7 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     focal = IMAGE[0] * (FOCAL[0] + (FOCAL[1] - FOCAL[0]) * unit[:, 4])  # (N,) pixels
     middle = constant(IMAGE, device) * (0.5 + OFF_CENTRE * (2 * unit[:, 5:] - 1))  # (N, 2)
 
-    # person by person, so that somebody who is never seen does not change even the rounding
+    # person by person, so that a person who is never visible does not even change the rounding
     total = batch.joints.flatten(2, 3).sum(dim=2).sum(dim=1)  # (N, 3); hidden joints are zero
     centre = total / batch.visible.flatten(1).sum(dim=1, keepdim=True).clamp(min=1)
     points = (batch.joints - centre[:, None, None, None]) @ axes(azimuth, height, roll).mT[:, None, None]
@@ -65,11 +65,11 @@ def virtual_camera(batch: Batch, draws: Draws | None = None) -> Batch:
     pixels = pixels + middle[:, None, None, None]
     size = constant(IMAGE, device).expand(n, 2)
     visible = visible & ((pixels >= 0) & (pixels <= size[:, None, None, None])).all(dim=-1)
-    return batch.with_(joints=hide(pixels, visible), visible=visible, image_size=size)
+    return batch.with_joints(pixels, visible, image_size=size)
 
 
 def axes(azimuth: Tensor, height: Tensor, roll: Tensor) -> Tensor:
-    """(N, 3, 3) a camera's right, down and forward in the room; angles (N,) in radians.
+    """Axes of cameras, right, down and forward in the room: angles (N,) in radians -> (N, 3, 3).
 
     ``azimuth`` 0 stands at +z and looks along -z; a positive ``height`` looks down.
     """
@@ -84,7 +84,7 @@ def axes(azimuth: Tensor, height: Tensor, roll: Tensor) -> Tensor:
 
 
 def behind_the_body(points: Tensor, visible: Tensor, layout: Layout) -> Tensor:
-    """(N, M, T, V) bool: joints that a part of their own body hides from the camera.
+    """Self-occlusion: joints hidden from the camera by a part of their own body, (N, M, T, V) bool.
 
     A part is a bone with a radius.  It hides a joint when the line of sight passes through it, in front of the joint;
     the bones that meet in a joint, and parts that the joint lies in or on, do not hide it.  Bones with a hidden end

@@ -1,13 +1,14 @@
-"""Small tensors that every batch needs anew: made once a GPU, since each copy from the host would wait for it."""
+"""Small constant tensors, kept once per GPU, since each copy from the host would wait for it."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Nested = tuple[float | bool | int | tuple, ...]
+Nested = tuple[float | bool | int | tuple[Any, ...], ...]
 
 
 def constant(values: Nested, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:

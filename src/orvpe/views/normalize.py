@@ -1,6 +1,6 @@
-"""Normalisation of corrupted clips: small functions of what is still visible, vectorised over the batch.
+"""Normalise corrupted clips: centre, rotate, scale, using visible joints only, vectorised over the batch.
 
-3D follows the backbone (FACTS, preprocessing): centred on the spine, spine to the z axis, shoulders to the x axis.
+3D follows the backbone: centred on the spine, spine to the z axis, shoulders to the x axis.
 2D follows VideoPose3D: x -> 2x/w - 1, y -> 2y/w - h/w from each clip's true width and height.
 
 Each reference (centre, spine, shoulders) has fall-backs in a fixed order for bodies that are partly hidden, so the
@@ -38,7 +38,7 @@ _RIGHT: tuple[tuple[_Point, _Point], ...] = (
 )  # fmt: skip
 
 # Length of each bone as a share of stature: joint-centre distances of an average adult, rounded.
-_BONES: dict[tuple[str, str], float] = {
+BONES: dict[tuple[str, str], float] = {
     ("neck", "mid_hip"): 0.29, ("head", "neck"): 0.11,
     **{(f"{s}_{a}", f"{s}_{b}"): share for s in ("left", "right") for a, b, share in (
         ("elbow", "shoulder", 0.17), ("wrist", "elbow", 0.15), ("knee", "hip", 0.24), ("ankle", "knee", 0.23))},
@@ -74,7 +74,7 @@ def normalize_3d(
     joints = torch.einsum("nij,nmtvj->nmtvi", rotation, joints)
     if scale == "body":
         joints = joints / _stature(batch)[:, None, None, None, None]
-    return batch.with_(joints=hide(joints, batch.visible))
+    return batch.with_joints(joints)
 
 
 def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Batch:
@@ -97,7 +97,7 @@ def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Ba
         if centre != "none":
             joints = joints - _centre(batch, centre)[:, None, :, None]
         joints = joints / _stature(batch)[:, None, None, None, None]
-        return batch.with_(joints=hide(joints, batch.visible))
+        return batch.with_joints(joints)
     seen = batch.visible[..., None]
     low = torch.where(seen, batch.joints, torch.inf).amin(dim=(1, 2, 3))  # (N, 2)
     high = torch.where(seen, batch.joints, -torch.inf).amax(dim=(1, 2, 3))
@@ -109,7 +109,7 @@ def normalize_2d(batch: Batch, image: str = "image", centre: str = "clip") -> Ba
     origin = torch.where(known, 0.0, (low + high - side) / 2)
     half = size / 2
     joints = (batch.joints - (origin + half)[:, None, None, None]) / half[:, None, None, None, :1]
-    return batch.with_(joints=hide(joints, batch.visible))
+    return batch.with_joints(joints)
 
 
 _Y_TO_Z = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0))
@@ -121,7 +121,7 @@ def _check(name: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
-    """The mean of unified joints of the first person: ((N, T, C), seen (N, T)); None if the layout lacks one."""
+    """Mean of unified joints of the first person (N, T, C), visible (N, T); None if the layout lacks one."""
     index = _joints_of(batch.layout, names)
     if index is None:
         return None
@@ -134,7 +134,7 @@ def _point(batch: Batch, names: _Point) -> tuple[Tensor, Tensor] | None:
 
 @lru_cache(maxsize=256)
 def _joints_of(layout: Layout, names: _Point) -> tuple[int, ...] | None:
-    """The joints whose mean those unified joints are; None if the layout lacks one."""
+    """Joints of the layout whose mean the unified joints are; None if the layout lacks one."""
     sources = unified_sources(layout)
     if any(name not in sources for name in names):
         return None
@@ -142,7 +142,7 @@ def _joints_of(layout: Layout, names: _Point) -> tuple[int, ...] | None:
 
 
 def _centre(batch: Batch, centre: str) -> Tensor:
-    """(N, T or 1, C): the body's centre in every frame, or in the first in which it is seen."""
+    """The body's centre in every frame, or in the first in which it is visible: (N, T or 1, C)."""
     seen = batch.visible.unsqueeze(-1)
     # last resort: the mean of whatever is visible, of anybody, in that frame, else in the clip
     count = seen.sum(dim=(1, 3))
@@ -162,7 +162,7 @@ def _centre(batch: Batch, centre: str) -> Tensor:
 
 
 def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: tuple[float, ...]) -> Tensor:
-    """(N, 3) unit vector along the first pair of points that is ever seen, in the first frame it is."""
+    """Unit vector (N, 3) along the first pair of points that is ever visible, in the first frame where it is."""
     result = constant(default, batch.joints.device, batch.joints.dtype).expand(batch.clips, 3)
     n = torch.arange(batch.clips, device=batch.joints.device)
     for start, end in reversed(pairs):
@@ -179,7 +179,7 @@ def _direction(batch: Batch, pairs: tuple[tuple[_Point, _Point], ...], default: 
 
 
 def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
-    """(N, 3, 3) rotation whose rows are the body's right, front-back and up axes; up is the world's if ``upright``."""
+    """Rotation (N, 3, 3) with the body's right, front-back and up axes as rows; up is the world's if ``upright``."""
     z = _direction(batch, () if upright else _UP, (0.0, 1.0, 0.0))
     right = _direction(batch, _RIGHT, (1.0, 0.0, 0.0))
     x = right - (right * z).sum(dim=-1, keepdim=True) * z
@@ -193,14 +193,14 @@ def _frame_of_body(batch: Batch, upright: bool) -> Tensor:
 
 
 def _stature(batch: Batch) -> Tensor:
-    """(N,) estimated height of the first person, from those of its bones that are seen.
+    """Estimated height of the first person (N,), from its visible bones.
 
     Where none is seen, 3D takes a metre, and 2D the largest side of the box around the first person's joints: of 2D
     nobody knows how large a pixel is, and a body left in pixels would outweigh all others of a batch.
     """
     total = batch.joints.new_zeros(batch.clips)
     share = torch.zeros_like(total)
-    for (child, parent), part in _BONES.items():
+    for (child, parent), part in BONES.items():
         a, b = _point(batch, (child,)), _point(batch, (parent,))
         if a is None or b is None:
             continue
@@ -211,7 +211,7 @@ def _stature(batch: Batch) -> Tensor:
 
 
 def _unknown_stature(batch: Batch) -> Tensor:
-    """(N,) what stands for the height of the first person when none of its bones is seen."""
+    """Substitute for the height of the first person (N,) when none of its bones is visible."""
     if batch.dims == 3:
         return batch.joints.new_ones(batch.clips)
     joints, seen = batch.joints[:, 0], batch.visible[:, 0, ..., None]
@@ -241,7 +241,7 @@ STREAMS = ("joint", "bone", "joint-motion", "bone-motion")
 
 
 def stream(joints: Tensor, visible: Tensor, kind: str, layout: Layout) -> tuple[Tensor, Tensor]:
-    """What the encoder reads, from normalised joints (..., T, V, C).
+    """The encoder's input stream, from normalised joints (..., T, V, C).
 
     Raises:
         InputError: unknown stream.

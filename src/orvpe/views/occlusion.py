@@ -1,4 +1,4 @@
-"""SubG-DA and every other corruption: the one place that hides joints.
+"""Occlusions and other corruptions of clips, SubG-DA among them; nothing else hides joints.
 
 Corruptions act on the raw clip, before resampling, centring, normalisation and bones, in training and evaluation
 alike, so nothing of a hidden joint can leak into what is left.  Each is a function of (batch, draws, value) that
@@ -22,7 +22,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.body_parts import PARTS, part_indices
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 from orvpe.views.constants import constant
 
 Corruption = Callable[[Batch, Draws], Batch]
@@ -34,20 +34,21 @@ SEVERAL = "none/subgraph/subgraph/joints:0.4/frames:0.4/block:0.3/jitter:0.03"
 
 
 def keep(batch: Batch, mask: Tensor) -> Batch:
-    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False, and every joint there that is a
-    mean of a joint so hidden (`Layout.derived`): from the mean and the others the hidden one could be computed.
+    """Hide every joint where ``mask`` (broadcastable to (N, M, T, V), bool) is False.
+
+    Hiding a source joint also hides its means (`Layout.derived`), from which it could be computed.
     """
     visible = batch.visible & mask
     if batch.layout.derived:
         hidden = batch.visible & ~mask
         reach = _reach(batch.layout.derived_index, len(batch.layout), batch.joints.device)
         visible = visible & ~(hidden.float() @ reach).bool()
-    return batch.with_(joints=hide(batch.joints, visible), visible=visible)
+    return batch.with_joints(batch.joints, visible)
 
 
 @lru_cache(maxsize=64)
 def _reach(pairs: tuple[tuple[int, int], ...], joints: int, device: torch.device) -> Tensor:
-    """(V, V) float32: 1 at [source, derived].  Kept, so that nothing is copied to the device at each batch."""
+    """Matrix (V, V) float32 with 1 at [source, derived], cached on the device."""
     reach = torch.zeros(joints, joints)
     for derived, source in pairs:
         reach[source, derived] = 1.0
@@ -55,15 +56,16 @@ def _reach(pairs: tuple[tuple[int, int], ...], joints: int, device: torch.device
 
 
 def part_mask(parts: tuple[str, ...], layout: Layout, device: torch.device) -> Tensor:
-    """(len(parts), V) bool: True where the joint stays visible when that part is hidden."""
+    """Masks of body parts, (len(parts), V) bool: False for the joints of the part."""
     hidden = [set(part_indices(part, layout)) for part in parts]
     return constant(tuple(tuple(v not in h for v in range(len(layout))) for h in hidden), device)
 
 
 def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:
-    """Spatial SubG-DA: one of the six masks a clip, over all its frames and people.
+    """Spatial SubG-DA: one of the six masks per clip, over all its frames and people.
 
-    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's reading (FACTS 7).
+    ``value`` is the probability of one of the five occlusions; 5/6, all six alike, is the paper's
+    (docs/concepts/method.md, 7).
     """
     masks = part_mask(SUBGRAPHS, batch.layout, batch.joints.device)
     hidden = draws.uniform() < value
@@ -72,13 +74,13 @@ def subgraph(batch: Batch, draws: Draws, value: float) -> Batch:
 
 
 def joints(batch: Batch, draws: Draws, value: float) -> Batch:
-    """Each joint is hidden in the whole clip with probability ``value``."""
+    """Hide each joint in the whole clip with probability ``value``."""
     v = batch.joints.shape[3]
     return keep(batch, (draws.uniform(v) >= value)[:, None, None, :])
 
 
 def flicker(batch: Batch, draws: Draws, value: float) -> Batch:
-    """Each joint of each frame is hidden with probability ``value``."""
+    """Hide each joint of each frame with probability ``value``."""
     _, m, t, v, _ = batch.joints.shape
     return keep(batch, draws.uniform_at(m, t, v) >= value)
 
@@ -87,7 +89,7 @@ _LIMBS = ("left_arm", "right_arm", "left_leg", "right_leg", "trunk")
 
 
 def tubes(batch: Batch, draws: Draws, value: float) -> Batch:
-    """One random limb or the trunk is hidden over a contiguous share ``value`` of the frames."""
+    """Hide one random limb or the trunk over a contiguous share ``value`` of the frames."""
     masks = part_mask(_LIMBS, batch.layout, batch.joints.device)
     chosen = masks[draws.integers(len(_LIMBS))]  # (N, V)
     gap = _gap(batch, draws, (batch.frames * value).round().long())  # (N, T)
@@ -95,13 +97,13 @@ def tubes(batch: Batch, draws: Draws, value: float) -> Batch:
 
 
 def frames(batch: Batch, draws: Draws, value: float) -> Batch:
-    """A contiguous gap: a share ``value`` of the clip below 1, else that many frames.  Never all frames."""
+    """Hide a contiguous run of frames: the share ``value`` if below 1, else that many frames; never all."""
     size = (batch.frames * value).round().long() if value < 1 else torch.full_like(batch.frames, int(value))
     return keep(batch, ~_gap(batch, draws, torch.minimum(size, batch.frames - 1))[:, None, :, None])
 
 
 def _gap(batch: Batch, draws: Draws, size: Tensor) -> Tensor:
-    """(N, T) bool: inside a run of ``size`` (N,) hidden frames at a random place."""
+    """Mask (N, T) bool of a run of ``size`` (N,) frames at a random place."""
     length, gap = batch.frames[:, None], size[:, None]
     first = (draws.uniform(1) * (length - gap + 1)).long()
     first = torch.minimum(first, length - gap)  # a draw just below 1 may round up
@@ -110,7 +112,7 @@ def _gap(batch: Batch, draws: Draws, size: Tensor) -> Tensor:
 
 
 def block(batch: Batch, draws: Draws, value: float) -> Batch:
-    """A moving occluder.
+    """Hide joints behind a moving occluder.
 
     2D: an upright rectangle with sides ``value`` of the body's own bounding box, that drifts over it on a straight
     line in the image.  3D: a half-space whose boundary has a random direction and drifts between two depths, hiding
@@ -136,11 +138,11 @@ def block(batch: Batch, draws: Draws, value: float) -> Batch:
 
 
 def jitter(batch: Batch, draws: Draws, value: float) -> Batch:
-    """Gaussian noise on visible joints; sigma is ``value`` times the body's own extent (largest side)."""
+    """Add Gaussian noise to visible joints; sigma is ``value`` times the largest side of the body."""
     low, high = _extent(batch.joints, batch.visible)
     sigma = value * (high - low).amax(dim=-1)[:, None, None, None, None]
     noise = draws.normal_at(*batch.joints.shape[1:]) * sigma
-    return batch.with_(joints=hide(batch.joints + noise, batch.visible))
+    return batch.with_joints(batch.joints + noise)
 
 
 def _extent(values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,11 +166,11 @@ PATTERNS: dict[str, tuple[Callable[[Batch, Draws, float], Batch], float, float]]
 }
 NAMES = ("none", *PARTS, *PATTERNS)
 # These read coordinates, so they come last: what another pattern hides must not steer the block or size the noise.
-_READS_COORDINATES = ("block", "jitter")
+READS_COORDINATES = ["block", "jitter"]
 
 
 def corruption(spec: str) -> Corruption:
-    """The corruption a text names: "none", a body part, or one of the valued patterns, joined by "+".
+    """Parse a corruption: "none", body parts and patterns with values, joined by "+".
 
     Whatever their order in the text, patterns that only hide act first, then ``block``, then ``jitter``.  Of
     alternatives, as in "none/upper/joints:0.3+jitter", each clip draws one, all alike.
@@ -184,7 +186,7 @@ def corruption(spec: str) -> Corruption:
 
 
 def check_occlusion(spec: str, argument: str) -> None:
-    """Nothing, for a text that `corruption` understands.
+    """Check the text of a corruption.
 
     Raises:
         InputError: as `corruption`, with the ``argument`` that it was given to.
@@ -196,7 +198,7 @@ def check_occlusion(spec: str, argument: str) -> None:
 
 
 def _one_of(alternatives: list[Corruption], batch: Batch, draws: Draws) -> Batch:
-    """Each clip after the alternative that it drew."""
+    """Apply to each clip the alternative that it drew."""
     drawn = draws.integers(len(alternatives))  # (N,)
     joints, visible = batch.joints, batch.visible
     for k, step in enumerate(alternatives):
@@ -207,7 +209,7 @@ def _one_of(alternatives: list[Corruption], batch: Batch, draws: Draws) -> Batch
 
 
 def _together(spec: str) -> Corruption:
-    """Of patterns joined by "+"."""
+    """The corruption of patterns joined by "+"."""
     names = sorted((s.strip() for s in spec.split("+")), key=_turn)
     steps = [_one(name) for name in names]
 
@@ -221,7 +223,7 @@ def _together(spec: str) -> Corruption:
 
 def _turn(spec: str) -> int:
     name = spec.partition(":")[0]
-    return 1 + _READS_COORDINATES.index(name) if name in _READS_COORDINATES else 0
+    return 1 + READS_COORDINATES.index(name) if name in READS_COORDINATES else 0
 
 
 def _one(spec: str) -> Corruption:

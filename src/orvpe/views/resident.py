@@ -1,4 +1,4 @@
-"""A store's clips as one tensor on the device, from which batches are cut."""
+"""A store on the device, from which batches are cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MISSING = -32768  # the store's mark of a missing joint
 
 
 class ResidentStore:
-    """A store near its device: batches without padding on disk, without a copy of what no batch asks for.
+    """A store next to its device: only the clips of a batch are copied and padded.
 
     On a GPU the values live there as int16, so that cutting a batch is one gather (NTU-120 at 17 joints takes under
     2 GB).  A store too large for that, and any store on the CPU, stays in its memory-mapped file: a batch reads
@@ -64,7 +64,7 @@ class ResidentStore:
         return Batch(hide(joints, visible), visible, self.frames[n], self.image_size[n], self.store.layout, n)
 
     def _gather(self, values: Tensor, n: Tensor, people: int, frames: int) -> Tensor:
-        """Clips n (N,) from the values on the device; (N, M, T, V, C), missing in the padding."""
+        """Gather clips n (N,) from the values on the device: (N, M, T, V, C), missing in the padding."""
         length = self.frames[n]
         t = torch.arange(frames, device=self.device)
         m = torch.arange(people, device=self.device)
@@ -74,7 +74,7 @@ class ResidentStore:
         return torch.where(inside[..., None, None], found, MISSING)
 
     def _cut(self, indices: np.ndarray, people: int, frames: int) -> Tensor:
-        """The same from the file: a copy of contiguous rows for each clip."""
+        """As `_gather`, from the file: a copy of contiguous rows for each clip."""
         shape = (len(indices), people, frames, len(self.store.layout), self.store.dims)
         cut = np.full(shape, MISSING, dtype=np.int16)
         for target, i in zip(cut, indices, strict=True):
@@ -89,12 +89,12 @@ def _fits(device: torch.device, size: int) -> bool:
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on the device; to a GPU by way of pinned memory, so that the host need not wait."""
+    """Copy a tensor to the device; to a GPU through pinned memory, so that the host need not wait."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    """Zero-copy where numpy allows; a memory-mapped store is read-only, which torch merely warns about."""
+    """Wrap an array without a copy if possible; for a read-only (memory-mapped) one torch only warns."""
     import warnings
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The temporal sub-graph: which frames of a clip are seen (section III-A b, temporal dimension)."""
+"""Temporal sub-graph: choose the frames of a clip (section III-A b, temporal dimension)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.draws import Draws
-from orvpe.views.batch import Batch, hide
+from orvpe.views.batch import Batch
 
 CROPS = ("run", "resample")
 
@@ -54,7 +54,7 @@ def sample_frames(
 
 
 def _take(x: Tensor, frame: Tensor) -> Tensor:
-    """x (N, M, T, ...) at frame (N, tau) -> (N, M, tau, ...)."""
+    """Take frames (N, tau) of x (N, M, T, ...) -> (N, M, tau, ...)."""
     n = torch.arange(x.shape[0], device=x.device)[:, None, None]
     m = torch.arange(x.shape[1], device=x.device)[None, :, None]
     return x[n, m, frame[:, None, :]]
@@ -70,7 +70,7 @@ def _gather(batch: Batch, frame: Tensor) -> Batch:
 
 
 def _interpolate(batch: Batch, position: Tensor) -> Batch:
-    """Linear between neighbours that are both visible; else the nearer frame decides, value and visibility."""
+    """Interpolate linearly between frames if both are visible; else use value and visibility of the nearer frame."""
     length = batch.frames[:, None]
     low = position.floor().long().clamp(min=0)
     low = torch.minimum(low, length - 1)
@@ -81,6 +81,4 @@ def _interpolate(batch: Batch, position: Tensor) -> Batch:
     weight = torch.where(seen_low & seen_high, weight, near_high.float())
     visible = (near_high & seen_high) | (~near_high & seen_low)  # not where(): onnxruntime chooses among no bools
     joints = torch.lerp(_take(batch.joints, low), _take(batch.joints, high), weight[..., None])
-    return batch.with_(
-        joints=hide(joints, visible), visible=visible, frames=torch.full_like(batch.frames, position.shape[1])
-    )
+    return batch.with_joints(joints, visible, frames=torch.full_like(batch.frames, position.shape[1]))

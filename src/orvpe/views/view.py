@@ -1,4 +1,4 @@
-"""From raw clips to what an encoder reads: corrupt, cut, normalise, augment, stream, in this order and only here."""
+"""From raw clips to encoder input: corrupt, cut, normalise, augment, choose a stream, in this order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAMERAS = ("none", "virtual")
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How a clip becomes an encoder's input.  What a trained encoder saw is part of its weights' card.
+    """How a clip becomes an encoder's input. The settings of a trained encoder are in its card.
 
     Args:
         tau: frames the encoder sees.
@@ -85,7 +85,7 @@ class View(NamedTuple):
 
 
 def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
-    """A random view: each clip has its own occlusion, place in time and camera."""
+    """Make a random view: each clip has its own occlusion, frames and camera."""
     batch = corruption(config.occlusion)(batch, draws)
     batch = sample_frames(batch, config.tau, config.crop, config.shortest, draws)
     if config.camera == "virtual" and batch.dims == 3:
@@ -97,7 +97,7 @@ def training_view(batch: Batch, config: ViewConfig, draws: Draws) -> View:
 def fixed_view(
     batch: Batch, config: ViewConfig, occlusion: str = "none", draws: Draws | None = None, everyone: bool = False
 ) -> View:
-    """The one fixed view used to evaluate and embed, optionally of a corrupted clip; ``everyone`` as in `fold`.
+    """Make the fixed view for evaluation and embedding, optionally of a corrupted clip; ``everyone`` as in `fold`.
 
     Raises:
         InputError: an occlusion without ``draws`` to place it.
@@ -119,24 +119,24 @@ def _normalized(batch: Batch, config: ViewConfig) -> Batch:
 
 
 def without_camera(config: ViewConfig, dims: int) -> ViewConfig:
-    """The same for clips of ``dims``: 2D ones have been seen by a camera, so there is no virtual one."""
+    """Settings for clips of ``dims``: no virtual camera for 2D clips, which have been filmed already."""
     return replace(config, camera="none") if dims == 2 else config
 
 
 def input_dims(config: ViewConfig, dims: int) -> int:
-    """Coordinates a joint that an encoder gets from clips of ``dims``."""
+    """Coordinates per joint of an encoder's input, from clips of ``dims``."""
     return 2 if config.camera == "virtual" else dims
 
 
 def other_input(theirs: ViewConfig, ours: ViewConfig, dims: int) -> str:
-    """What an encoder will meet for the first time, e.g. "view.stream was joint, is bone"; "" for nothing."""
+    """Differences between two inputs of an encoder, e.g. "view.stream was joint, is bone"; "" for none."""
     names = ("stream", "centre", "align", "upright", "scale") if dims == 3 else ("stream", "image")
     both = [(name, getattr(theirs, name), getattr(ours, name)) for name in names]
     return ", ".join(f"view.{name} was {was}, is {now}" for name, was, now in both if was != now)
 
 
 def join(views: list[View]) -> View:
-    """Views of one size as one, whose clips are those of the first, then of the second ...; everyone present."""
+    """Concatenate views of one size, all of whose people are present."""
     if len(views) == 1:
         return views[0]
     before = [sum(v.clips for v in views[:i]) for i in range(len(views))]
@@ -146,10 +146,10 @@ def join(views: list[View]) -> View:
 
 
 def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
-    """The stream of every person that is seen at all, (P, C, T, V); of a clip without anybody, the first person.
+    """The stream of every visible person, (P, C, T, V); of a clip without one, the first person.
 
-    With ``everyone`` also of people who are never seen, for whom the encoder then works in vain; ``present`` tells
-    them apart.  In an exported graph P must not depend on what is visible.
+    With ``everyone`` also of people who are never visible, which costs the encoder time; ``present`` marks the
+    others.  In an exported graph P must not depend on what is visible.
     """
     joints, visible = stream(batch.joints, batch.visible, kind, batch.layout)
     n, m = joints.shape[:2]  # zero where hidden: a batch is, bones and motion are
@@ -167,17 +167,17 @@ def fold(batch: Batch, kind: str = "joint", everyone: bool = False) -> View:
 
 
 def _present(visible: Tensor) -> Tensor:
-    """(N, M) people who are seen at all in (N, M, T, V); of a clip without anybody, the first."""
+    """Mask of visible people (N, M) in (N, M, T, V); of a clip without one, the first person."""
     present = visible.flatten(2).any(dim=2)
     present[:, 0] |= ~present.any(dim=1)
     return present
 
 
 def pool_people(features: Tensor, view: View) -> Tensor:
-    """(P, D) features of people -> (N, D) mean over the people of each clip.
+    """Mean feature over the people of each clip: (P, D) -> (N, D).
 
     Raises:
-        InputError: features of another shape, of an encoder of somebody's own.
+        InputError: a custom encoder returns features of another shape.
     """
     if features.ndim != 2:
         raise InputError(f"the encoder gives features of shape {tuple(features.shape)}, expected (N, feature_dim)")
@@ -191,7 +191,16 @@ def pool_people(features: Tensor, view: View) -> Tensor:
     return total / people_of(view)[:, None]
 
 
+def first_people(view: View) -> Tensor:
+    """(N,) int64: the row of the first person in each clip who is seen."""
+    clips = torch.arange(view.clips, device=view.owner.device)
+    if view.present is not None:
+        people = view.present.view(view.clips, -1)
+        return clips * people.shape[1] + people.long().argmax(dim=1)
+    return clips if view.joints.shape[0] == view.clips else torch.searchsorted(view.owner, clips)
+
+
 def people_of(view: View) -> Tensor:
-    """(N,) int64: how many people each clip has; bincount would wait for a GPU."""
+    """Number of people in each clip, (N,) int64; bincount would wait for a GPU."""
     ones = torch.ones_like(view.owner)
     return ones.new_zeros(view.clips).index_add_(0, view.owner, ones)

@@ -1,4 +1,4 @@
-"""What the model says of a clip, whole and with joints hidden."""
+"""The model's answers for a clip, whole and with joints hidden."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GENERATED_CLIPS = 300
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """A clip's feature (D,), its embedding (128,) where the model has a projection, and what was seen of it.
+    """A clip's feature (D,), its embedding (128,) if the model has a projection, and its visible joints.
 
     Args:
         feature: float32.
@@ -48,7 +48,7 @@ class Vectors:
 
 @dataclass(eq=False)
 class Shown:
-    """A clip on the model's layout, as a batch of one, and its vectors once they were asked for."""
+    """A clip in the model's layout, as a batch of one, with its vectors cached."""
 
     clip: Clip
     batch: Batch
@@ -57,12 +57,12 @@ class Shown:
 
     @property
     def size(self) -> int:
-        """Bytes, roughly."""
+        """Approximate size in bytes."""
         return self.clip.joints.nbytes * 3
 
 
 class Answers:
-    """A model with what its answers refer to.
+    """A model with the clips that its answers refer to.
 
     Args:
         model: any; it is copied for inference.
@@ -87,7 +87,7 @@ class Answers:
         self.titles = [titles.get(c, c) for c in self.classes]
 
     def show(self, clip: Clip, title: str = "") -> Shown:
-        """A clip made ready.
+        """Prepare a clip.
 
         Raises:
             InputError: of another dimension or layout than the model reads.
@@ -96,18 +96,18 @@ class Answers:
         return Shown(ready, collate([ready]), title or clip.name or "clip")
 
     def vectors(self, shown: Shown, part: str | None = None, rectangle: Rectangle | None = None) -> Vectors:
-        """Of the clip, with a part of the body and what is inside a rectangle hidden before anything is computed."""
+        """Vectors of a clip, after hiding a part of the body and the joints inside a rectangle."""
         if part is None and rectangle is None:
             shown.whole = shown.whole or self._vectors(shown.batch)
             return shown.whole
         return self._vectors(hidden(shown.batch, part, rectangle))
 
     def _vectors(self, batch: Batch) -> Vectors:
-        feature, embedding = embed_batch(self.model, batch)
+        feature, embedding, _ = embed_batch(self.model, batch)
         return Vectors(feature[0], embedding[0] if embedding is not None else None, batch.visible[0].numpy())
 
     def probabilities(self, vectors: Vectors) -> np.ndarray:
-        """(classes,) that sum to 1.
+        """Class probabilities (classes,).
 
         Raises:
             InputError: there is no classifier.
@@ -120,7 +120,7 @@ class Answers:
             return torch.softmax(self.head(torch.from_numpy(vectors.feature)), dim=0).numpy()
 
     def searched(self) -> Index:
-        """The index.
+        """The index, or an error if there is none.
 
         Raises:
             InputError: there is none.
@@ -130,7 +130,7 @@ class Answers:
         return self.index
 
     def side(self, vectors: Vectors, nearest: int) -> dict[str, Any]:
-        """Everything that is known of one version of a clip; None for what this server cannot say."""
+        """All answers for one version of a clip; None for those that this server cannot compute."""
         return {
             "probabilities": self.probabilities(vectors).tolist() if self.head is not None else None,
             "nearest": self.index.nearest(vectors.feature, nearest) if self.index is not None else None,
@@ -138,12 +138,12 @@ class Answers:
         }
 
     def similarity(self, a: Vectors, b: Vectors) -> float:
-        """Cosine of two features; what all clips of the index share counts for nothing."""
+        """Cosine of two features after subtracting the index's mean feature."""
         centre = self.index.centre if self.index is not None else np.float32(0)
         return 1.0 if np.array_equal(a.feature, b.feature) else cosine(a.feature - centre, b.feature - centre)
 
     def compare(self, shown: Shown, part: str | None, rectangle: Rectangle | None, nearest: int = 5) -> dict[str, Any]:
-        """The clip as it is beside the clip with joints hidden."""
+        """Answers for the whole clip and for the clip with joints hidden."""
         begun = time.perf_counter()
         full, occluded = self.vectors(shown), self.vectors(shown, part, rectangle)
         seen = int(full.visible.sum())
@@ -161,7 +161,7 @@ class Answers:
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two vectors; exactly 1 for equal ones."""
+    """Cosine of two vectors; exactly 1 for equal ones."""
     if np.array_equal(a, b):
         return 1.0
     x, y = a.astype(np.float64), b.astype(np.float64)
@@ -169,7 +169,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def fit(model: Model, clip: Clip) -> Clip:
-    """The clip on the model's layout.
+    """Map a clip onto the model's layout.
 
     Raises:
         InputError: of another dimension or layout than the model reads.
@@ -184,7 +184,8 @@ def fit(model: Model, clip: Clip) -> Clip:
 
 
 def open_answers(weights: str | None, store: str | None, samples: str | None = None) -> Answers:
-    """A model, and a store's clips as index, samples and, for a model without one, to fit a classifier.
+    """Open a model and a store: its clips become index, samples and, if the model has no classifier, training data
+    for one.
 
     Args:
         weights: the model; the shipped encoder for the clips' dimensions when None.
@@ -217,7 +218,7 @@ def open_answers(weights: str | None, store: str | None, samples: str | None = N
 
 
 def _with_index(answers: Answers, store: Store, weights: str, chosen: np.ndarray, source: str) -> Answers:
-    """Samples are strangers to index and classifier, so that what is said of them is not learned by heart."""
+    """Build index and classifier without the sample clips, so that answers about these are not memorised."""
     index = build_index(answers.model, store, weights, leave_out=chosen, source=source)
     head = (answers.head, answers.classes) if answers.head is not None else fit_classifier(answers.model, store, index)
     found = Answers(answers.model, answers.name, index, head)

@@ -1,4 +1,4 @@
-"""The addresses of `orvpe serve`."""
+"""The HTTP routes of `orvpe serve`."""
 
 # no "from __future__ import annotations": FastAPI reads the types of functions made inside `make_app`
 
@@ -20,9 +20,9 @@ from orvpe.web import schema
 from orvpe.web.answers import Answers, Shown
 from orvpe.web.drawing import drawing
 from orvpe.web.limits import Gate, Guard
-from orvpe.web.reading import ReadOptions
+from orvpe.web.reading import ReadOptions, is_video
 from orvpe.web.shelf import Shelf
-from orvpe.web.uploads import read_upload
+from orvpe.web.uploads import read_upload, safe_name
 
 STATIC = Path(__file__).parent / "static"
 _KINDS = {
@@ -36,14 +36,15 @@ _FORM = 1 << 14  # bytes of an upload that are not the file
 
 @dataclass(frozen=True)
 class Limits:
-    """What a client may ask for.
+    """Limits on requests.
 
     Args:
         upload_bytes: largest file.
         max_frames: longest clip.
-        read_seconds: longest that reading a file may take.
+        read_seconds: time limit for reading a file, in seconds.
         video_seconds: how much of a video is taken.
-        readers: files read at a time; eight more may wait.
+        readers: pose files read at a time, and as many videos; eight more of each may wait.
+        folder: for files while they are read; the system's when None.
         hosts: names this server is called by.
     """
 
@@ -52,6 +53,7 @@ class Limits:
     read_seconds: float = 300.0
     video_seconds: float = 20.0
     readers: int = 2
+    folder: Path | None = None
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
 
 
@@ -74,7 +76,8 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
         responses=problem,
     )
     shelf = Shelf(answers.samples)
-    asking, reading = Gate(2, 200), Gate(limits.readers, 8)
+    asking = Gate(2, 200)
+    reading = {is_video: Gate(limits.readers, 8) for is_video in (False, True)}  # a long video holds up no pose file
     app.add_middleware(Guard, hosts=limits.hosts, max_body=limits.upload_bytes + _FORM)
     _speak_plainly(app)
 
@@ -132,8 +135,9 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
         options = ReadOptions(
             answers.model.dims, limits.max_frames, format or None, joints or None, fps or None, up, limits.video_seconds
         )
-        async with reading:
-            clips, notes = await read_upload(_chunks(file), file.filename, options, limits.read_seconds)
+        name = safe_name(file.filename)
+        async with reading[is_video(Path(name))]:
+            clips, notes = await read_upload(_chunks(file), name, options, limits.read_seconds, limits.folder)
         found = [answers.show(clip) for clip in clips]
         return schema.Uploaded(clips=[info(shelf.add(s), s) for s in found], notes=notes)
 
@@ -197,7 +201,7 @@ async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
 
 
 def _speak_plainly(app: FastAPI) -> None:
-    """Every error is JSON with one line in ``detail``, whatever the client's words in it are."""
+    """Return every error as JSON with one line in ``detail``, whatever the client sent."""
 
     def answer(text: str, code: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
         line = " ".join(text.split())

@@ -1,13 +1,16 @@
-"""orvpe serve: the server, started and stopped."""
+"""`orvpe serve`: start and stop the server."""
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
 import webbrowser
+from types import FrameType
 
-from orvpe.errors import InputError
+from orvpe.errors import InputError, Interrupted
+from orvpe.runtime.signals import heard_by
 
 
 def serve(
@@ -24,22 +27,22 @@ def serve(
     readers: int = 2,
     threads: int = 1,
 ) -> None:
-    """Serve a model: a page that shows what hiding joints does to its answers, and an HTTP interface.
+    """Serve a model: a page that shows how hiding joints changes its answers, and an HTTP interface.
 
     Args:
-        weights: a model's name or folder; one with a classifier brings its own classes. When None, the shipped encoder
-            for the clips' dimensions.
-        store: clips to search, to map and, where labelled, to fit a classifier on; generated ones when None.
-        samples: store of clips to begin with; some of ``store`` when None.
-        host: address to listen on; anything but 127.0.0.1 lets others in, who need no password.
-        port: of that address; 0 for a free one.
+        weights: name or folder of a model; a classifier answers with its own classes. When not given, the shipped
+            encoder for the clips' dimensions.
+        store: clips to search, to map and, if labelled, to train a classifier on; generated ones when not given.
+        samples: store of example clips; some of ``store`` when not given.
+        host: address to listen on; with any but 127.0.0.1 others can connect, without a password.
+        port: port; 0 for a free one.
         open: open the page in a browser.
-        max_upload: largest file that is taken, MB.
-        max_frames: longest clip that is taken.
-        read_seconds: longest that reading a file may take.
-        video_seconds: how much of a video is taken, from its beginning.
-        readers: files that are read at a time.
-        threads: CPU threads of an answer.
+        max_upload: largest upload in MB.
+        max_frames: longest clip, in frames.
+        read_seconds: time limit for reading a file, in seconds.
+        video_seconds: seconds of a video that are read, from its start.
+        readers: files that are read concurrently.
+        threads: CPU threads for each answer.
 
     Raises:
         InputError: a model, store or value that does not fit; a port that is taken; the extra is not installed.
@@ -62,14 +65,16 @@ def serve(
 
     from orvpe.web.answers import open_answers
     from orvpe.web.app import Limits, make_app
+    from orvpe.web.patience import ENDING_SECONDS, ImpatientProtocol, scratch
 
     torch.set_num_threads(threads)
     listening = _listen(host, port)  # first, as the rest takes a moment
-    with listening:
+    with listening, heard_by(_stop, (signal.SIGTERM,)), scratch() as folder:
         print("opening the model and the clips ...", file=sys.stderr, flush=True)
         answers = open_answers(weights, store, samples)
         limits = Limits(
             int(max_upload * 2**20), max_frames, read_seconds, video_seconds, readers,
+            folder=folder,
             hosts=tuple({"127.0.0.1", "localhost", "::1", host.lower(), *_own_names(host)}),
         )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
@@ -79,16 +84,22 @@ def serve(
         if open:
             threading.Timer(0.5, webbrowser.open, [address]).start()
         config = uvicorn.Config(
-            make_app(answers, limits), log_level="warning", access_log=False, timeout_keep_alive=10, server_header=False
-        )
+            make_app(answers, limits), http=ImpatientProtocol, log_level="warning", access_log=False,
+            timeout_keep_alive=10, timeout_graceful_shutdown=ENDING_SECONDS, server_header=False,
+        )  # fmt: skip
         server = uvicorn.Server(config)
         server.run(sockets=[listening])
         if server.should_exit:  # a process started with Ctrl-C ignored, as in the background of a script, ends alike
             raise KeyboardInterrupt
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End with the folders cleaned up, also where uvicorn hands the signal on."""
+    raise Interrupted(number, "stopped")
+
+
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket: who connects while the model is still being opened waits.
+    """Open a listening socket; clients that connect while the model is loading wait.
 
     Raises:
         InputError: the port is taken, or the address is not this machine's.
@@ -105,7 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def free_port(wanted: int, host: str = "127.0.0.1") -> int:
-    """The port wanted, or 0, which stands for any free one, where it is taken."""
+    """The port, or 0 (any free one) if it is taken."""
     try:
         _listen(host, wanted).close()
     except InputError:
@@ -114,7 +125,7 @@ def free_port(wanted: int, host: str = "127.0.0.1") -> int:
 
 
 def _own_names(host: str) -> set[str]:
-    """Names that others may call this machine by, where it listens on all its addresses."""
+    """Host names of this machine, if it listens on all its addresses."""
     if host not in ("0.0.0.0", "::", ""):
         return set()
     name = socket.gethostname().lower()

@@ -1,4 +1,4 @@
-"""A clip as JSON, for drawing: rounded to what a screen shows, null where a joint is missing."""
+"""A clip as JSON for drawing: rounded to screen precision, null where a joint is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DIGITS = {2: 1, 3: 4}  # of pixels, of metres
 
 
 def drawing(identity: str, shown: Shown) -> str:
-    """What `orvpe.web.schema.Drawing` describes."""
+    """Build an `orvpe.web.schema.Drawing`."""
     clip = shown.clip
     rounded = np.round(clip.joints.astype(np.float64), _DIGITS[clip.dims]).tolist()
     coordinates = [

@@ -1,4 +1,4 @@
-"""Which joints a query hides: a part of the body by name, and a rectangle over the drawn body."""
+"""The joints that a request hides: a named part of the body, and a rectangle over the drawing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rectangle:
     angle: float = 0.0
 
     def inside(self, joints: Tensor) -> Tensor:
-        """(..., V, C) coordinates -> (..., V) bool."""
+        """Whether each joint is inside: coordinates (..., V, C) -> (..., V) bool."""
         across = joints[..., 0]
         if joints.shape[-1] == 3:
             across = across * math.cos(self.angle) + joints[..., 2] * math.sin(self.angle)
@@ -39,7 +39,7 @@ class Rectangle:
 
 
 def hidden(batch: Batch, part: str | None = None, rectangle: Rectangle | None = None) -> Batch:
-    """The batch with a part of the body hidden, and every joint in each frame in which it is inside the rectangle.
+    """Hide a part of the body, and every joint in the frames in which it is inside the rectangle.
 
     Args:
         batch: raw clips, before anything is computed of them.

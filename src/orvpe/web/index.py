@@ -1,4 +1,4 @@
-"""The clips that answers refer to: features of a store in memory, their neighbours, a classifier, a map.
+"""The clips that answers refer to: features of a store in memory, nearest neighbours, a classifier, a 2D map.
 
 Made anew at each start, for stores that are searched exactly in milliseconds.
 """
@@ -29,7 +29,7 @@ _IN_A_CLASS = 4  # clips that a class needs for one of them to be a sample
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """Features of clips with what is known of them.
+    """Features of clips with their names, labels and other text.
 
     Args:
         where: (N,) int64 position of each clip in its store.
@@ -60,7 +60,7 @@ class Index:
         return len(self.names)
 
     def nearest(self, feature: np.ndarray, count: int) -> list[dict[str, Any]]:
-        """The clips most alike to a feature (D,), the most alike first, with their cosine similarity."""
+        """The clips most similar to a feature (D,), best first, with their cosine similarity."""
         similarity = self.similarity(feature)
         return [
             {
@@ -78,15 +78,15 @@ class Index:
         return self.features @ self.unit(feature)
 
     def unit(self, feature: np.ndarray) -> np.ndarray:
-        """A feature (..., D) as those of the index are."""
+        """Centre and normalise a feature (..., D) like those of the index."""
         return _unit(feature - self.centre)
 
     def closer(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Share of the clips that are less alike to feature ``a`` than feature ``b`` is."""
+        """Share of the clips that are less similar to feature ``a`` than feature ``b`` is."""
         return float((self.similarity(a) < self.unit(a) @ self.unit(b)).mean())
 
     def point(self, feature: np.ndarray) -> tuple[float, float]:
-        """Where a feature (D,) lies on the map; the index's own clips lie within -1 to 1."""
+        """Position of a feature (D,) on the map, where the index's clips span -1 to 1."""
         x, y = (self.unit(feature) - self.mean) @ self.axes / self.scale
         return float(x), float(y)
 
@@ -99,12 +99,12 @@ class Index:
 
 
 def _unit(features: np.ndarray) -> np.ndarray:
-    """Along the last axis; a zero vector stays one."""
+    """Normalise along the last axis; zero vectors stay zero."""
     return features / np.maximum(np.linalg.norm(features, axis=-1, keepdims=True), 1e-12)
 
 
 def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean (D,), two principal directions (D, 2) and the largest coordinate along them, of (N, D)."""
+    """Mean (D,), first two principal directions (D, 2) and largest coordinate along them, of features (N, D)."""
     mean = features.mean(axis=0)
     _, _, directions = np.linalg.svd(features - mean, full_matrices=False)
     axes = np.zeros((features.shape[1], 2), features.dtype)
@@ -114,12 +114,12 @@ def principal_axes(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """At most ``most`` of ``count`` positions, evenly."""
+    """At most ``most`` evenly spaced positions out of ``count``."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def choose_samples(labels: np.ndarray, most: int = MAX_SAMPLES) -> np.ndarray:
-    """Positions of clips to show: one of each of some classes, of (N,) labels; evenly spread without labels."""
+    """Choose clips to show: one for each of some classes of (N,) labels; evenly spread without labels."""
     known = [label for label in np.unique(labels) if label]
     if not known:
         return spread(len(labels), most)
@@ -129,7 +129,7 @@ def choose_samples(labels: np.ndarray, most: int = MAX_SAMPLES) -> np.ndarray:
 
 
 def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray, source: str) -> Index:
-    """The index of a store.
+    """Build the index of a store.
 
     Args:
         model: for inference.
@@ -157,7 +157,7 @@ def build_index(model: Model, store: Store, weights: str, leave_out: np.ndarray,
 
 
 def fit_classifier(model: Model, store: Store, index: Index) -> tuple[nn.Linear, list[str]] | None:
-    """Logistic regression on the index's clips, whole and occluded; None where there are not two classes to tell apart.
+    """Logistic regression on the index's clips, whole and occluded; None for fewer than two classes.
 
     Args:
         model: for inference.

@@ -1,10 +1,11 @@
-"""What keeps the server up and to itself: body size, hosts, headers, and how much is done at a time."""
+"""Request limits, host checks, security headers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _T = TypeVar("_T")
 _log = logging.getLogger("orvpe.web")
+
+IDLE_SECONDS = 20.0  # without a whole request, a further piece of one, or the client taking the answer
+LEAST_RATE = 1000  # bytes a second of a request, after that time
 
 HEADERS = {
     "content-security-policy": (
@@ -30,7 +34,7 @@ _RAW_HEADERS = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
 
 
 class Guard:
-    """Around the whole application: refuses foreign hosts and pages and large bodies; adds `HEADERS` to every answer.
+    """ASGI middleware: rejects foreign hosts, foreign pages and large bodies; adds `HEADERS` to every response.
 
     A body is refused by its announced length before it is read, else as soon as more than that has come.
 
@@ -60,12 +64,19 @@ class Guard:
         refused = self._refused(headers)
         if refused is not None:
             return await _answer(with_headers, *refused)
-        come = 0
+        come, more = 0, True
+        began = time.monotonic()
 
         async def counted() -> Message:
-            nonlocal come
-            message = await receive()
+            nonlocal come, more
+            try:
+                message = await (asyncio.wait_for(receive(), IDLE_SECONDS) if more else receive())
+            except asyncio.TimeoutError:
+                raise HTTPException(408, "too slow", headers={"connection": "close"}) from None
             come += len(message.get("body", b""))
+            more = bool(message.get("more_body", False))
+            if more and come < LEAST_RATE * (time.monotonic() - began - IDLE_SECONDS):
+                raise HTTPException(408, "too slow", headers={"connection": "close"})
             if come > self.max_body:
                 raise HTTPException(413, self._too_large(), headers={"connection": "close"})
             return message
@@ -108,7 +119,7 @@ async def _answer(send: Send, status: int, detail: str) -> None:
 
 
 class Gate:
-    """Lets so many jobs run at a time, so many more wait, and turns the rest away with 503.
+    """Limit on concurrent jobs: some run, some wait, further ones are refused with 503.
 
     Args:
         at_once: jobs that run.

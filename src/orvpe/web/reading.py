@@ -1,4 +1,4 @@
-"""A file of a stranger, read in a process of its own: it may take too long or too much memory and nothing else dies.
+"""Read an uploaded file in a separate process with limits on time and memory.
 
     python -m orvpe.web.reading FILE OUT OPTIONS
 
@@ -8,7 +8,9 @@ writes the clips to OUT as npz, without a pickle; exit code 2 and a line on stde
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import zipfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from orvpe.data.store.grid import grid
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Notes
@@ -31,7 +34,7 @@ _INFO = ("fps", "image_size", "name", "label", "subject", "camera", "split")
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a file cannot say of itself, and how much of it is wanted.
+    """What a file does not state itself, and how much of it to read.
 
     Args:
         dims: 2 or 3, the model's, for formats that hold both.
@@ -53,7 +56,7 @@ class ReadOptions:
 
 
 def read_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
-    """The clips of a pose file or video, at most `MAX_CLIPS`, and notes for people.
+    """Read the clips of a pose file or video, at most `MAX_CLIPS`, with notes for the user.
 
     Raises:
         InputError: of no known format, damaged, too large when unpacked, nobody in it, too long.
@@ -67,6 +70,7 @@ def read_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[str]]:
                 f"{path.name}: clip {clip.name!r} has {clip.frames:,} frames, expected at most {options.max_frames:,}; "
                 "cut it, or start orvpe serve with --max-frames"
             )
+        grid(clip)  # coordinates that no store takes
     return clips, notes
 
 
@@ -116,7 +120,7 @@ def _of_pose_file(path: Path, options: ReadOptions) -> tuple[list[Clip], list[st
 
 
 def check_unpacked(path: Path) -> None:
-    """Refuse a zip, or an npz, which is one, that is small only because it is packed.
+    """Refuse a zip or npz that unpacks to too much.
 
     A member never unpacks to more than the zip's directory says (`zipfile` stops there), so that is what is added up.
 
@@ -140,7 +144,7 @@ def check_unpacked(path: Path) -> None:
 
 
 def save_clips(path: Path, clips: list[Clip], notes: list[str]) -> None:
-    """Clips as npz: the arrays, and all that is text as JSON."""
+    """Write clips as npz: arrays, and all text as JSON."""
     arrays: dict[str, np.ndarray] = {}
     about: list[dict[str, Any]] = []
     for i, clip in enumerate(clips):
@@ -151,7 +155,7 @@ def save_clips(path: Path, clips: list[Clip], notes: list[str]) -> None:
 
 
 def load_clips(path: Path) -> tuple[list[Clip], list[str]]:
-    """What `save_clips` wrote."""
+    """Read clips that `save_clips` wrote."""
     with np.load(path, allow_pickle=False) as arrays:
         data = json.loads(arrays["about"].tobytes())
         clips = []
@@ -173,9 +177,18 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _end_with_the_server() -> None:
+    """Wait for the end of stdin, which the server holds open, also where it is killed."""
+    with suppress(OSError):
+        while os.read(0, 1024):  # not sys.stdin, which cannot be closed while a thread waits in it
+            pass
+    os._exit(3)
+
+
 def main(argv: list[str]) -> int:
     path, out, options = Path(argv[0]), Path(argv[1]), ReadOptions(**json.loads(argv[2]))
     _limit_memory()
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
         clips, notes = read_file(path, options)
         save_clips(out, clips, notes)
@@ -189,7 +202,7 @@ def main(argv: list[str]) -> int:
 
 
 def arguments(path: Path, out: Path, options: ReadOptions) -> list[str]:
-    """The words of the process that reads ``path`` into ``out``."""
+    """Command line of the process that reads ``path`` into ``out``."""
     return [sys.executable, "-m", "orvpe.web.reading", str(path), str(out), json.dumps(asdict(options))]
 
 

@@ -1,14 +1,14 @@
-"""What is asked and what is answered, as the OpenAPI description shows it."""
+"""Requests and responses, as the OpenAPI description shows them."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orvpe.data.formats import FORMATS
-from orvpe.data.formats.reading import UP
+from orvpe.poses.axes import UP
 from orvpe.poses.body_parts import PARTS
 from orvpe.poses.skeleton import LAYOUTS
 from orvpe.web.hiding import Rectangle
@@ -37,14 +37,14 @@ class AskedRectangle(_Asked):
 
 
 class Asked(_Asked):
-    """A clip, and what of it is hidden; nothing when neither a part nor a rectangle is given."""
+    """A clip, and what to hide: a part, a rectangle, both or nothing."""
 
     clip: Identity = Field(description="id of a sample or of an uploaded clip")
     part: Part | None = Field(None, description="a part of the body to hide")  # type: ignore[valid-type]
     rectangle: AskedRectangle | None = None
 
     def what(self) -> tuple[str | None, Rectangle | None]:
-        """Part and rectangle."""
+        """The part and the rectangle to hide."""
         r = self.rectangle
         return self.part, Rectangle((r.x[0], r.x[1]), (r.y[0], r.y[1]), r.angle) if r is not None else None
 
@@ -132,7 +132,7 @@ class Drawing(ClipInfo):
     image_size: Annotated[list[int], Two] | None
     joints: list[str]
     parents: list[int] = Field(description="of each joint; a root is its own")
-    coordinates: list = Field(
+    coordinates: list[Any] = Field(
         description="people, frames, joints; null or 2 or 3 numbers, pixels or metres, y up in 3D"
     )
 

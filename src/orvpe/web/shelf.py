@@ -1,4 +1,4 @@
-"""Uploaded clips, kept in memory for a while: the last ones asked for."""
+"""Uploaded clips in memory: the most recently used ones are kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orvpe.web.answers import Shown
 
 
 class Shelf:
-    """Clips by id; those not asked for the longest make room.
+    """Clips by id; the least recently used ones are dropped.
 
     Args:
         fixed: samples, which stay, as sample-0, sample-1 ...
@@ -25,7 +25,7 @@ class Shelf:
         self._bytes, self._lock = 0, Lock()
 
     def add(self, shown: Shown) -> str:
-        """Keep a clip; returns its id."""
+        """Store a clip and return its id."""
         identity = secrets.token_urlsafe(9)
         with self._lock:
             self._kept[identity] = shown
@@ -36,7 +36,7 @@ class Shelf:
         return identity
 
     def get(self, identity: str) -> Shown | None:
-        """The clip of that id, if it is still there."""
+        """The clip of that id, or None."""
         with self._lock:
             if identity in self._kept:
                 self._kept.move_to_end(identity)

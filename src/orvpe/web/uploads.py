@@ -1,4 +1,4 @@
-"""Uploads: to a temporary folder under a harmless name, read by another process, then gone."""
+"""Uploads: saved to a temporary folder under a safe name, read by another process, then deleted."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.web.reading import ReadOptions, arguments, load_clips
 
-_MAX_NAME = 100
+_MAX_NAME, _END = 100, 20  # bytes; those kept from the end, where the suffix is
 
 
 def safe_name(given: str | None) -> str:
-    """A file name without folders, control characters, or a dot in front; what follows the last dot stays.
+    """A file name without folders, control characters or leading dots; the suffix is kept.
 
     Names carry meaning (NTU's ``S001C001P001R001A001.skeleton``), so what is harmless is left alone.
     """
     name = PurePosixPath((given or "").replace("\\", "/")).name
     name = re.sub(r"[^\w .()@+=-]", "_", name).strip(" .")
-    if len(name) > _MAX_NAME:
-        name = name[: _MAX_NAME - 20] + name[-20:]
+    if len(raw := name.encode()) > _MAX_NAME:  # file systems count bytes
+        name = raw[: _MAX_NAME - _END].decode(errors="ignore") + raw[-_END:].decode(errors="ignore")
     return name or "upload"
 
 
 async def read_upload(
-    chunks: AsyncIterator[bytes], name: str | None, options: ReadOptions, seconds: float
+    chunks: AsyncIterator[bytes],
+    name: str | None,
+    options: ReadOptions,
+    seconds: float,
+    within: Path | None = None,
 ) -> tuple[list[Clip], list[str]]:
     """The clips of an uploaded file, and notes for people.
 
@@ -38,11 +42,12 @@ async def read_upload(
         name: what the client calls it.
         options: how to read it.
         seconds: how long that may take.
+        within: where to make the temporary folder.
 
     Raises:
         InputError: as `orvpe.web.reading.read_file`; it took too long, or the process that read it died.
     """
-    with tempfile.TemporaryDirectory(prefix="orvpe-serve-") as folder:
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=within) as folder:
         path, out = Path(folder) / "in" / safe_name(name), Path(folder) / "out.npz"
         inside = f"{path.parent}{os.sep}"  # is nobody's business
         path.parent.mkdir()
@@ -65,11 +70,18 @@ async def _run(words: list[str], seconds: float, name: str) -> tuple[int, str]:
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     process = await asyncio.create_subprocess_exec(
         *words,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE,  # never written: its end tells the reader that the server is gone
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **one_thread},
     )  # fmt: skip
+
+    async def finished() -> bytes:
+        said = await process.stderr.read() if process.stderr is not None else b""
+        await process.wait()
+        return said
+
     try:
-        _, said = await asyncio.wait_for(process.communicate(), seconds)
+        said = await asyncio.wait_for(finished(), seconds)
     except asyncio.TimeoutError:
         raise InputError(f"{name}: reading it took longer than {seconds:g} s") from None
     finally:

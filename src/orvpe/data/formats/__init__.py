@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orvpe.data.formats.base import Format, items_of
+from orvpe.data.formats.base import Format, Unforeseen, items_of
 from orvpe.data.formats.source import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source
 from orvpe.data.formats.unread import how_to_convert
 from orvpe.errors import InputError, unknown
@@ -52,9 +52,15 @@ def detect(source: Source) -> Format:
     Raises:
         InputError: none does.
     """
+    stumbled: Unforeseen | None = None
     for candidate in FORMATS.values():
-        if items_of(candidate, source):
-            return candidate
+        try:
+            if items_of(candidate, source):
+                return candidate
+        except Unforeseen as error:  # another format's file, perhaps
+            stumbled = stumbled or error
+    if stumbled is not None:
+        raise stumbled
     if any(Path(name).suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) for name in source.names or [source.path]):
         raise InputError(f"{source.path}: a video or images, not poses; orvpe pose makes a store of it")
     convert = how_to_convert(source.names)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -154,7 +155,7 @@ def _labels_beside(source: Source, name: str) -> str | None:
 
 def _labels_of(
     source: Source, name: str, key: str, labels_file: str | None, count: int
-) -> tuple[np.ndarray | list | None, list | None]:
+) -> tuple[np.ndarray | list[Any] | None, list[Any] | None]:
     """(labels, names) of a data file's clips, each None where nothing says them."""
     if not key:
         return _pair(source.path, labels_file, count) if labels_file else (None, None)
@@ -169,7 +170,7 @@ def _labels_of(
 
 
 @lru_cache(maxsize=2)
-def _pair(path: Path, name: str, count: int) -> tuple[list, list]:
+def _pair(path: Path, name: str, count: int) -> tuple[list[Any], list[Any]]:
     source = Source(path)
     where = source.where(name)
     data = safe_pickle.load(source.read(name), where)

@@ -7,20 +7,23 @@ No torch here.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from orvpe.data.formats.source import Source
-from orvpe.errors import InputError
+from orvpe.errors import InputError, one_line
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout
 
 if TYPE_CHECKING:
     from orvpe.data.formats.gate import Survey
     from orvpe.data.formats.labels import Labels
+
+R = TypeVar("R")
 
 
 class NoSkeleton(Exception):
@@ -93,6 +96,10 @@ class Format:
     read: Callable[[Source, Item, Options], list[Clip]]
     unit: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", _foreseen(self.items, self.name))
+        object.__setattr__(self, "read", _foreseen(self.read, self.name))
+
 
 _listed: WeakKeyDictionary[Source, dict[str, list[Item]]] = WeakKeyDictionary()
 
@@ -105,11 +112,34 @@ def items_of(reader: Format, source: Source) -> list[Item]:
     return known[reader.name]
 
 
+class Unforeseen(InputError):
+    """A reader stumbled over something in a file that it does not know of: one bad item, not the end of the job."""
+
+
+def _foreseen(function: Callable[..., R], name: str) -> Callable[..., R]:
+    """A reader's function that raises nothing but `InputError` and `NoSkeleton`, with the file in the message."""
+
+    @functools.wraps(function)
+    def call(source: Source, *more: Any) -> R:
+        try:
+            return function(source, *more)
+        except (InputError, NoSkeleton):
+            raise
+        except MemoryError:
+            reason = "needs more memory than there is"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {one_line(str(error))[:160]}".rstrip(": ")
+        where = source.where(more[0][0]) if more else str(source.path)
+        raise Unforeseen(f"{where}: cannot be read as {name} ({reason})") from None
+
+    return call
+
+
 def read_json(source: Source, name: str) -> Any:
     """Parsed JSON, or InputError with the file and the place where it breaks."""
     try:
         return json.loads(source.read(name))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of more than 4,300 digits
         raise InputError(f"{source.where(name)}: not valid JSON ({error})") from None
 
 

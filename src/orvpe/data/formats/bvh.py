@@ -23,6 +23,7 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.skeleton.rigs import mocap_layout
+from orvpe.runtime.room import check_room
 
 UNITS = {1.0: "metres", 0.01: "centimetres", 0.001: "millimetres", 0.0254: "inches"}  # metres a unit
 CHAIN = (0.5, 2.0)  # metres, the longest chain of bones: people of 1 to 2.3 m, and some margin
@@ -30,6 +31,7 @@ CHAIN_INCHES = (38.0, 70.0)  # grown-ups of 1.5 to 2.3 m; as centimetres nobody 
 USUAL = 1.2  # metres, when no unit fits
 _MOTION = re.compile(r"\bMOTION\s+(?=Frames)", re.IGNORECASE)
 _FRAMES = re.compile(r"\s*Frames\s*:\s*(\S+)\s+Frame\s*Time\s*:\s*(\S+)", re.IGNORECASE)
+_BLOCK = 4096  # frames at a time
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = {f"{axis}{kind}".lower(): (axis, kind) for axis in "XYZ" for kind in ("position", "rotation")}
 
@@ -59,11 +61,14 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     )
     if len(layout) != len(named):
         raise InputError(f"{where}: {len(named)} joints, but layout {layout.name!r} (--joints) has {len(layout)}")
-    positions = forward_kinematics(joints, motion)[:, named]  # (T, V, 3)
+    check_room(1, len(motion), len(named), where)
+    # the turns of all joints in all frames would take three times more
+    blocks = [motion[t : t + _BLOCK] for t in range(0, len(motion), _BLOCK)]
+    positions = np.concatenate([forward_kinematics(joints, b)[:, named] for b in blocks])  # (T, V, 3)
     notes: tuple[Note, ...] = ()
     if options.units == "auto":
         unit = metres(joints)
-        positions = positions * unit
+        positions *= unit
         if unit not in UNITS:
             notes = (Note("no unit makes a body of these bones: scaled to a chain of 1.2 m (else give --units)"),)
         elif unit != 1.0:

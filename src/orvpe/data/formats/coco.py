@@ -35,6 +35,7 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import LAYOUTS, Layout
+from orvpe.runtime.room import check_room
 
 _KNOWN = {17: LAYOUTS["coco"], 26: LAYOUTS["halpe"]}
 _WHOLE_BODY = {133: 17, 136: 26}
@@ -125,6 +126,7 @@ def _clip(
         edges = np.searchsorted(at[order], np.arange(1, count))
         people = link_people(np.split(joints[order], edges))
     else:
+        check_room(max(tracks) + 1, count, joints.shape[1], where)
         people = np.full((max(tracks) + 1, count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[tracks, at] = joints
     return people_clip(

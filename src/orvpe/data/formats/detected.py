@@ -18,6 +18,7 @@ from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import Layout
+from orvpe.runtime.room import check_room
 
 # y up out of -y up and z up: proper rotations, so that left stays left
 TURNS = {"-y": np.diag([1.0, -1.0, -1.0]), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}
@@ -121,6 +122,7 @@ def detected_clip(
     told_apart = None not in identities and len({(d.track, d.frame) for d in found}) == len(found)
     if told_apart:
         person = {identity: i for i, identity in enumerate(dict.fromkeys(d.track for d in found))}
+        check_room(len(person), count, joints.shape[1], where)
         people = np.full((len(person), count, *joints.shape[1:]), np.nan, dtype=np.float32)
         people[[person[d.track] for d in found], at] = joints
     else:

@@ -169,7 +169,7 @@ def people_clip(
     if step > 1:
         notes = [
             *notes,
-            Note(f"frame numbers are {step} apart: read as every {step}th frame, at the video's rate / {step}"),
+            Note(f"frame numbers are {step} apart: read as one frame in {step}, at the video's rate / {step}"),
         ]
         rate = rate / step if rate else rate
     try:

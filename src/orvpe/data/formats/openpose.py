@@ -21,6 +21,7 @@ from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import layouts_by_count
+from orvpe.runtime.room import check_room
 
 _KNOWN = {n: k for n, k in layouts_by_count(2).items() if k.name != "mediapipe"}
 _MPI_JOINTS = 15
@@ -107,6 +108,7 @@ def _identities(data: Any, people: int) -> list[int] | None:
 def _by_identity(frames: list[np.ndarray], who: dict[int, list[int] | None]) -> np.ndarray:
     """(M, T, V, 2) of people who are known by a number in every frame."""
     person = {i: m for m, i in enumerate(sorted({i for ids in who.values() for i in ids or ()}))}
+    check_room(len(person), len(frames), frames[0].shape[1])
     linked = np.full((len(person), len(frames), *frames[0].shape[1:]), np.nan, dtype=np.float32)
     for t, ids in who.items():
         linked[[person[i] for i in ids or ()], t] = frames[t]

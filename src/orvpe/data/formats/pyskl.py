@@ -93,6 +93,8 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
     annotations = data.get("annotations") if isinstance(data, dict) else data
     if isinstance(data, dict) and annotations is None and "keypoint" in data:
         annotations = [data]  # one video alone, as MMAction2's extraction writes it
+    elif isinstance(data, dict) and annotations is None and data and all(map(_is_annotation, data.values())):
+        annotations = [{"frame_dir": str(name), **one} for name, one in data.items()]
     elif isinstance(data, np.ndarray) or (isinstance(data, dict) and annotations is None and "keypoints" in data):
         annotations = [_bare(data, stem(name))]
     if not isinstance(annotations, list):
@@ -187,6 +189,10 @@ def _clip(annotation: Any, split: dict[str, str], names: _Names, where: str, opt
     )
 
 
+def _is_annotation(value: Any) -> bool:
+    return isinstance(value, dict) and "keypoint" in value
+
+
 def _in_order(
     keypoint: np.ndarray, score: np.ndarray | None, total: Any, where: str, notes: list[Note]
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -198,6 +204,12 @@ def _in_order(
     if keypoint.ndim == 3:
         keypoint = keypoint[None]
         score = score[None] if score is not None and score.ndim == 2 else score
+    if keypoint.ndim == 4 and frames is None and keypoint.shape[1]:  # zeros at the end are padding
+        there = np.flatnonzero(np.nan_to_num(keypoint).any(axis=(0, 2, 3)))
+        last = int(there[-1]) + 1 if len(there) else keypoint.shape[1]
+        if last < keypoint.shape[1]:
+            notes.append(Note("frames of zeros at the end, of padding, are left out"))
+            keypoint, score = keypoint[:, :last], score if score is None else score[:, :last]
     if keypoint.ndim != 4 or frames is None:
         return keypoint, score
     shape = keypoint.shape

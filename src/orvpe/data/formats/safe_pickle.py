@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from orvpe.data.formats.pickle_budget import check_cost, check_expanded
 from orvpe.errors import InputError
 
 _PLAIN_DTYPE = re.compile(r"[|<>=]?(\?|O8?|[biufcSU]\d{0,9}|bool|object|(u?int|float|complex)\d{1,3})\Z")
@@ -147,7 +148,11 @@ def load(data: bytes, where: str) -> Any:
         InputError: it asks for anything but plain data ("refused: ..."), is truncated or is no pickle.
     """
     try:
-        return _Unpickler(io.BytesIO(data), encoding="latin1").load()
+        shares = check_cost(data)
+        found = _Unpickler(io.BytesIO(data), encoding="latin1").load()
+        if shares:
+            check_expanded(found, len(data))
+        return found
     except InputError as error:
         raise InputError(f"{where}: {' '.join(str(error).split())}") from None
     except Exception as error:  # a damaged pickle raises almost anything

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 import zipfile
-from collections.abc import Sequence
-from functools import cached_property
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from orvpe.errors import InputError
@@ -32,6 +35,8 @@ class Source:
         self.path = Path(path)
         if not self.path.exists():
             raise InputError(f"{self.path}: no such file or folder")
+        if not self.path.is_file() and not self.path.is_dir():  # a pipe, say, which would be waited for
+            raise InputError(f"{self.path}: neither a file nor a folder")
         self.is_folder = self.path.is_dir()
         self.is_zip = not self.is_folder and self.path.suffix.lower() == ".zip"
 
@@ -53,13 +58,12 @@ class Source:
         """Every file, sorted; hidden files, macOS' resource forks, stores and their parts are left out."""
         if self.is_zip:
             found = [i.filename for i in self._zip.infolist() if not i.is_dir()]
+            if len(found) > len(set(found)):
+                again = next(n for n, count in Counter(found).items() if count > 1)
+                _say_once(f"note: {self.path}: holds {again!r} more than once; the last one is read")
+                found = list(dict.fromkeys(found))
         elif self.is_folder:
-            found = [
-                f"{inside}/{file}" if inside else file
-                for folder, _, files in os.walk(self.path)
-                for inside in ["" if folder == str(self.path) else Path(folder).relative_to(self.path).as_posix()]
-                for file in files
-            ]
+            found = list(_files_in(str(self.path)))
         else:
             found = [self.path.name]
         return tuple(sorted(n for n in found if not any(map(_no_pose_file, n.split("/")))))
@@ -124,6 +128,22 @@ class Source:
         if self.is_zip:
             return f"{self.path}:{name}"
         return os.path.join(self.path, name) if self.is_folder else str(self.path)
+
+
+def _files_in(folder: str, inside: str = "") -> Iterator[str]:
+    """Regular files at any depth; pipes, sockets and devices are passed over, folders behind links not entered."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_in(entry.path, f"{inside}{entry.name}/")
+            elif entry.is_file():
+                yield inside + entry.name
+
+
+@lru_cache(maxsize=100)
+def _say_once(text: str) -> None:
+    if multiprocessing.parent_process() is None:
+        print(text, file=sys.stderr)
 
 
 def _no_pose_file(part: str) -> bool:

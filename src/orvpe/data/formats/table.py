@@ -27,6 +27,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
 from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
+from orvpe.runtime.room import check_room
 
 _CONFIDENCE = ("confidence", "visibility", "likelihood", "score")
 _TEXT = ("label", "subject", "camera", "split")
@@ -155,6 +156,7 @@ def _grid(
     at, count = numbered.at, numbered.count
     people, index = np.unique(person, return_inverse=True)
     shape = len(people), count, len(layout)
+    check_room(*shape, where)
     flat = np.ravel_multi_index((index, at, entries.joint), shape)
     order = np.argsort(flat, kind="stable")
     again = np.flatnonzero(np.diff(flat[order]) == 0)
@@ -268,7 +270,7 @@ def _with_roles(table: pa.Table, given: tuple[tuple[str, str], ...], where: str)
         lower = [n.lower() for n in names]
         if theirs.lower() not in lower:
             raise InputError(f"{where}: {unknown('column', theirs, names, f'--column {ours}={theirs}')}")
-        if ours in lower and ours != theirs.lower():
+        if ours in lower and ours not in ("ignore", theirs.lower()):
             names[lower.index(ours)] = f"{ours} of the file"
         names[lower.index(theirs.lower())] = "ignore" if ours == "ignore" else ours
     for ours, theirs in roles(names).items():
@@ -394,19 +396,23 @@ def _renamed(table: pa.Table, where: str) -> pa.Table:
 def _numbers(table: pa.Table, column: str, where: str) -> np.ndarray:
     """(rows,) float64, NaN for an empty cell."""
     try:
-        values = pc.cast(table[column], pa.float64())
+        whole = pa.types.is_integer(table[column].type)  # beyond 2^53 they are rounded
+        values = pc.cast(table[column], pa.float64(), safe=not whole)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        row, bad = next((i, v) for i, v in enumerate(table[column].to_pylist()) if v is not None and not _is_number(v))
+        values = enumerate(table[column].to_pylist())
+        row, bad = next(((i, v) for i, v in values if v is not None and not _is_number(v)), (0, "no decimal"))
         raise InputError(f"{where}: {column} is {str(bad)[:40]!r} in row {row + 1}, expected a number") from None
     return np.asarray(values.fill_null(float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _is_number(value: object) -> bool:
+    """As Arrow reads numbers: ASCII, without underscores."""
+    text = str(value).strip()
     try:
-        float(str(value))
+        float(text)
     except ValueError:
         return False
-    return not isinstance(value, (list, dict, bytes))
+    return text.isascii() and "_" not in text and not isinstance(value, (list, dict, bytes))
 
 
 def _whole(table: pa.Table, column: str, where: str) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from orvpe.data.store.grid import MISSING, dequantise
 from orvpe.data.store.schema import MAGIC, TEXT, VERSION
+from orvpe.data.store.seal import is_sealed
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import layout_from_dict
@@ -52,12 +53,15 @@ class Store:
         self.names, self.labels, self.subjects, self.cameras, self.splits = map(self._text, ("name", *TEXT))
         self.people = self._numbers("people").astype(np.int64)
         self.frames = self._numbers("frames").astype(np.int64)
+        if not (self.people > 0).all() or not (self.frames > 0).all():
+            raise InputError(f"{path}: damaged, a clip without people or frames")
         self.fps, self.width, self.height = map(self._numbers, ("fps", "width", "height"))
         self.step = self._numbers("step").astype(np.float32)
         origins = [chunk.flatten().to_numpy() for chunk in table.column("origin").chunks]
         self._origin = np.concatenate(origins).reshape(-1, self.dims)  # float64
         self.origin = self._origin.astype(np.float32)
         self._crc = self._numbers("crc32")
+        self._sound = np.zeros(len(table), dtype=bool)  # compared with its checksum
         chunks = table.column("joints").chunks
         self._chunks = [c.flatten().to_numpy().reshape(-1, len(self.layout), self.dims) for c in chunks]
         ends = np.cumsum(self.people * self.frames)
@@ -106,18 +110,24 @@ class Store:
             raise InputError(
                 f"{path}: cut short at {path.stat().st_size} bytes, expected a complete store; write it anew"
             )
+        sealed = is_sealed(path)
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             metadata = reader.schema.metadata or {}
             if b"orvpe_store" not in metadata:
                 raise InputError(f"{path}: an Arrow file, but not a store (no 'orvpe_store' in its metadata)")
-            if (found := metadata[b"orvpe_store"].decode()) != str(VERSION):
+            if (found := metadata[b"orvpe_store"].decode()) == str(VERSION) and not sealed:
+                raise InputError(f"{path}: damaged (its checksum is not there); write it anew")
+            if found != (str(VERSION) if sealed else "1"):
                 raise InputError(f"{path}: store version {found}, this orvpe reads version {VERSION}; ingest it again")
             table = reader.read_all()
+            table.validate(full=True)  # its offsets are followed without looking, from here on
             if not len(table):
                 raise InputError(f"{path}: a store without clips")
             return cls(path, table)
-        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"{path}: damaged store ({' '.join(str(error).split())})") from None
 
     def __len__(self) -> int:
@@ -136,8 +146,17 @@ class Store:
         return self.table.column(column).to_numpy()
 
     def quantised(self, index: int) -> np.ndarray:
-        """(M, T, V, C) int16, a read-only view of the file; -32768 marks a missing joint."""
+        """(M, T, V, C) int16, a read-only view of the file; -32768 marks a missing joint.
+
+        Raises:
+            InputError: the clip is damaged; looked at when it is first read.
+        """
         i = range(len(self))[index]
+        if not self._sound[i]:
+            self.verify(np.array([i]))
+        return self._values(i)
+
+    def _values(self, i: int) -> np.ndarray:
         chunk = int(np.searchsorted(self._chunk_start, self._start[i], side="right")) - 1
         begin = self._start[i] - self._chunk_start[chunk]
         rows = self._chunks[chunk][begin : begin + self.people[i] * self.frames[i]]
@@ -170,6 +189,7 @@ class Store:
             values: (F, V, C) int16, F the sum of people * frames; a view of the file when that has one batch.
             start: (N,) int64; clip i is ``values[start[i] : start[i] + people[i] * frames[i]]``, by person.
         """
+        self.verify()
         values = self._chunks[0] if len(self._chunks) == 1 else np.concatenate(self._chunks)
         return values, self._start[:-1]
 
@@ -182,11 +202,12 @@ class Store:
     @cached_property
     def missing(self) -> np.ndarray:
         """(V,) share of missing joints over all clips, people and frames."""
+        self.verify()
         hidden = sum((chunk[..., 0] == MISSING).sum(axis=0) for chunk in self._chunks)
         return np.asarray(hidden) / self._start[-1]
 
     def verify(self, chosen: np.ndarray | None = None) -> None:
-        """Read everything and compare it with the checksums; about a second a gigabyte.
+        """Read clips and compare them with the checksums, once each; about a second a gigabyte.
 
         Args:
             chosen: (n,) positions of clips; all when None.
@@ -194,10 +215,12 @@ class Store:
         Raises:
             InputError: names the first clip that differs.
         """
-        for i in range(len(self)) if chosen is None else chosen:
-            found = zlib.crc32(self.quantised(int(i)).data)
+        wanted = np.arange(len(self)) if chosen is None else np.asarray(chosen, np.int64)
+        for i in wanted[~self._sound[wanted]].tolist():
+            found = zlib.crc32(self._values(i).data)
             if found != self._crc[i]:
                 raise InputError(
                     f"{self.path}: clip {i} ({str(self.names[i])!r}) is damaged, checksum {found:08x}, "
                     f"expected {self._crc[i]:08x}"
                 )
+            self._sound[i] = True

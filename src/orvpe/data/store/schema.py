@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-VERSION = 1
+VERSION = 2  # 1 has no seal
 MAGIC = b"ARROW1"
 TEXT = ("label", "subject", "camera", "split")  # what a clip may say of itself
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from orvpe.data.store.grid import Grid, quantise
 from orvpe.data.store.reading import Store
 from orvpe.data.store.schema import TEXT, VERSION, store_schema
+from orvpe.data.store.seal import seal
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, with_derived
@@ -83,12 +84,13 @@ class StoreWriter:
                 if not self.count:
                     raise InputError(f"{self.path}: no clip to write")
                 self._writer.close()
-                self._file.flush()
-                if self._sync:
-                    os.fsync(self._file.fileno())
                 self._file.close()
                 if not self._schema.equals(self._schema_now(), check_metadata=True):
                     self._rewrite()
+                seal(self._temporary)
+                if self._sync:
+                    with self._temporary.open("rb+") as file:
+                        os.fsync(file.fileno())
                 os.replace(self._temporary, self.path)
         finally:
             try:
@@ -105,9 +107,6 @@ class StoreWriter:
                 with pa.ipc.new_file(file, schema) as writer:
                     for i in range(reader.num_record_batches):
                         writer.write_batch(pa.RecordBatch.from_arrays(reader.get_batch(i).columns, schema=schema))
-                file.flush()
-                if self._sync:
-                    os.fsync(file.fileno())
             os.replace(second, self._temporary)
         finally:
             second.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Measuring: the library against literal references and the machine's own ceilings, side by side in one run."""
+"""Benchmarks: the library next to literal references and the hardware's limits, in one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes BVH motion capture of a whole body, for tests and benchmarks."""
+"""Write BVH motion capture of a whole body, for tests and benchmarks."""
 
 from __future__ import annotations
 

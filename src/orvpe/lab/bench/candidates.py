@@ -1,4 +1,6 @@
-"""Whom the encoders part compares: the literal AGCN, ours with its weights, its inference form, compiled forms."""
+"""Candidates of the `encoders` benchmark: the literal AGCN, ours with the same weights, inference and compiled
+forms.
+"""
 
 from __future__ import annotations
 

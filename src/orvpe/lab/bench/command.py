@@ -1,4 +1,4 @@
-"""`orvpe bench`: the parts by name, one after the other; what each found is written as soon as it is done."""
+"""`orvpe bench`: run the parts by name; each result is written when its part is done."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bench(
     seed: int = 0,
     quick: bool = False,
 ) -> Path:
-    """Measure the library beside literal references and the machine's own ceilings, in one run.
+    """Measure the library's speed next to literal references and the hardware's limits, in one run.
 
     A part that is run again replaces its own entry in OUT/bench.json and leaves the others; on Ctrl-C the parts that
     are done are kept.
@@ -51,10 +51,10 @@ def bench(
         batch_size: train: clips a step.
         clips: embed and train: generated clips, 0 for a number that suits the device.
         files: ingest: NTU .skeleton files.
-        store: embed: a store of your own instead of generated clips.
+        store: embed: a custom store instead of generated clips.
         compile: encoders: also with torch.compile.
-        seed: of inputs and weights.
-        quick: sizes of a few seconds that only show that it works; the numbers mean nothing.
+        seed: seed of inputs and weights.
+        quick: tiny sizes that only check that it works; the numbers are meaningless.
 
     Returns:
         The folder.

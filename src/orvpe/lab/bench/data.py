@@ -1,4 +1,4 @@
-"""The data path alone: a batch cut, corrupted, normalised and streamed; and its share of a training step."""
+"""Speed of the data path alone, and its share of a training step."""
 
 from __future__ import annotations
 

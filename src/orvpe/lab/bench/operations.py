@@ -1,4 +1,4 @@
-"""What a computation consists of: operations by kind, their FLOPs by torch's own formulas, the bytes they touch."""
+"""Operations of a computation by kind, with FLOPs (torch's formulas) and bytes."""
 
 from __future__ import annotations
 

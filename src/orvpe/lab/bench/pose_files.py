@@ -7,12 +7,14 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from orvpe.data.generated import generated_clip
 from orvpe.lab.bench import bvh_files, ntu_files
-from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS
+from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, unified_sources
 
 FRAMES = (70, 100)  # as most clips of NTU-120
 NTU_DISTINCT = 200  # files really written; the others are links to them under names of their own
@@ -20,13 +22,31 @@ NTU_PAIRS_EVERY = 5  # in 26 of its 120 classes two people act
 
 
 def movement(rng: np.random.Generator, joints: int, people: int = 1) -> np.ndarray:
-    """(M, T, V, 3) metres: joints about a place three metres away, each swaying smoothly, with a sensor's noise."""
+    """(M, T, V, 3) metres: bodies that stand three metres away, each joint swaying smoothly, with a sensor's noise."""
     frames = int(rng.integers(*FRAMES, endpoint=True))
     seconds = np.arange(frames)[:, None, None] / 30.0
-    rest = rng.normal(size=(people, 1, joints, 3)) * 0.4 + (0.0, 0.0, 3.0)
+    rest = _standing(joints) + rng.normal(size=(people, 1, 1, 3)) * (0.4, 0.1, 0.4) + (0.0, 0.0, 3.0)
     shape = (people, 1, joints, 3)
-    sway = rng.normal(0, 0.2, shape) * np.sin(2 * np.pi * rng.uniform(0.2, 1.5, shape) * seconds + rng.uniform(0, 6))
+    sway = rng.normal(0, 0.1, shape) * np.sin(2 * np.pi * rng.uniform(0.2, 1.5, shape) * seconds + rng.uniform(0, 6))
     return rest + sway + rng.normal(0, 0.005, (people, frames, joints, 3))
+
+
+@lru_cache(maxsize=16)
+def _standing(joints: int) -> np.ndarray:
+    """(V, 3) metres of a standing body around its hips, for the layout with so many joints."""
+    layout = next(
+        k for k in sorted(LAYOUTS.values(), key=lambda k: not k.name.startswith("kinect")) if len(k) == joints
+    )
+    clip = generated_clip(0, noise=0.0, missing=0.0)
+    body = dict(
+        zip(UNIFIED_JOINTS, clip.joints[0, 0] - clip.joints[0, 0, UNIFIED_JOINTS.index("mid_hip")], strict=True)
+    )
+    found = {u: s[0] for u, s in unified_sources(layout).items() if len(s) == 1}
+    placed = {joint: body[u] for u, joint in found.items()}
+    for i in layout.depth_order:
+        joint, parent = layout.joints[i], layout.parents[i]
+        placed.setdefault(joint, (placed[parent] if parent else body["neck"]) + 0.03)
+    return np.array([placed[j] for j in layout.joints])
 
 
 def pixels(joints: np.ndarray) -> np.ndarray:

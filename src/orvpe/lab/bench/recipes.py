@@ -1,4 +1,4 @@
-"""How the shipped recipes make an encoder's input."""
+"""Views of the shipped recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: JSON with every raw number, Markdown tables for people; one entry a part."""
+"""Benchmark results: JSON with every raw number, Markdown tables; one entry per part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every part of the benchmark is told, checked once."""
+"""Settings of the benchmark, validated once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings:
         files: NTU files of the ingest part.
         store: a store for the embed part, None to generate one.
         compile: also measure with torch.compile.
-        seed: of inputs and weights.
+        seed: seed of inputs and weights.
         quick: sizes that only show that it works.
     """
 

@@ -127,6 +127,6 @@ def literal(settings: Settings, store_size: int, data: ResidentStore, size: int,
             optimizer.zero_grad()
             losses.mean().backward()
         optimizer.step()
-        module.update(batch.index, embedding, distinct=True)
+        module.update(batch.index, embedding)
 
     return step

@@ -1,4 +1,4 @@
-"""A table as Markdown: the paper's numbers and ours side by side, mean and spread, with what printed each."""
+"""Write a table as Markdown: the paper's numbers and ours, mean and range, with commands."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def write(table: Table, plan: Plan, work: Path, out: Path, name: str, copies: Co
     shown = [
         o for o in table.occlusions if any(_number(work, run, o) is not None for r in table.rows for run in r.runs)
     ]
-    new = ["without copies"] if copies.of() else []
+    new = ["without duplicates"] if copies.of() else []
     head = ["", "paper", "ours", *new, *shown, "seeds", "command of the first seed", "commit", "device"]
     about = ""
     if new:
         about = f" {len(copies.of())} test clips are training clips under another name (fewer, of few labels); "
-        about += "without copies: top-1 of the others."
+        about += "without duplicates: top-1 of the others."
     lines = [f"# {table.title}", "", _note(plan) + about, "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in table.rows:
         found = [run for run in row.runs if _number(work, run, "none") is not None]

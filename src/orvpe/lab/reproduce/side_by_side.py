@@ -1,4 +1,4 @@
-"""Runs steps as processes, some at once, each after what it needs; passes on what asks it to stop."""
+"""Run steps as parallel processes in order of dependency; forward stop signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What has to run for a table: steps, each an orvpe command that leaves a store or a run's folder.
+"""Steps of a table: orvpe commands that each write a store or a run folder.
 
 A step's command is written as one would type it in the folder of all runs, so that cards and tables can quote it.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from orvpe.errors import InputError
 from orvpe.models.card import BY_DIMS, shipped
+from orvpe.training.recipes import recipe_path
 
 CORPORA = ("kinder_gator.npz", "bandai_namco.npz", "msrc12.npz", "precog16.npz")  # in the order of the shipped runs
 FILES = {"nucla": "nw-ucla-skeletons.zip", "penn": "penn-action-labels.zip"}
@@ -28,7 +29,7 @@ _EPOCHS_FOR_FEW = ((0.01, 10), (0.05, 2))  # (share of the labels up to which, t
 _IN_3D = next(data for data, dims in DIMS.items() if dims == 3)
 _WIDEST = "corpora-light-3d-joint"
 _BONE_EPOCHS = 20  # of ours, which starts from the joint encoder
-_FRAMES = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
+FRAMES_FOR_A_CPU = ("--view.tau", "64")  # with the light encoder, what makes the paper's recipes fit a CPU
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ _HOW = (
 
 
 def _deciding(words: list[str]) -> list[list[str]]:
-    """A command without what does not decide its result: how it runs, and the order of its options."""
+    """A command without options that do not change its result, in a canonical order."""
     options: list[list[str]] = [[]]  # first the words before any option, then each option with its values
     for word in words:
         if word.startswith("-"):
@@ -184,28 +185,15 @@ class Plan:
     def _variant(self, encoder: str | None = None) -> list[str]:
         """What of a recipe is replaced."""
         name = encoder or ("light" if self.light else None)
-        return [*(["--encoder.name", name] if name else []), *(_FRAMES if self.light else ())]
+        return [*(["--encoder.name", name] if name else []), *(FRAMES_FOR_A_CPU if self.light else ())]
 
     def _recipe(self, job: str, data: str) -> tuple[str, ...]:
         """The recipe of a job, with what this set replaces in it."""
         name = self._shipped_recipe(data) if job == "finetune" else PRETRAIN[self._whose, DIMS[data]]
-        words = self._scaled(name)
+        words = scaled(name, self.share)
         if self.light and job == "pretrain":
             words += ["--contrast.negatives", "null"]  # Kinder-Gator has fewer recordings than the paper's K
         return tuple(words)
-
-    def _scaled(self, name: str) -> list[str]:
-        """--recipe, and where only a share of its epochs is run, how many those are."""
-        words = ["--recipe", name]
-        if self.share < 1:
-            recipe = load_recipe(name)
-            words += ["--epochs", str(max(1, round(self.share * recipe["epochs"])))]
-            optim = recipe["optim"]
-            if optim["schedule"] == "step":
-                words += ["--optim.milestones", *(str(max(1, round(self.share * m))) for m in optim["milestones"])]
-            elif optim.get("warmup"):
-                words += ["--optim.warmup", f"{self.share * optim['warmup']:g}"]
-        return words
 
     def _shipped_recipe(self, data: str) -> str:
         return f"{self._whose}-finetune-{data}"
@@ -249,7 +237,7 @@ class Plan:
         return _WIDEST if self.from_shipped else self._of_all_corpora("all", "strong-pretrain-3d", 3)
 
     def robust(self, data: str) -> str:
-        """Our pre-training with several occlusions in turn, or its shipped weights."""
+        """Our pre-training with mixed occlusion, or its shipped weights."""
         if self.from_shipped:
             return BY_DIMS[DIMS[data]]
         return self._of_all_corpora("mix", f"robust-pretrain-{DIMS[data]}d", DIMS[data])
@@ -257,7 +245,7 @@ class Plan:
     def _of_all_corpora(self, what: str, recipe: str, dims: int) -> str:
         store = self._all_corpora()
         name = f"strong/pretrain-{dims}d-{what}"
-        return self._add(name, "pretrain", store, "-r", name, *self._scaled(recipe), needs=(store,))
+        return self._add(name, "pretrain", store, "-r", name, *scaled(recipe, self.share), needs=(store,))
 
     def supervised(self, data: str) -> str:
         """Pre-training on the labels that the corpora have."""
@@ -300,7 +288,7 @@ class Plan:
         parts = [what, *([stream] if stream != "joint" else []), *([encoder] if encoder else [])]
         parts += [f"{100 * labels:g}pc"] if labels < 1 else []
         name = f"{self.recipes}/{data}-{'-'.join(parts)}-{seed}"
-        recipe = self._scaled(f"robust-finetune-{data}") if robust else self._recipe("finetune", data)
+        recipe = scaled(f"robust-finetune-{data}", self.share) if robust else self._recipe("finetune", data)
         words = ["finetune", store, "-r", name, *recipe]
         if start:
             words += ["-w", start]
@@ -373,8 +361,25 @@ class Plan:
 
 
 def load_recipe(name: str) -> dict[str, Any]:
-    """A shipped recipe's arguments."""
+    """A recipe's arguments: a shipped one, or a YAML file.
+
+    Raises:
+        InputError: neither.
+    """
     import yaml
 
-    path = Path(__file__).parents[2] / "training" / "recipes" / f"{name}.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))
+
+
+def scaled(name: str, share: float) -> list[str]:
+    """--recipe, and where only a share of its epochs is run, how many those are."""
+    words = ["--recipe", name]
+    if share < 1:
+        recipe = load_recipe(name)
+        words += ["--epochs", str(max(1, round(share * recipe["epochs"])))]
+        optim = recipe["optim"]
+        if optim["schedule"] == "step":
+            words += ["--optim.milestones", *(str(max(1, round(share * m))) for m in optim["milestones"])]
+        elif optim.get("warmup"):
+            words += ["--optim.warmup", f"{share * optim['warmup']:g}"]
+    return words

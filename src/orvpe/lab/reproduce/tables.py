@@ -1,4 +1,4 @@
-"""The tables: which rows they have, the paper's numbers, and the runs ours come from."""
+"""Definitions of the tables: rows, the paper's numbers, and the runs of ours."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ENCODERS = ("lstm", "stgcn", "agcn", "msaagcn", "msg3d", "unik", "ctrgcn", "ligh
 
 
 class _Several(NamedTuple):
-    """A start of the trainings with several occlusions in turn, and how their runs are named."""
+    """A start of the trainings with mixed occlusion, and how their runs are named."""
 
     start: str
     tuned: str
@@ -77,7 +77,7 @@ class _Several(NamedTuple):
 
 def _several(plan: Plan, data: str) -> list[_Several]:
     """The last of them in pre-training too; in 2D, where that came later, before it from parts alone."""
-    name = "several occlusions in turn"
+    name = "mixed occlusion"
     robust, also = plan.robust(data), f"{name}, also in pre-training"
     if DIMS[data] == 3:
         return [_Several(robust, "several", "versions", also)]
@@ -104,12 +104,12 @@ def table_1(plan: Plan, data: str, seeds: list[int]) -> Table:
     ]
     if plan.ours:
         runs = [plan.finetuned(data, s, start, "robust", robust=True) for s in seeds]
-        rows.append(Row("fine-tuned, several occlusions in turn", "", runs))
+        rows.append(Row("fine-tuned, mixed occlusion", "", runs))
         *_, also = kinds = _several(plan, data)
         runs = [plan.finetuned(data, s, also.start, also.tuned, robust=True) for s in seeds]
         rows.append(Row(f"fine-tuned, {also.name}", "", runs))
         runs = [plan.probed(data, s, also.start, "mix") for s in seeds[:1]]
-        rows.append(Row("linear probe, several occlusions in turn in pre-training", "", runs))
+        rows.append(Row("linear probe, mixed occlusion in pre-training", "", runs))
         for kind in kinds:
             runs = [plan.probed(data, s, kind.start, kind.probed, robust=True) for s in seeds]
             rows.append(Row(f"linear probe, {kind.name}", "", runs))
@@ -123,7 +123,7 @@ def table_2(plan: Plan, data: str, seeds: list[int]) -> Table:
     """Table II: joint, bone and both."""
     rows = []
     kinds = [("scratch", "from scratch"), ("tuned", "fine-tuned")]
-    kinds += [("robust", "fine-tuned, several occlusions in turn")] if plan.ours else []
+    kinds += [("robust", "fine-tuned, mixed occlusion")] if plan.ours else []
     paper = {
         ("scratch", "joint"): _PAPER[data]["scratch"],
         ("tuned", "joint"): _PAPER[data]["subgraph"],
@@ -151,7 +151,7 @@ def table_3(plan: Plan, data: str, seeds: list[int]) -> Table:
 
 
 def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
-    """What a pre-training is worth to somebody with few labels."""
+    """Few labels: with and without pre-training."""
     rows = []
     kinds: list[tuple[str, str, str | None]] = [("scratch", "from scratch", None)]
     kinds.append(("tuned", "fine-tuned", plan.pretrained(data)))
@@ -164,7 +164,7 @@ def few_labels(plan: Plan, data: str, seeds: list[int]) -> Table:
         if plan.ours:
             few = f"{100 * share:g} % of the labels"
             runs = [plan.finetuned(data, s, None, "scratch-several", labels=share, robust=True) for s in seeds]
-            rows.append(Row(f"{few}, from scratch, several occlusions in turn", "", runs))
+            rows.append(Row(f"{few}, from scratch, mixed occlusion", "", runs))
             for kind in _several(plan, data):
                 runs = [plan.finetuned(data, s, kind.start, kind.tuned, labels=share, robust=True) for s in seeds]
                 rows.append(Row(f"{few}, fine-tuned, {kind.name}", "", runs))

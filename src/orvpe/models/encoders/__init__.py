@@ -1,4 +1,4 @@
-"""Encoders, one a file: a batch of joints and its visibility in, a feature out."""
+"""Encoders, one per file: they map joints and their visibility to a feature."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from orvpe.models.encoders.lstm import LSTMEncoder
 from orvpe.models.encoders.msaagcn import AAGCN
 from orvpe.models.encoders.msg3d import MSG3D
 from orvpe.models.encoders.stgcn import STGCN
+from orvpe.models.encoders.tokens import TokenEncoder
 from orvpe.models.encoders.unik import UNIK
 
 ENCODERS: dict[str, type[nn.Module]] = {
     "agcn": AGCN,
     "light": LightEncoder,
-    # what the paper compares with, and two later ones (docs/encoders.md)
+    "tokens": TokenEncoder,
+    # what the paper compares with, and two later ones (docs/concepts/encoders.md)
     "stgcn": STGCN,
     "msaagcn": AAGCN,
     "msg3d": MSG3D,
@@ -31,7 +33,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
 
 
 def build_encoder(name: str, **config: Any) -> nn.Module:
-    """An encoder by name, with its constructor's arguments; ``config`` may be what its ``config()`` returned.
+    """Build an encoder by name, with its constructor's arguments.
 
     Raises:
         InputError: unknown encoder or argument (nearest names suggested), or a value the encoder refuses.

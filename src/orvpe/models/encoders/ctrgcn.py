@@ -87,22 +87,12 @@ class CTRGCN(JointEncoder):
     """Channel-wise topology refinement encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block.
         strides: temporal stride of each block.
         kernel: frames of the temporal convolutions, odd.
         dilations: of the temporal convolutions, one branch each.
         reduction: r, the correlations have a block's inputs / r channels.
-        mask_channel: give the visibility mask as one more input channel.
-        graph_norm: "column" or "symmetric", see `orvpe.poses.skeleton.graph_subsets`.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -116,18 +106,13 @@ class CTRGCN(JointEncoder):
         dilations: Sequence[int] = (1, 2),
         reduction: int = 8,
         mask_channel: bool = False,
-        graph_norm: str = "column",
     ) -> None:
         check_blocks(width, strides)
         check_kernel(kernel)
         check_dilations(width, dilations)
         check_count("reduction", reduction)
-        options = {
-            "width": list(width), "strides": list(strides), "kernel": kernel, "dilations": list(dilations),
-            "reduction": reduction, "graph_norm": graph_norm,
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
-        subsets = torch.from_numpy(graph_subsets(self.layout, graph_norm)).transpose(1, 2)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
+        subsets = torch.from_numpy(graph_subsets(self.layout)).transpose(1, 2)
         self.blocks = stack_blocks(
             lambda inputs, outputs: RefinedGraphConv(inputs, outputs, subsets, reduction),
             lambda outputs, stride: TemporalBranches(outputs, outputs, stride, kernel, dilations),

@@ -1,4 +1,4 @@
-"""Distances on the skeleton, in bones, and the graphs that follow from them."""
+"""Distances between joints, counted in bones, and graphs derived from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ APART = -1  # the distance of joints without a path between them
 
 
 def bones(layout: Layout) -> Tensor:
-    """(V, V) float32: 1 between a joint and its parent, both ways."""
+    """Adjacency of the skeleton, (V, V) float32: 1 between a joint and its parent, in both directions."""
     graph = torch.zeros(len(layout), len(layout))
     for child, parent in layout.edges:
         graph[child, parent] = graph[parent, child] = 1.0
@@ -21,7 +21,7 @@ def bones(layout: Layout) -> Tensor:
 
 
 def hops(graph: Tensor) -> Tensor:
-    """(V, V) int64: edges on the shortest path between two nodes, `APART` where there is none.
+    """Length of the shortest path between two nodes, (V, V) int64; `APART` if there is none.
 
     Args:
         graph: (V, V), not 0 where there is an edge; symmetric.
@@ -37,7 +37,7 @@ def hops(graph: Tensor) -> Tensor:
 
 
 def centre(layout: Layout) -> Tensor:
-    """(V,) int64: for each joint the centre of its skeleton, the joint that has the fewest bones to all others."""
+    """Centre of each joint's skeleton, (V,) int64: the joint with the fewest bones to all others."""
     distance = hops(bones(layout))
     joined = distance != APART
     total = (distance * joined).sum(dim=1)  # (V,)
@@ -62,7 +62,7 @@ def k_adjacency(distance: Tensor, scales: Sequence[int]) -> Tensor:
 
 
 def window_graph(graph: Tensor, window: int) -> Tensor:
-    """(window * V, window * V): a joint is joined to itself and its neighbours in every frame of the window.
+    """Adjacency over a window of frames, (window * V, window * V): a joint and its neighbours in all of the frames.
 
     MS-G3D, eq. 6: all window x window blocks are A + I.  Row t * V + v is joint v in frame t.
     """

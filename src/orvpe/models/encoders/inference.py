@@ -1,4 +1,4 @@
-"""A frozen encoder made ready to run fast: batch-norms folded into the convolutions before them."""
+"""Speed up a frozen encoder: merge batch-norms into the convolutions before them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def prepare(encoder: nn.Module) -> nn.Module:
-    """A copy of an encoder for inference only: the same features to rounding, in fewer passes over memory.
+    """Copy an encoder for inference only: the same features up to rounding, in fewer passes over memory.
 
     Args:
         encoder: in any mode; it is left as it is.

@@ -1,4 +1,4 @@
-"""A light encoder of ours: several times cheaper than AGCN, and quicker to converge on small data.
+"""Our light encoder: several times cheaper than AGCN, and faster to converge on small data.
 
 What it does differently: a strided temporal stem, one learned V x V graph for each group of channels (started from
 the skeleton, so no attention per sample), and multi-scale temporal branches behind one 1x1 convolution instead of a
@@ -36,7 +36,7 @@ def graph_seeds(layout: Layout) -> Tensor:
 
 
 class GroupGraph(nn.Module):
-    """Mixes joints with one learned V x V matrix for each group of channels: (N, C, T, V) -> the same.
+    """Mix joints with a learned V x V matrix per group of channels: (N, C, T, V) -> the same.
 
     Args:
         start: (G, V, V) the first matrices; a little noise is added.
@@ -53,7 +53,7 @@ class GroupGraph(nn.Module):
 
 
 class MultiScaleTime(nn.Module):
-    """Dilated convolutions, a running maximum and the frame itself, each on a share of the channels."""
+    """Dilated convolutions, max pooling and identity over frames, each on a share of the channels."""
 
     def __init__(self, channels: int, stride: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class MultiScaleTime(nn.Module):
         return self.norm(torch.cat(parts, dim=1))  # (N, C, ceil(T / stride), V)
 
     def fold_norm(self) -> None:
-        """Multiply the first batch-norm, as it evaluates, into the convolution before it; for inference only."""
+        """Merge the first batch-norm, as in evaluation, into the convolution before it; for inference only."""
         self.reduce = fuse_conv_bn_eval(self.reduce, self.reduce_norm)
         self.reduce_norm = nn.Identity()  # type: ignore[assignment]
 
@@ -120,8 +120,7 @@ class LightEncoder(JointEncoder):
     """Joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block, multiples of ``groups``.
         strides: temporal stride of each block.
         groups: channel groups with a graph of their own.
@@ -129,14 +128,6 @@ class LightEncoder(JointEncoder):
         stem_stride: its stride; the whole encoder then works on T / stem_stride frames.
         kernel: frames of the temporal branches, odd.
         dilations: of the temporal branches, one branch each.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -160,11 +151,7 @@ class LightEncoder(JointEncoder):
         check_kernel(kernel)
         check_kernel(stem_kernel, "stem_kernel")
         check_dilations(width, dilations)
-        options = {
-            "width": list(width), "strides": list(strides), "groups": groups, "stem_kernel": stem_kernel,
-            "stem_stride": stem_stride, "kernel": kernel, "dilations": list(dilations),
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
 
         seeds = graph_seeds(self.layout)
         start = seeds[torch.arange(groups) % len(seeds)]

@@ -1,7 +1,7 @@
 """A stacked LSTM over frames: the recurrent baseline of skeleton papers (two layers in Shahroudy et al., *NTU RGB+D*,
 CVPR 2016; the "LSTM" row of the paper's Table IV).
 
-All coordinates of a frame are its input; it knows nothing of joints or bones.  None of those papers gives all sizes, so
+All coordinates of a frame are its input, without a graph of joints or bones.  None of those papers gives all sizes, so
 there is no published count: with two layers of 256 it has 0.84M parameters at 17 joints in 3D.  The feature is the mean
 of the last layer's outputs over the frames.
 """
@@ -21,19 +21,10 @@ class LSTMEncoder(JointEncoder):
     """Joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.  Only their number matters.
+        in_channels, layout, mask_channel: see `JointEncoder`.  Only the number of joints matters.
         hidden: units of each layer, and width of the feature.
         layers: LSTMs above each other.
         dropout: between the layers.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: ``hidden``.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -49,8 +40,7 @@ class LSTMEncoder(JointEncoder):
         check_count("hidden", hidden)
         check_count("layers", layers)
         check_dropout(dropout)
-        options = {"hidden": hidden, "layers": layers, "dropout": dropout}
-        super().__init__(in_channels, layout, mask_channel, hidden, options)
+        super().__init__(in_channels, layout, mask_channel, hidden)
         # torch warns of a dropout that has no place to act
         between = dropout if layers > 1 else 0.0
         inputs = self.channels * len(self.layout)

@@ -80,21 +80,11 @@ class AAGCN(JointEncoder):
     """Attention-enhanced adaptive graph convolutional encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block, multiples of 4.
         strides: temporal stride of each block.
         kernel: frames of the temporal convolution and of the temporal attention, odd.
         reduction: of the channel attention.
-        mask_channel: give the visibility mask as one more input channel.
-        graph_norm: "column" or "symmetric", see `orvpe.poses.skeleton.graph_subsets`.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -107,18 +97,13 @@ class AAGCN(JointEncoder):
         kernel: int = 9,
         reduction: int = 2,
         mask_channel: bool = False,
-        graph_norm: str = "column",
     ) -> None:
         check_blocks(width, strides, multiple=4)
         check_kernel(kernel)
         check_count("reduction", reduction)
         check_blocks(width, strides, multiple=reduction)
-        options = {
-            "width": list(width), "strides": list(strides), "kernel": kernel, "reduction": reduction,
-            "graph_norm": graph_norm,
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
-        subsets, joints = torch.from_numpy(graph_subsets(self.layout, graph_norm)), len(self.layout)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
+        subsets, joints = torch.from_numpy(graph_subsets(self.layout)), len(self.layout)
 
         def spatial(inputs: int, outputs: int) -> nn.Module:
             graph = GatedGraphConv(inputs, outputs, subsets)

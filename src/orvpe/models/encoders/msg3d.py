@@ -46,7 +46,7 @@ class MultiScaleGraphConv(nn.Module):
 
 
 class WindowGraphConv(nn.Module):
-    """MS-G3D: a multi-scale graph convolution in windows of frames, then each window collapsed into one frame.
+    """MS-G3D: a multi-scale graph convolution over windows of frames; each window becomes one frame.
 
     Args:
         inputs, inner, outputs: channels before, in and after the window.
@@ -76,7 +76,7 @@ class WindowGraphConv(nn.Module):
 
 
 class MultiScaleTime(nn.Module):
-    """Branches of time with a residual, and a ReLU unless something is to be added first."""
+    """Temporal branches with a residual, then ReLU unless ``last``."""
 
     def __init__(
         self, inputs: int, outputs: int, stride: int, kernel: int, dilations: Sequence[int], last: bool = False
@@ -93,7 +93,7 @@ class MultiScaleTime(nn.Module):
 
 
 class Block(nn.Module):
-    """Both pathways (STGC block), then once more time at several scales."""
+    """Both pathways (STGC block), then multi-scale temporal branches."""
 
     def __init__(self, factorised: nn.Module, windows: Sequence[nn.Module], temporal: nn.Module) -> None:
         super().__init__()
@@ -110,8 +110,7 @@ class MSG3D(JointEncoder):
     """Multi-scale encoder with unified space-time graphs: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each block.
         strides: temporal stride of each block.
         scales: graphs of the factorised pathway, for 0 to scales - 1 bones.
@@ -119,14 +118,6 @@ class MSG3D(JointEncoder):
         window_scales: graphs of a window.
         kernel: frames of the temporal convolutions, odd.
         dilations: of the temporal convolutions, one branch each.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (384), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -150,11 +141,7 @@ class MSG3D(JointEncoder):
             raise InputError(f"windows is {tuple(windows)}, expected odd numbers of frames")
         check_kernel(kernel)
         check_dilations(width, dilations)
-        options = {
-            "width": list(width), "strides": list(strides), "scales": scales, "windows": list(windows),
-            "window_scales": window_scales, "kernel": kernel, "dilations": list(dilations),
-        }  # fmt: skip
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         graph = bones(self.layout)
         graphs = k_adjacency(hops(graph), range(scales))
         blocks, inputs = [], self.channels

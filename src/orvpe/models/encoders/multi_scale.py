@@ -1,4 +1,4 @@
-"""Time at several scales side by side: the temporal convolution of MS-G3D, which CTR-GCN took over."""
+"""Multi-scale temporal convolution of MS-G3D and CTR-GCN."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from orvpe.models.encoders.parts import norm_after
 
 
 def check_dilations(width: Sequence[int], dilations: Sequence[int]) -> None:
-    """Numbers above 0, and for each branch a channel at least, else InputError."""
+    """Raise InputError unless dilations are above 0 and every branch has at least one channel."""
     if not dilations or min(dilations) < 1 or min(width) < len(dilations) + 2:
         raise InputError(f"dilations is {tuple(dilations)}, expected numbers above 0, fewer than channels")
 
 
 class TemporalBranches(nn.Module):
-    """Branches of equal width: a dilated convolution for each dilation, a running maximum, the frame itself.
+    """Branches of equal width: a convolution for each dilation, max pooling, identity.
 
     Each begins with a 1x1 convolution; those of the branches that go on are one convolution here.  Where the width
     is no multiple of their number, the last branch has the rest.

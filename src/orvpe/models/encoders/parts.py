@@ -1,4 +1,4 @@
-"""What the encoders share: a checked and normalised input, blocks, the checks of their arguments.
+"""Building blocks shared by the encoders: checked and normalised input, blocks, checks of arguments.
 
 Shapes: N clips with persons folded in, C channels, T frames, V joints.
 """
@@ -24,28 +24,25 @@ _NEVER_SEEN = 1e-6  # running variance: of bodies about one long, a joint that e
 class JointEncoder(nn.Module):
     """Joints of one person over time -> a feature, by the ``encode`` of a subclass.
 
-    The V x C series of a person are batch-normalised, the same for every person.  A joint that training never showed,
-    as the nose of a Kinect, has no variance, which would make it hundreds of times louder than all others where another
-    source has it: outside training it is hidden, too.
+    The V x C series of a person are batch-normalised, the same for every person.  A joint that training never
+    showed, such as the nose for a Kinect, has no variance, so that in data which has it it would be hundreds of times
+    louder than all others: outside training it is hidden as well.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
+        in_channels: coordinates per joint, 2 or 3.
         layout: the joints; a `Layout` or its `to_dict()`.
-        mask_channel: give the visibility mask as one more input channel.
+        mask_channel: give the visibility mask as one more input channel (not in the paper).
         feature_dim: width of the feature.
-        options: the other arguments of the subclass, as plain data.
+
+    Attributes:
+        feature_dim, in_channels, layout: as given.
 
     Raises:
         InputError: a value out of its range.
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        layout: Layout | Mapping[str, Any],
-        mask_channel: bool,
-        feature_dim: int,
-        options: dict[str, Any],
+        self, in_channels: int, layout: Layout | Mapping[str, Any], mask_channel: bool, feature_dim: int
     ) -> None:
         super().__init__()
         if in_channels < 1:
@@ -53,7 +50,7 @@ class JointEncoder(nn.Module):
         self.layout = layout if isinstance(layout, Layout) else layout_from_dict(layout)
         self.in_channels, self.mask_channel = in_channels, mask_channel
         self.channels = in_channels + mask_channel
-        self.feature_dim, self.options = feature_dim, options
+        self.feature_dim = feature_dim
         self.input_norm = nn.BatchNorm1d(len(self.layout) * self.channels)
 
     def encode(self, x: Tensor) -> Tensor:
@@ -89,19 +86,10 @@ class JointEncoder(nn.Module):
         return self.encode(x.view(n, v, self.channels, t).permute(0, 2, 3, 1))
 
     def _known(self) -> Tensor:
-        """(V C, 1): 1 for the joints that training showed, 0 for the others."""
+        """Mask of the joints seen in training, (V C, 1): 1 for those, 0 for the others."""
         assert self.input_norm.running_var is not None
         ever = (self.input_norm.running_var > _NEVER_SEEN).view(-1, self.channels)
         return ever.any(dim=1, keepdim=True).expand_as(ever).reshape(-1, 1).to(self.input_norm.running_var.dtype)
-
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this encoder again, as plain data."""
-        return {
-            "in_channels": self.in_channels,
-            "layout": self.layout.to_dict(),
-            "mask_channel": self.mask_channel,
-            **self.options,
-        }
 
 
 class Block(nn.Module):
@@ -128,7 +116,7 @@ def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn
 
 
 def norm_after(conv: nn.Conv2d) -> nn.Sequential:
-    """A convolution, initialised anew, and its batch-norm."""
+    """A convolution, its weights initialised again, and its batch-norm."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))
@@ -142,7 +130,7 @@ def shortcut(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
 def stack(
     block: Callable[[int, int, int, bool], nn.Module], inputs: int, width: Sequence[int], strides: Sequence[int]
 ) -> nn.Sequential:
-    """Blocks one after the other, made in that order.
+    """A sequence of blocks, built in order.
 
     Args:
         block: (inputs, outputs, stride, residual) -> a block; the first one has no residual.
@@ -180,7 +168,7 @@ def stack_blocks(
 
 
 def check_blocks(width: Sequence[int], strides: Sequence[int], multiple: int = 1) -> None:
-    """One width (of which ``multiple`` is a divisor) and one stride a block, else InputError."""
+    """Raise InputError unless every block has a width, a multiple of ``multiple``, and a stride."""
     if not width or any(w < multiple or w % multiple for w in width):
         raise InputError(f"width is {tuple(width)}, expected one multiple of {multiple} a block")
     if len(strides) != len(width) or any(s < 1 for s in strides):
@@ -188,18 +176,18 @@ def check_blocks(width: Sequence[int], strides: Sequence[int], multiple: int = 1
 
 
 def check_kernel(kernel: int, name: str = "kernel") -> None:
-    """An odd number of frames, else InputError."""
+    """Raise InputError unless a kernel is an odd number of frames."""
     if kernel < 1 or kernel % 2 == 0:
         raise InputError(f"{name} is {kernel}, expected an odd number of frames")
 
 
 def check_count(name: str, value: int) -> None:
-    """A number above 0, else InputError."""
+    """Raise InputError unless a number is above 0."""
     if value < 1:
         raise InputError(f"{name} is {value}, expected at least 1")
 
 
 def check_dropout(dropout: float) -> None:
-    """A probability below 1, else InputError."""
+    """Raise InputError unless dropout is a probability below 1."""
     if not 0.0 <= dropout < 1.0:
         raise InputError(f"dropout is {dropout}, expected 0 <= dropout < 1")

@@ -98,20 +98,11 @@ class STGCN(JointEncoder):
     """Spatial temporal graph convolutional encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.
+        in_channels, layout, mask_channel: see `JointEncoder`.
         width: output channels of each unit.
         strides: temporal stride of each unit.
         kernel: frames of the temporal convolution, odd.
         dropout: after each unit's temporal convolution; the paper has 0.5.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -128,8 +119,7 @@ class STGCN(JointEncoder):
         check_blocks(width, strides)
         check_kernel(kernel)
         check_dropout(dropout)
-        options = {"width": list(width), "strides": list(strides), "kernel": kernel, "dropout": dropout}
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         unit = partial(Unit, subsets=spatial_partition(self.layout), kernel=kernel, dropout=dropout)
         self.blocks = stack(unit, self.channels, width, strides)
 

@@ -1,4 +1,4 @@
-"""A convolution over frames whose gradient by the weights is a few large matrix products.
+"""Temporal convolution whose weight gradient is computed as a few large matrix products.
 
 Of a channels-last tensor on a CPU, oneDNN computes the forward pass and the gradient by the input at the rate of a
 matrix product, but the gradient by the weights at seven tenths of it.  The rows (T, V) of a channels-last clip that
@@ -59,7 +59,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kernel: int, stride: int = 1) -> Tensor:
-    """Gradient by the weights of a centred (kernel, 1) convolution.
+    """Weight gradient of a centred (kernel, 1) convolution.
 
     Args:
         x: (N, C, T, V) input, channels-last in memory.

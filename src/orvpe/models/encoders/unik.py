@@ -32,7 +32,7 @@ from orvpe.poses.skeleton import Layout, unified
 
 
 class DependencyConv(GraphConv):
-    """S-LSU: a graph convolution without a graph; its ``learned`` matrices start from chance.
+    """S-LSU: a graph convolution without a skeleton; its ``learned`` matrices start at random.
 
     Args:
         inputs, outputs: channels; outputs is a multiple of 4, the attention works on outputs / 4.
@@ -50,20 +50,11 @@ class UNIK(JointEncoder):
     """Topology-free encoder: joints of one person over time -> a feature.
 
     Args:
-        in_channels: coordinates a joint, 2 or 3.
-        layout: the joints; a `Layout` or its `to_dict()`.  Only their number matters.
+        in_channels, layout, mask_channel: see `JointEncoder`.  Only the number of joints matters.
         width: output channels of each block, multiples of 4.
         strides: temporal stride of each block.
         heads: dependency matrices a layer.
         kernel: frames of the temporal convolution, odd.
-        mask_channel: give the visibility mask as one more input channel.
-
-    Attributes:
-        feature_dim: width of the feature (256), the mean over frames and joints.
-        layout, in_channels: as given.
-
-    Raises:
-        InputError: a value out of its range.
     """
 
     def __init__(
@@ -80,8 +71,7 @@ class UNIK(JointEncoder):
         check_blocks(width, strides, multiple=4)
         check_count("heads", heads)
         check_kernel(kernel)
-        options = {"width": list(width), "strides": list(strides), "heads": heads, "kernel": kernel}
-        super().__init__(in_channels, layout, mask_channel, width[-1], options)
+        super().__init__(in_channels, layout, mask_channel, width[-1])
         joints = len(self.layout)
         self.blocks = stack_blocks(
             lambda inputs, outputs: DependencyConv(inputs, outputs, joints, heads),

@@ -187,7 +187,7 @@ def _names_by_joint(data: Mapping[str, Any], key: str, where: str) -> dict[str, 
     return {str(k): (v,) if isinstance(v, str) else tuple(map(str, v)) for k, v in rules.items()}
 
 
-# --- the unified layout (paper/FACTS.md: the authors' 17-joint graph) ------------------------------------------
+# --- the unified layout (the authors' 17-joint graph) ------------------------------------------
 
 SIDES = ("left", "right")
 UNIFIED_JOINTS: tuple[str, ...] = (
@@ -242,8 +242,8 @@ def with_derived(layout: Layout, *others: Layout) -> Layout:
 
 
 # How a unified joint is found in a layout that does not name it so: the first rule whose joints all exist is taken,
-# and their mean is used.  A derived joint is missing when any of its parents is (FACTS, preprocessing), but for the
-# head: one ear or eye says enough.
+# and their mean is used.  A derived joint is missing when any of its parents is, but for the head: one ear or eye is
+# enough.
 _RULES: dict[str, tuple[tuple[str, ...], ...]] = {
     "head": (("head",), ("head_top",), ("left_ear", "right_ear"), ("left_eye", "right_eye"),
              ("left_front_head", "right_front_head", "left_back_head", "right_back_head")),

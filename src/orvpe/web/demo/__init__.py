@@ -1,23 +1,26 @@
-"""``orvpe demo``: who does what in a video, whether hiding half the body changes that, and a page that shows it."""
+"""``orvpe demo``: name the actions in a video, hide half of the body, and write a page that shows both."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from orvpe.actions.classify import check_video
-from orvpe.actions.timeline import WindowOptions, with_classes
+from orvpe.actions.timeline import WindowOptions, unnamed, with_classes
 from orvpe.data.store import write_store
 from orvpe.errors import InputError
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.device import pick_device
 from orvpe.runtime.files import Together
+from orvpe.runtime.lock import alone_in
 from orvpe.runtime.progress import Progress
 from orvpe.runtime.run import check_folder
+from orvpe.runtime.typed import flat_arguments
 from orvpe.video.decode import camera
-from orvpe.video.options import PoseOptions
+from orvpe.video.options import PersonFinder, PoseOptions
 from orvpe.web.demo.table import table
 from orvpe.web.demo.told import VERSIONS, tell, titles_of
 
@@ -29,6 +32,8 @@ _IN_THE_SAMPLE = 2  # people: looking for more takes time
 _MOST_SECONDS, _MOST_FRAMES = 60.0, 1800  # all pictures are inside the page
 
 
+@flat_arguments
+@alone_in("out", folder=True)
 def demo(
     video: str | None = None,
     out: str = "demo",
@@ -38,32 +43,32 @@ def demo(
     start: float = 0.0,
     seconds: float = 20.0,
     window: float | None = 3.0,
-    threshold: float = 0.5,
+    threshold: float | None = None,
+    risk: float | None = None,
     max_people: int | None = None,
-    estimator: str = "mediapipe",
-    weights_file: str | None = None,
     port: int = 8000,
     threads: int = 0,
+    finder: PersonFinder = PersonFinder(),  # noqa: B008
 ) -> Path:
-    """Say who does what in a video, and whether hiding half of the body changes that; write a page that shows it.
+    """Name the actions of the people in a video, also with half of the body hidden; write a page that shows both.
 
     Args:
-        video: a video; without one a clip of two people is fetched from a package, once.
-        out: folder for index.html and people.orvpe, which holds the people's poses; those of an earlier demo are
-            replaced.
+        video: a video; when not given, a sample with two people is downloaded once, from a package.
+        out: folder for index.html and people.orvpe (the poses); those of an earlier demo are replaced.
         weights: a 2D model with a classifier.
         page: 'report' writes the page; 'serve' also serves the model with these people, on 127.0.0.1; 'auto' serves
-            when on a terminal.
-        fps: frames per second to look at; at most 1800 frames in all.
+            if it runs on a terminal.
+        fps: frames per second to analyse; at most 1800 frames in total.
         start: seconds of the video to skip.
-        seconds: how many to take, at most 60.
-        window: seconds that are looked at at a time; what the model learned from when null.
-        threshold: below that probability the label is "unsure".
-        max_people: look for at most that many; 4 when not given, 2 in the clip that is fetched, where there are two.
-        estimator: mediapipe, or rtmlib where that is installed.
-        weights_file: MediaPipe's .task file; fetched once and kept when not given.
-        port: of the served page; 0, or a port that is taken, gives a free one.
-        threads: CPU threads, 0 for all; of these the answers take one where it is 0, as they are small.
+        seconds: seconds to analyse, at most 60.
+        window: window length in seconds; that of the model's training clips when null.
+        threshold: probability below which the label is "unsure" (or "unknown"); 0.5 without it and ``risk``.
+        risk: for models of `orvpe learn`: name a class only if at most this share of the named ones is wrong, e.g. 0.1,
+            and say "unknown" otherwise.
+        max_people: largest number of people to look for; 4 when not given, 2 in the sample.
+        port: port of the served page; a free one if it is 0 or taken.
+        threads: CPU threads, 0 for all (the classifier then uses one).
+        finder: how people are found in videos.
 
     Returns:
         The page, index.html in the folder.
@@ -83,23 +88,25 @@ def demo(
         raise InputError(f"max_people is {max_people}, expected at least 1")
     if not 0 <= port < 65536:
         raise InputError(f"port is {port}, expected 0 to 65535")
-    options = WindowOptions(window, None, threshold)
+    options = WindowOptions(window, None, threshold, risk=risk)
     folder = Path(out)
     check_folder(folder)
     _check_own(folder)
     model = load(weights, pick_device("auto", threads or 1)).for_inference()
     classes = with_classes(model, weights)
+    options = options.for_model(model)
+    assert options.threshold is not None
     from orvpe.video.people import find_people, open_video
     from orvpe.web.demo.report import shrink, write_report
     from orvpe.web.demo.sample import sample_video
 
     if video is not None and camera(video) is not None:
-        raise InputError(f"{video}: is a camera; orvpe live {video} says what is before it")
+        raise InputError(f"{video}: is a camera; orvpe live {video} reads it")
     path = video if video is not None else str(sample_video())
     check_video(model, path, "image")
     people = max_people or (4 if video is not None else _IN_THE_SAMPLE)
     pose = PoseOptions(
-        estimator=estimator, weights_file=weights_file, max_people=people, fps=fps, start=start, seconds=seconds,
+        **asdict(finder), max_people=people, fps=fps, start=start, seconds=seconds,
         layout="unified" if model.layout.joints == unified.joints else "native", threads=threads,
     )  # fmt: skip
     _check_layout(model, pose)
@@ -124,13 +131,13 @@ def demo(
         pictures = [shrink(frame.image) for frame in open_video(path, pose)]
         write_store(poses, [person.clips[VERSIONS[0]] for person in told])
         titles = titles_of(model)
-        summary = table(told, titles)
+        summary = table(told, titles, options.threshold)
         long = f"{found.frames / found.fps:.1f} s" + (f" from {start:g} s on" if start else "")
         count = "1 person" if len(told) == 1 else f"{len(told)} people"
         about = f"{Path(path).resolve().name}, {long}, {count}, model {Path(weights).resolve().name}"
         facts = {
-            "classes": classes, "titles": [titles[c] for c in classes], "threshold": threshold, "start": start,
-            "summary": summary, "about": about,
+            "classes": classes, "titles": [titles[c] for c in classes], "threshold": options.threshold,
+            "unnamed": unnamed(model), "start": start, "summary": summary, "about": about,
         }  # fmt: skip
         write_report(made, found, pictures, told, facts)
     print(f"{about}\n\n{summary}\n\npage:   {report}\nposes:  {store}")
@@ -145,18 +152,18 @@ def demo(
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse to replace files that no demo wrote, as the index.html of a web site."""
+    """Refuse to replace files that were not written by a demo, such as a web site's index.html."""
     page, store = folder / PAGE, folder / PEOPLE
     if page.exists():
         with open(page, "rb") as file:
             if _MARK not in file.read(2000):
-                raise InputError(f"{page}: exists already and is no page of orvpe demo; give another --out")
+                raise InputError(f"{page}: exists already and was not written by orvpe demo; give another --out")
     elif store.exists():
-        raise InputError(f"{store}: exists already and no demo's {PAGE} beside it; give another --out")
+        raise InputError(f"{store}: exists already, without a demo's {PAGE} next to it; give another --out")
 
 
 def _check_layout(model: Model, pose: PoseOptions) -> None:
-    """Refuse a model of joints that the estimator does not find, before minutes are spent on them."""
+    """Refuse a model whose joints the estimator does not find, before the video is processed."""
     from orvpe.video.estimate import ESTIMATORS
 
     found = getattr(ESTIMATORS[pose.estimator], "layout", None)  # of a class, not of a function that makes one
@@ -167,7 +174,7 @@ def _check_layout(model: Model, pose: PoseOptions) -> None:
 
 
 def _serve(weights: str, store: str, port: int) -> None:
-    """The page of `orvpe serve` with these people as samples, where its extra is installed."""
+    """Run `orvpe serve` with these people as samples, if its extra is installed."""
     try:
         import uvicorn  # noqa: F401
     except ImportError:

@@ -39,7 +39,7 @@ function said(person, v, seconds) {
 }
 
 const best = (p) => p.indexOf(Math.max(...p));
-const name = (p) => (p === null ? "not seen" : p[best(p)] < data.threshold ? `unsure (${data.titles[best(p)]}?)` : data.titles[best(p)]);
+const name = (p) => (p === null ? "not seen" : p[best(p)] < data.threshold ? `${data.unnamed} (${data.titles[best(p)]}?)` : data.titles[best(p)]);
 const secondsAt = (f) => data.start + f / data.fps; // of the video
 const percent = (x) => `${Math.round(100 * x)} %`;
 

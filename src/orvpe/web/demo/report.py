@@ -1,4 +1,4 @@
-"""The demo as one page that needs no server and no other file."""
+"""Write the demo's page: one HTML file that needs no server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOWHERE = -32768  # a joint without a place
 
 
 def shrink(image: np.ndarray, width: int = WIDTH) -> bytes:
-    """A picture (H, W, 3) uint8 as JPEG, at most ``width`` wide."""
+    """Encode a picture (H, W, 3) uint8 as JPEG, at most ``width`` pixels wide."""
     from PIL import Image
 
     picture = Image.fromarray(image)
@@ -95,7 +95,9 @@ def _person(told: Told, person: Person, scale: float) -> dict[str, Any]:
 
 
 def _drawn(told: Told, person: Person) -> np.ndarray:
-    """(T, V, 2) pixels, NaN where there is no place: what is hidden is drawn hollow where it was seen, or guessed."""
+    """Drawing positions (T, V, 2) in pixels, NaN where unknown; hidden joints are drawn hollow where they were
+    seen or guessed.
+    """
     clip = next(iter(told.clips.values()))
     joints = np.where(clip.visible[0][..., None], clip.joints[0], np.nan)
     if person.joints.shape[1] == joints.shape[1]:  # of the model's own layout: the estimator's guesses too
@@ -105,7 +107,9 @@ def _drawn(told: Told, person: Person) -> np.ndarray:
 
 
 def _rows(line: Timeline) -> list[list[float] | None]:
-    """Probabilities of each slot, None where the table says "not seen"; exact, as the page compares them too."""
+    """Probabilities of each slot, None for "not seen"; unrounded enough for the page's comparison with the
+    threshold.
+    """
     spans = [line.at(middle) for middle in (line.edges[:-1] + line.edges[1:]) / 2]
     return [
         None if span is None or span.label == UNSEEN else [round(float(p), 8) for p in row]

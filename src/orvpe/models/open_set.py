@@ -1,0 +1,211 @@
+"""A classifier that knows when it does not know: the confidence of an answer, and the risk of giving it.
+
+Three cues say how far an answer can be trusted: by how much its class leads, how far the clip's feature lies from the
+nearest clip that was learned from (in typical distances of these), and whether that clip is of the same class.  A
+logistic regression turns them into the probability that the answer is right.  It is fitted on answers given to clips
+that were not learned from: known actions, and actions of no class.  On these the risk-coverage curve says which
+confidence is needed so that at most a given share of the answers is wrong (El-Yaniv and Wiener, JMLR 2010).
+
+Shapes: N clips, D feature width, K classes, P learned clips, B points of the curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orvpe.errors import InputError
+
+RISK = 0.1  # share of wrong answers for which reports say what is answered
+MOST = 1000  # learned clips that are kept
+POINTS = 64
+_SURE = 8.0  # logit beyond which a lead tells no more
+_FAR = 4.0  # typical distances beyond which a clip is as strange as it can be
+_MOST_CONFIDENT = 0.9999  # below 1, so that a threshold of 1 answers nothing
+_CUES = 3
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers given to N clips that were not learned from.
+
+    Args:
+        cues: (N, 3), see `cues`.
+        right: (N,) bool; False for whatever is said of an action of no class.
+        known: (N,) bool, whether the clip is of a class at all.
+    """
+
+    cues: np.ndarray
+    right: np.ndarray
+    known: np.ndarray
+
+
+class OpenSet(nn.Module):
+    """Confidence and risk of a classifier's answers; part of a model, saved with it.
+
+    Args:
+        prototypes: P.
+        width: D.
+    """
+
+    def __init__(self, prototypes: int, width: int) -> None:
+        super().__init__()
+        for name, shape in (
+            ("prototypes", (prototypes, width)), ("centre", (width,)), ("typical", ()), ("weight", (_CUES,)),
+            ("bias", ()), ("thresholds", (POINTS,)), ("risks", (POINTS,)), ("coverages", (POINTS,)),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("classes", torch.zeros(prototypes, dtype=torch.int64))
+        self.prototypes: Tensor
+        self.centre: Tensor
+        self.typical: Tensor
+        self.weight: Tensor
+        self.bias: Tensor
+        self.thresholds: Tensor
+        self.risks: Tensor
+        self.coverages: Tensor
+        self.classes: Tensor
+
+    def confidence(self, features: Tensor, scores: Tensor) -> Tensor:
+        """(N,) probability that the best class of ``scores`` (N, K) of ``features`` (N, D) is right."""
+        found = cues(features, scores, self.prototypes, self.classes, self.centre, self.typical)
+        return (found @ self.weight + self.bias).sigmoid().clamp(max=_MOST_CONFIDENT)
+
+    def probabilities(self, features: Tensor, scores: Tensor) -> Tensor:
+        """(N, K): the best class has the confidence; what is missing to 1 is the probability of no class."""
+        p = scores.softmax(dim=1)
+        sure = self.confidence(features, scores)[:, None]
+        most = p.amax(dim=1, keepdim=True)
+        others = p * torch.minimum(sure / most, (1 - sure) / (1 - most).clamp(min=1e-9))
+        best = F.one_hot(p.argmax(dim=1), p.shape[1]).bool()
+        return torch.where(best, sure, others)
+
+    def threshold(self, risk: float) -> float:
+        """The lowest confidence from which on at most that share of the answers is wrong; 1 where there is none.
+
+        Raises:
+            InputError: a share outside (0, 1].
+        """
+        check_risk(risk)
+        enough = (self.risks <= risk + 1e-6).nonzero().flatten()
+        return 1.0 if not len(enough) else float(self.thresholds[enough[-1]])  # thresholds fall along the curve
+
+    def coverage(self, risk: float) -> float:
+        """The share of the known actions that is answered at that risk."""
+        enough = (self.risks <= risk + 1e-6).nonzero().flatten()
+        return 0.0 if not len(enough) else float(self.coverages[enough[-1]])
+
+
+def check_risk(risk: float) -> None:
+    """Nothing, for a share of answers that may be wrong.
+
+    Raises:
+        InputError: outside (0, 1].
+    """
+    if not 0 < risk <= 1:
+        raise InputError(f"risk is {risk:g}, expected a share above 0, at most 1")
+
+
+def cues(
+    features: Tensor, scores: Tensor, prototypes: Tensor, classes: Tensor, centre: Tensor, typical: Tensor
+) -> Tensor:
+    """(N, 3): the lead of the best class, the distance to the nearest learned clip, and whether both agree.
+
+    Args:
+        features: (N, D).
+        scores: (N, K) of the classifier, as logits.
+        prototypes: (P, D) learned clips around ``centre``, of unit length.
+        classes: (P,) their classes, as columns of ``scores``.
+        centre: (D,) mean feature of the learned clips.
+        typical: distance of a learned clip to the nearest other one.
+    """
+    p = scores.log_softmax(dim=1)
+    most, best = p.max(dim=1)
+    rest = torch.log1p(-most.exp().clamp(max=1 - 1e-7))
+    lead = (most - rest).clamp(-_SURE, _SURE)
+    alike, nearest = (F.normalize(features - centre, dim=1) @ prototypes.T).max(dim=1)
+    far = ((1 - alike) / typical.clamp(min=1e-6)).clamp(max=_FAR)
+    return torch.stack([lead, far, (classes[nearest] == best).to(lead)], dim=1)
+
+
+def learned_clips(features: Tensor, target: Tensor, groups: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What `cues` compares with: prototypes, classes, centre, typical distance.
+
+    Args:
+        features: (P, D) of the clips that are learned from; at most `MOST` of them are kept.
+        target: (P,) classes.
+        groups: (P,) recordings; the nearest other clip is of another one where there is any.
+    """
+    kept = torch.linspace(0, len(features) - 1, min(len(features), MOST)).round().long()
+    kept = kept[torch.argsort(target[kept], stable=True)]
+    features, target, groups = features[kept], target[kept], groups[kept.numpy()]
+    centre = features.mean(dim=0)
+    unit = F.normalize(features - centre, dim=1)
+    alike = unit @ unit.T
+    same = torch.from_numpy(groups[:, None] == groups[None])
+    alike = alike.masked_fill(same, -2.0)
+    nearest = 1 - alike.amax(dim=1)
+    nearest = nearest[nearest < 2.5]  # of recordings that are not alone
+    typical = nearest.median() if len(nearest) else torch.tensor(1.0)
+    return unit, target, centre, typical.clamp(min=1e-4)
+
+
+def fit_open_set(learned: tuple[Tensor, Tensor, Tensor, Tensor], answers: Answers, unknown: float = 0.5) -> OpenSet:
+    """Fit confidence and risk.
+
+    Args:
+        learned: of `learned_clips`, all clips that the kept classifier has learned from.
+        answers: to clips that the classifiers which answered had not learned from; of both kinds, known and not.
+        unknown: the share of what will be met that is of no class.
+
+    Raises:
+        InputError: answers of one kind only.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if answers.known.all() or not answers.known.any():
+        raise InputError("answers to known and to unknown actions are needed to fit a confidence")
+    weight = np.where(answers.known, (1 - unknown) / answers.known.sum(), unknown / (~answers.known).sum())
+    made = OpenSet(len(learned[0]), learned[0].shape[1])
+    if len(np.unique(answers.right)) == 2:
+        found = LogisticRegression().fit(answers.cues, answers.right, weight * len(weight))
+        made.weight.copy_(torch.from_numpy(found.coef_[0]))
+        made.bias.fill_(float(found.intercept_[0]))
+    else:  # nothing was right
+        made.bias.fill_(-5.0)
+    for name, value in zip(("prototypes", "classes", "centre", "typical"), learned, strict=True):
+        getattr(made, name).copy_(value)
+    sure = (torch.from_numpy(answers.cues).float() @ made.weight + made.bias).sigmoid().clamp(max=_MOST_CONFIDENT)
+    curve = risk_curve(sure.numpy(), answers.right, answers.known, weight)
+    for name, values in zip(("thresholds", "risks", "coverages"), curve, strict=True):
+        getattr(made, name).copy_(torch.from_numpy(values))
+    return made
+
+
+def risk_curve(
+    confidence: np.ndarray, right: np.ndarray, known: np.ndarray, weight: np.ndarray, points: int = POINTS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thresholds (falling), the share of wrong answers at or above each, and the share of the known that is answered.
+
+    One wrong answer more than was seen is counted, so that few answers promise little.
+
+    Args:
+        confidence: (N,).
+        right, known: (N,) bool.
+        weight: (N,) how often such a clip will be met.
+        points: B.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    c, w, ok, k = confidence[order], weight[order], right[order], known[order]
+    one = w.mean()
+    risk = (np.cumsum(w * ~ok) + one) / (np.cumsum(w) + one)
+    last = np.append(np.flatnonzero(np.diff(c)), len(c) - 1)  # equal confidences are answered together
+    c, risk = c[last], risk[last]
+    coverage = np.cumsum(k)[last] / max(k.sum(), 1)
+    chosen = np.unique(np.linspace(0, len(c) - 1, points).round().astype(int))
+    chosen = np.concatenate([chosen, np.full(points - len(chosen), len(c) - 1)])
+    return c[chosen], risk[chosen], coverage[chosen]
