@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orvpe.actions.learn import learn
     from orvpe.actions.live import live
     from orvpe.data.convert import convert
+    from orvpe.data.formats.reading import checked
     from orvpe.data.generated import generate, write_generated
     from orvpe.data.ingest import ingest
     from orvpe.data.inspect import inspect
@@ -57,6 +58,7 @@ _NAMES = {
     "actions.learn": "learn",
     "actions.live": "live",
     "data.convert": "convert",
+    "data.formats.reading": "checked",
     "data.generated": "generate write_generated",
     "data.ingest": "ingest",
     "data.inspect": "inspect",

@@ -120,7 +120,7 @@ def test_what_was_not_learned_is_unknown(examples: Path, weights: dict[int, str]
     """However well the cross-validation goes, an action of no class gets a name less often than one of a class."""
     report = learn(str(examples), str(tmp_path / "m"), "robust-light-3d-joint", folds=3, fps=30, threads=1)
     assert report.unknown["answered"] >= report.unknown["named"]
-    assert "of the clips of classes left out in turn" in str(report)
+    assert "of clips of classes left out in turn" in str(report)
     model = load(tmp_path / "m")
     assert model.open_set is not None
     assert json.loads((tmp_path / "m" / "card.json").read_text())["cross_validation"]["unknown"] == report.unknown
@@ -198,7 +198,7 @@ def test_where_the_encoder_starts(
     (tmp_path / "scratch").mkdir()
     words = ["learn", str(examples), "-r", "m", "--finetune", "--fps", "30"]
     assert main(words) == 2
-    assert "note: weights robust-light-3d-joint, which come with orvpe" in capsys.readouterr().err
+    assert "note: weights robust-light-3d-joint (shipped with orvpe)" in capsys.readouterr().err
     assert main([*words, "-w", "scratch", "--restart"]) == 2
     assert "note: from scratch; the folder scratch is ./scratch" in capsys.readouterr().err
     assert list(starts) == ["robust-light-3d-joint", None]
@@ -227,7 +227,7 @@ def test_what_is_not_there_cannot_be_hidden(tmp_path: Path) -> None:
 
 def test_finetune_of_a_folder_names_learn(examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", str(examples), "-r", str(tmp_path / "m"), "-p", "random:0.2"]) == 2
-    assert "orvpe learn --finetune" in capsys.readouterr().err
+    assert "--finetune` learns class folders" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 

@@ -27,16 +27,20 @@ from orvpe.errors import InputError
 
 ATTACK = Path(__file__).parents[1] / "attack"
 FILES = sorted(p for p in ATTACK.iterdir() if p.suffix != ".md")
+_READ = {"coco_nan_track.json"}  # tracks that are not numbers are no tracks: people are linked over the frames
 _GOOD = "clip,frame,joint,x,y\n" + "".join(f"good,{t},nose,{100 + t},{50 + t}\n" for t in range(5))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
 def test_each_ends_in_a_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.perf_counter()
-    code, err = main(["inspect", str(file)]), capsys.readouterr().err
-    if code:  # else it was read rightly
-        assert (code, err.count("\n"), file.name in err) == (2, 1, True), err
-        assert len(err) < 600
+    if file.name in _READ:
+        assert main(["inspect", str(file)]) == 0
+        return
+    assert main(["inspect", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert (err.count("\n"), file.name in err) == (1, True), err
+    assert len(err) < 600
     assert time.perf_counter() - began < 10
 
 

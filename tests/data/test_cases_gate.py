@@ -53,7 +53,7 @@ RIGHT: dict[str, tuple[int, int, str, dict[str, tuple[float, ...]], tuple[str, .
     "coco-nested-keypoints": (1, 12, "halpe", NOSE, ()),
     "coco-two-videos-by-name": (2, 12, "coco", {"nose": (380.0, 86.8)}, ()),
     "kinetics-with-labels": (2, 12, "openpose_18", {}, ()),
-    "openpose-every-fifth": (1, 12, "openpose_25", {}, ("every 5th frame",)),
+    "openpose-every-fifth": (1, 12, "openpose_25", {}, ("one frame in 5",)),
     "openpose-old-key": (1, 12, "openpose_18", {"neck": (320.0, 117.6)}, ()),
     "pkl-millimetres": (1, 12, "kinect_v2", {}, ("millimetres",)),
     "pkl-minus-one": (1, 12, "coco", NOSE, ("-1 -1",)),

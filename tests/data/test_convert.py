@@ -217,6 +217,13 @@ def test_refusals(tmp_path: Path, out: str, to: str | None, says: str) -> None:
     assert not [p for p in tmp_path.iterdir() if p.name != "s.orvpe"]
 
 
+def test_a_file_of_one_clip_does_not_become_a_folder(tmp_path: Path) -> None:
+    write_store(tmp_path / "s.orvpe", [made(i, 2, "coco").with_(name=f"c{i}") for i in range(2)])
+    with pytest.raises(InputError, match="holds one clip, and there are more; give a folder and --to npz"):
+        convert(str(tmp_path / "s.orvpe"), str(tmp_path / "x.npz"))
+    assert [p.name for p in tmp_path.iterdir()] == ["s.orvpe"]
+
+
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     write_store(tmp_path / "s.orvpe", [made(0, 2, "coco")])
     (tmp_path / "x.csv").write_text("mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from orvpe.data.formats import FORMATS, detect
 from orvpe.data.formats.base import Options
 from orvpe.data.formats.reading import read_clips
 from orvpe.data.formats.source import Source
+from orvpe.data.formats.trc import one_of_each
 from orvpe.data.inspect import inspect
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -29,7 +31,7 @@ SIZE = (640, 480)
 def read(path: Path, **options: Any) -> list[Clip]:
     source = Source(path)
     reader = detect(source)
-    return [c for item in reader.items(source) for c in reader.read(source, item, Options(**options))]
+    return [c for item in reader.items(source) for c in read_clips(reader, source, item, Options(**options))]
 
 
 def joint_of(clip: Clip, joint: str, frame: int, person: int = 0) -> np.ndarray:
@@ -64,9 +66,8 @@ def test_no_other_reader_claims_it(tmp_path: Path, make: Callable[[Path], None])
     (tmp_path / "settings.json").write_text('{"threads": 2}')
     source = Source(tmp_path)
     claims = [f.name for f in FORMATS.values() if f.items(source)]
-    # the pickle of labels; the same in a file a picture; a table by its columns: all asked later
+    # the same in a file a picture; a table by its columns: asked later
     allowed = {
-        "agcn": ["action-arrays", "pyskl"],
         "alphapose_open": ["alphapose", "openpose"],
         "sleap_csv": ["deeplabcut", "table"],
     }
@@ -171,6 +172,12 @@ def test_azure_says_its_rate_and_which_joints_it_did_not_see(tmp_path: Path) -> 
     assert clip.fps == 30
     assert not clip.visible[..., 31].any()
     assert clip.visible[..., :31].all()
+
+
+def test_zed_says_its_rate_in_time_stamps(tmp_path: Path) -> None:
+    tool_files.zed(tmp_path)
+    (clip,) = read(tmp_path)
+    assert clip.fps == 30
 
 
 def test_deeplabcut_of_several_animals(tmp_path: Path) -> None:
@@ -285,3 +292,108 @@ def test_coco_names_of_a_subset_and_of_two_categories(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(data))
     (clip,) = read(tmp_path)
     assert set(clip.layout.joints) == {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
+
+
+# --- folders of several tools' files ---
+
+
+def test_a_pose2sim_project_is_read_once(tmp_path: Path) -> None:
+    for stage in ("pose", "pose-sync"):
+        tool_files.pose2sim(tmp_path / stage)
+    tool_files.trc(tmp_path / "pose-3d")
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration" / "Calib.toml").write_text("x = 1")
+    (clip,) = read(tmp_path)
+    assert clip.layout.name == "halpe"
+    source = Source(tmp_path)
+    assert all(name.startswith("pose-sync/") for item in detect(source).items(source) for name in item)
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["a.trc", "a_filt_butterworth.trc", "a_filt_butterworth_LSTM.trc"], ["a_filt_butterworth.trc"]),
+        (["walk_m_person00.trc", "walk_px_person00.trc"], ["walk_m_person00.trc"]),
+        (
+            ["MarkerData/PreAugmentation/w.trc", "MarkerData/PostAugmentation/w.trc"],
+            ["MarkerData/PostAugmentation/w.trc"],
+        ),
+        (["walk_1.trc", "walk_2.trc", "m/run.trc"], ["m/run.trc", "walk_1.trc", "walk_2.trc"]),
+    ],
+)
+def test_of_several_trc_of_a_recording_one_is_read(names: list[str], kept: list[str]) -> None:
+    assert one_of_each(names) == kept
+
+
+def test_opencap_folder(tmp_path: Path) -> None:
+    tool_files.trc(tmp_path / "MarkerData" / "PostAugmentation")
+    (tmp_path / "Videos" / "Cam0" / "OutputPkl").mkdir(parents=True)
+    (tmp_path / "Videos" / "Cam0" / "OutputPkl" / "walk_keypoints.pkl").write_bytes(
+        pickle.dumps([[{"pose_keypoints_2d": []}]])
+    )
+    (tmp_path / "OpenSimData").mkdir()
+    (tmp_path / "OpenSimData" / "walk.mot").write_text("angles")
+    (clip,) = read(tmp_path)
+    assert (clip.name, clip.fps) == ("walk", 50)
+
+
+@pytest.mark.parametrize("form", ["array", "people", "mapping"])
+def test_pickles_of_an_array(tmp_path: Path, form: str) -> None:
+    points = np.stack([tool_files.image(COCO, t) for t in range(FRAMES)])
+    data = {"array": points, "people": points[:, None],
+            "mapping": {"keypoints": points[:, None], "scores": np.ones((FRAMES, 1, 17))}}[form]  # fmt: skip
+    (tmp_path / "walk.pkl").write_bytes(pickle.dumps(data))
+    (clip,) = read(tmp_path)
+    assert (clip.people, clip.frames, clip.name) == (1, FRAMES, "walk")
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 3), in_image("left_wrist", 3), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "style", ["{joint}_{axis}", "{axis}_{joint}", "{joint}.{axis}", "{joint} {axis}", "{joint}-{axis}"]
+)
+def test_columns_of_names_however_they_are_spelt(tmp_path: Path, style: str) -> None:
+    joints = [j.upper() if "_" in j else j for j in COCO]
+    columns = [style.format(joint=j, axis=a) for j in joints for a in "xy"]
+    lines = [
+        ",".join(columns),
+        *(",".join(f"{v:.2f}" for v in tool_files.image(COCO, t).ravel()) for t in range(FRAMES)),
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    (clip,) = read(tmp_path)
+    assert clip.layout == get_layout("coco")
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 3), in_image("left_wrist", 3), atol=0.01)
+
+
+def test_a_freemocap_recording_is_its_body(tmp_path: Path) -> None:
+    """Tables of the body, hands and face, and raw arrays of them all: the body's table is read, the others counted."""
+
+    def table(name: str, joints: list[str]) -> None:
+        columns = ",".join(f"{j}_{a}" for j in joints for a in "xyz")
+        rows = [
+            ",".join(f"{1000 * v:.3f}" for v in (tool_files.space(joints, t) @ UP_Z).ravel()) for t in range(FRAMES)
+        ]
+        (tmp_path / "output_data" / f"mediapipe_{name}_3d_xyz.csv").write_text("\n".join([columns, *rows]) + "\n")
+
+    (tmp_path / "output_data" / "raw_data").mkdir(parents=True)
+    table("body", list(tool_files.MEDIAPIPE))
+    table("face", [f"face_{i:04d}" for i in range(5)])
+    table("right_hand", ["right_hand_wrist", "right_hand_thumb_cmc", "right_hand_thumb_tip"])
+    np.save(tmp_path / "output_data" / "raw_data" / "points.npy", np.ones((FRAMES, 553, 3)))
+    found = inspect(str(tmp_path))
+    assert (found.format, found.clips, found.bad) == ("table", 1, [])
+    source = Source(tmp_path)
+    reader = detect(source)
+    clip = next(c for i in reader.items(source) if "body" in i[0] for c in read_clips(reader, source, i, Options()))
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)
+
+
+UP_Z = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # x, y, z with y up -> with z up
+
+
+def test_holistic_arrays_begin_with_the_body(tmp_path: Path) -> None:
+    points = np.zeros((FRAMES, 553, 3))
+    points[:, :33] = np.stack([tool_files.space(tool_files.MEDIAPIPE, t) for t in range(FRAMES)])
+    np.save(tmp_path / "walk.npy", points)
+    (clip,) = read(tmp_path)
+    assert clip.layout == get_layout("mediapipe")
+    np.testing.assert_allclose(joint_of(clip, "left_wrist", 2), in_space("left_wrist", 2), atol=1e-4)

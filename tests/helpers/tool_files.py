@@ -71,6 +71,16 @@ def ultralytics_one_json(folder: Path) -> None:
     write(folder / "walk.json", [[_ultralytics(t)] for t in range(FRAMES)])
 
 
+def ultralytics_lines(folder: Path) -> None:
+    write(folder / "walk.jsonl", "\n".join(json.dumps([_ultralytics(t)]) for t in range(FRAMES)) + "\n")
+
+
+def mmpose_lines(folder: Path) -> None:
+    lines = [{"frame_id": t, "instances": [{"keypoints": image(COCO, t).tolist(), "keypoint_scores": [0.9] * 17}]}
+             for t in range(FRAMES)]  # fmt: skip
+    write(folder / "walk.json", "\n".join(map(json.dumps, lines)) + "\n")
+
+
 def ultralytics_normalised(folder: Path) -> None:
     for t in range(FRAMES):
         write(folder / f"walk_{t}.json", [_ultralytics(t, normal=True, track=None)])
@@ -209,6 +219,16 @@ def mediapipe_named(folder: Path) -> None:
     write(folder / "walk.json", frames)
 
 
+def zed(folder: Path) -> None:
+    frames = {}
+    for t in range(FRAMES):
+        points = 1000 * space(LAYOUTS["zed_38"].joints, t)
+        body = {"id": 4, "tracking_state": "OK", "keypoint": points.tolist(), "keypoint_confidence": [80.0] * 38}
+        frames[str(1700000000000 + 33 * t)] = {"is_new": True, "timestamp": 1700000000000000000 + 33333333 * t,
+                                               "body_list": [body]}  # fmt: skip
+    write(folder / "bodies.json", frames)
+
+
 def deeplabcut(folder: Path, individuals: bool = False) -> None:
     ours = {"nose": "nose", "LeftShoulder": "left_shoulder", "RightShoulder": "right_shoulder",
             "leftElbow": "left_elbow", "rightElbow": "right_elbow", "left_hip": "left_hip", "right_hip": "right_hip",
@@ -325,6 +345,7 @@ def landmark_numbers(folder: Path, style: str = "landmark_{}_{}") -> None:
 # maker -> (format, layout or None, joint, dimensions)
 TOOLS: dict[Callable[[Path], None], tuple[str, str | None, int]] = {
     ultralytics_json: ("ultralytics", "coco", 2), ultralytics_one_json: ("ultralytics", "coco", 2),
+    ultralytics_lines: ("ultralytics", "coco", 2), mmpose_lines: ("mmpose", "coco", 2),
     ultralytics_normalised: ("ultralytics", "coco", 2), ultralytics_csv: ("ultralytics", "coco", 2),
     ultralytics_txt: ("ultralytics", "coco", 2), mmpose: ("mmpose", "coco", 2), mmpose_pictures: ("mmpose", "coco", 2),
     pifpaf: ("openpifpaf", "coco", 2), pifpaf_pictures: ("openpifpaf", "coco", 2),
@@ -333,7 +354,8 @@ TOOLS: dict[Callable[[Path], None], tuple[str, str | None, int]] = {
     pose2sim: ("openpose", "halpe", 2), sports2d: ("openpose", "halpe", 2),
     azure_kinect: ("azure-kinect", "kinect_azure", 3), mediapipe_frames: ("mediapipe", "mediapipe", 2),
     mediapipe_task: ("mediapipe", "mediapipe", 3), mediapipe_named: ("mediapipe", "mediapipe", 3),
-    deeplabcut: ("deeplabcut", None, 2), sleap_csv: ("deeplabcut", "coco", 2), trc: ("trc", None, 3),
+    zed: ("zed", "zed_38", 3), deeplabcut: ("deeplabcut", None, 2), sleap_csv: ("deeplabcut", "coco", 2),
+    trc: ("trc", None, 3),
     ctrgcn: ("action-arrays", "kinect_v2", 3), agcn: ("action-arrays", "kinect_v2", 3),
     rtmlib_npz: ("numpy", "coco", 2), rtmlib_npy: ("numpy", "coco", 2), npy_with_score: ("numpy", "coco", 2),
     humanml3d: ("numpy", "smpl_22", 3), videopose3d: ("numpy", "coco", 2), pku_mmd: ("pku-mmd", "kinect_v2", 3),

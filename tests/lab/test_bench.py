@@ -193,7 +193,7 @@ def test_many_ntu_files_have_legal_names_of_their_own(tmp_path: Path, monkeypatc
     assert ntu_files.plain_read(tmp_path / pose_files.ntu_name(4))
 
 
-@pytest.mark.parametrize("name", sorted(FORMATS))
+@pytest.mark.parametrize("name", sorted(pose_files.WRITERS))
 def test_generated_files_of_each_format_are_read(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()

@@ -19,7 +19,7 @@ from orvpe.data.formats.base import Options
 from orvpe.data.generated import generate
 from orvpe.data.store import Store, write_store
 from orvpe.errors import InputError
-from orvpe.models.embed import embed_clips
+from orvpe.models.embed import embed_clips, embed_tokens, similarity
 from orvpe.models.model import Model, load
 from orvpe.poses.skeleton import LAYOUTS, unified
 from orvpe.vectors.index import index
@@ -327,3 +327,33 @@ def test_as_typed(
     table = str(search(name, str(tmp_path / "db"), k=3))
     assert table.splitlines()[1].split() == ["similarity", "name", "label", "subject", "camera", "store"]
     assert table.splitlines()[2].split()[:2] == ["1.000", name]
+
+
+def test_structured_embeddings_are_indexed_and_compared(store: str, tmp_path: Path) -> None:
+    db = str(tmp_path / "db")
+    index(store, db, "corpora-tokens-3d-joint", device="cpu")
+    opened, names = Index.open(db), Store.open(store).names.tolist()
+    assert opened.numbers == 17 * 8 * 6
+    model = load("corpora-tokens-3d-joint")
+    clips = [Store.open(store).clip(i) for i in range(30)]
+    whole = embed_tokens(model, clips)
+    right = 0
+    for i in range(5):
+        report = search(f"{store}:{names[i]}", db, occlusion="right", k=3, device="cpu")
+        hidden = embed_tokens(model, clips[i : i + 1], occlusion="right")
+        expected = similarity(model, hidden, whole)[0]
+        assert [h.name for h in report.hits] == [names[j] for j in np.argsort(-expected, kind="stable")[:3]]
+        assert abs(report.hits[0].similarity - expected.max()) < 2e-3  # tokens of an index are float16
+        right += report.hits[0].name == names[i]
+    assert right == 5
+    own = search(names[0], db, k=1, device="cpu").hits[0]
+    assert own.name == names[0]
+    assert own.similarity > 0.999
+    index(store, db, device="cpu")  # nothing new
+    assert len(Index.open(db)) == 30
+
+
+def test_only_a_structured_index_compares(db: str) -> None:
+    vector = np.ones(Index.open(db).dim)
+    with pytest.raises(InputError, match="holds no structured embeddings"):
+        Index.open(db).search(vector, compare=lambda rows: rows[:, 0])

@@ -81,7 +81,8 @@ def learn(
             hidden or noisy; 9 when not given, 0 for whole clips alone.
         epochs: epochs of fine-tuning; 90 when not given.
         window: length in seconds of the windows into which clips of at least twice that length are cut.
-        labels: CSV with the columns name and label (and optionally subject), instead of class folders.
+        labels: a CSV with the columns name and label (and optionally subject), where there is no folder per class; the
+            labels of tables are taken with --column label=NAME.
         dims: 3 for metres or 2 for pixels, for pose formats that hold both; what ``weights`` reads, or 3.
         seed: seed of the folds and of training.
         restart: start again even if the folder holds a run.
@@ -115,8 +116,8 @@ def learn(
     if weights == SCRATCH and Path(SCRATCH).exists():
         print(f"note: from scratch; the folder {SCRATCH} is ./{SCRATCH}", file=sys.stderr)
     check_choices(reading.up, reading.units)
-    labelled = bool(labels or reading.column)
     column_pairs(reading.column)
+    labelled = bool(labels or reading.column)
     if not labelled:
         class_folders(folder)
     elif not Path(folder).exists():

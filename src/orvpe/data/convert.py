@@ -37,7 +37,8 @@ class Converted:
     def __str__(self) -> str:
         left_out = {"without a skeleton": self.nobody, "that cannot be read": len(self.bad)}
         skipped = ", ".join(f"{n:,} {what}" for what, n in left_out.items() if n)
-        text = f"{self.path}: {self.clips:,} clips, {self.frames:,} frames of a person, {self.format}"
+        clips = f"{self.clips:,} clip" + ("s" if self.clips != 1 else "")
+        text = f"{self.path}: {clips}, {self.frames:,} frames of a person, {self.format}"
         return text + (f"; left out: {skipped}" if skipped else "")
 
 
@@ -132,6 +133,10 @@ def _write(writer: Writer, clips: Iterator[Clip], target: Path) -> None:
         return
     first = next(clips)
     second = next(clips, None)
+    if second is not None and target.suffix.lower() in writer.suffixes:
+        raise InputError(
+            f"{target}: a {target.suffix} holds one clip, and there are more; give a folder and --to {writer.name}"
+        )
     every = itertools.chain([first] if second is None else [first, second], clips)
     if second is None and target.suffix.lower() in writer.suffixes:
         writer.write(iter([first]), target)

@@ -140,10 +140,7 @@ def ingest(
         raise InputError(f"{out}: exists already; give --overwrite to replace it")
     if not target.absolute().parent.is_dir():
         raise InputError(f"{out}: folder {target.parent} does not exist")
-    options = replace(
-        poses.options(dims, subject),
-        labels=Labels(labels) if labels is not None else None,
-    )
+    options = replace(poses.options(dims, subject), labels=Labels(labels) if labels is not None else None)
     settings = {
         **asdict(poses),
         "joints": options.layout.to_dict() if options.layout else None,

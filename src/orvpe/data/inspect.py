@@ -16,6 +16,7 @@ from orvpe.data.formats.labels import Labels
 from orvpe.data.formats.reading import left_out, read_clips, survey_of
 from orvpe.data.formats.source import Source
 from orvpe.data.pose_files import PoseFiles
+from orvpe.data.protocols.nucla import TITLES
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
@@ -43,6 +44,7 @@ class Inspection:
         people: people -> clips.
         fps: frames per second -> clips; 0 where unknown.
         image_sizes: (width, height) -> clips.
+        nucla: whether the labels are N-UCLA's, whose names are known.
         units, up: of the source's 3D coordinates and its axis that points up, before the clips are put into metres with
             y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
@@ -68,6 +70,7 @@ class Inspection:
     people: Counter[int] = field(default_factory=Counter)
     fps: Counter[float] = field(default_factory=Counter)
     image_sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    nucla: bool = False
     units: str = ""
     up: str = ""
     missing: dict[str, float] = field(default_factory=dict)
@@ -109,7 +112,9 @@ class Inspection:
                 ("cameras", self.cameras),
             ):
                 if found:
-                    rows.append((what, f"{len(found)}: {_counts(found, 0)}"))
+                    titles = TITLES if self.nucla else {}
+                    named = Counter({f"{k} {titles[k]}" if k in titles else k: n for k, n in found.items()})
+                    rows.append((what, f"{len(found)}: {_counts(named, 0)}"))
         width = max(len(name) for name, _ in rows)
         lines += [f"  {name:<{width}}  {value}" for name, value in rows]
         lines += [f"  {note}" for note in self.notes]
@@ -224,6 +229,7 @@ def _inspect_store(store: Store) -> tuple[Inspection, list[Clip]]:
         found.notes.append(
             f"{(same >= 0).sum():,} clips hold the same poses as another ({example(store, np.arange(count), same)})"
         )
+    found.nucla = any(source.get("format") == "nucla" for source in store.meta.get("sources", []))
     for source in store.meta.get("sources", []):
         found.notes.append(f"from {source['path']} ({source['format']}, {source['items']:,} items)")
     skipped = store.meta.get("skipped", {})
@@ -294,6 +300,7 @@ def _inspect_source(source: Source, format: str | None, options: Options, sample
     survey = survey_of(reader, source, options)
     if 3 in found.dims:
         found.units, found.up = survey.units or options.units, survey.up3
+        found.nucla = reader.name == "nucla"
     else:
         found.units, found.up = "px", survey.up2
     found.clips = len(frames)

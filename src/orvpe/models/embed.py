@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from orvpe.data.formats.gate import check_pixels
+from orvpe.data.formats.gate import check_pixels, warn_of_strange
 from orvpe.data.store import Store
 from orvpe.errors import InputError
 from orvpe.models.encoders.tokens import Tokens
@@ -120,6 +120,8 @@ def embed_clips(
 ) -> np.ndarray:
     """Compute features (len(clips), 256) of clips in memory, mapped onto the model's layout.
 
+    Warns where 3D clips are not in metres with y up; `orvpe.checked` turns them.
+
     Args:
         model: in any mode.
         clips: of one dimension.
@@ -131,6 +133,7 @@ def embed_clips(
         InputError: clips of another dimension, or that share no joint with the model's layout; no such occlusion.
     """
     device = next(model.parameters()).device
+    warn_of_strange(clips)
     ready = [fit_clip(model, c) for c in clips]
     parts = [
         embed_batch(model, collate([ready[i] for i in chosen], device), occlusion, seed, int(chosen[0]))[0]

@@ -110,8 +110,7 @@ def writing(target: Path, named: str, folder: bool = False) -> Iterator[None]:
             yield
         finally:
             _HELD.discard(target)
-            gone = not folder or (bool(missing) and not [p for p in target.iterdir() if p != path])
-            if gone and sys.platform != "win32":  # who waits for it sees that it is gone (filelock)
+            if sys.platform != "win32":  # who waits for it sees that it is gone (filelock)
                 path.unlink(missing_ok=True)
             for made in missing:
                 with suppress(OSError):

@@ -16,8 +16,9 @@ from orvpe.errors import InputError, unknown
 # first that finds something.
 MODULES = (
     "nucla", "ntu", "penn", "smarthome", "packed", "action_arrays",
-    "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "mediapipe", "deeplabcut", "ultralytics",
-    "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "numpy_files", "pku", "table",
+    "pyskl", "alphapose", "openpose", "mmpose", "openpifpaf", "azure_kinect", "zed", "mediapipe", "deeplabcut",
+    "ultralytics", "kinetics", "coco", "bvh", "trc", "c3d", "pose_format", "sleap", "arrays", "pku", "table",
+    "numpy_files",
 )  # fmt: skip
 
 ENTRY_POINTS = "orvpe.formats"  # the group in which other packages announce readers of theirs

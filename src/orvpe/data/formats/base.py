@@ -34,6 +34,10 @@ class OtherKind(NoSkeleton):
     """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
 
 
+class NoBody(InputError):
+    """Joints are named, and none of them is one of a body's: hands, a face, an object."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a file cannot say of itself.

@@ -68,7 +68,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     notes: tuple[Note, ...] = ()
     if options.units == "auto":
         unit = metres(joints)
-        positions = positions * unit
+        positions *= unit
         if unit not in UNITS:
             notes = (Note("no unit makes a body of these bones: scaled to a chain of 1.2 m (else give --units)"),)
         elif unit != 1.0:

@@ -19,7 +19,7 @@ _PLAIN = {
               "joint_name", "joint_index", "jointid", "jointname", "keypoint", "keypoint_id", "keypoint_name",
               "keypoint_index", "bodypart", "body_part", "bodyparts", "marker", "marker_name", "point"),
     "frame": ("frame_number", "frame_id", "frameid", "frame_idx", "frame_index", "frame_num", "frame_no", "framenumber",
-              "frame#", "frames", "#frame", "frame_count", "frameindex", "frameno"),
+              "frame#", "fnum", "frames", "#frame", "frame_count", "frameindex", "frameno"),
     "person": ("person_id", "personid", "track_id", "trackid", "track", "individual", "individuals", "person_idx",
                "player_id", "pid"),
 }  # fmt: skip
@@ -51,6 +51,9 @@ def roles(columns: Sequence[str]) -> dict[str, str]:
 _AXIS_LAST = re.compile(r"(?P<joint>.*[^\W_])[\s_.\-/:]+(?P<axis>[a-z]+)\Z", re.I)
 _AXIS_GLUED = re.compile(r"(?P<joint>.*[a-z0-9])(?P<axis>[XYZ])\Z|(?P<number>.*\d)(?P<small>[xyz])\Z")
 _AXIS_FIRST = re.compile(r"(?P<axis>[a-z]+?)[\s_.\-]*(?P<joint>\d+)\Z", re.I)
+_AXIS_BEFORE = re.compile(
+    r"(?P<axis>x|y|z|conf(?:idence)?|visibility|likelihood|score)[\s_.\-]+(?P<joint>[a-z].*)\Z", re.I
+)
 _POSITION = re.compile(r"[\s_.\-](pos|position|coord)\Z", re.I)
 _NUMBER = re.compile(r"[a-z]*[\s_.\-]*0*(\d+)\Z", re.I)
 
@@ -63,12 +66,23 @@ def our_columns(raw: Sequence[str]) -> list[str]:
     for name in names:
         plain = next((p for p, words in _PLAIN.items() if name.lower() in words and p not in lower), None)
         result.append(plain or _joint_column(name))
+    if not any(n.rpartition("_")[2] in AXES for n in result):  # x_nose, y_nose
+        result = [_before(n) for n in result]
     there = set(result)
     for i, (name, new) in enumerate(zip(names, result, strict=True)):
         joint, _, last = new.rpartition("_")
         if new != name and last in CONFIDENCE and f"{joint}_x" not in there:  # 'video_p' is no confidence
             result[i] = name
     return result if len(set(result)) == len(set(names)) else names
+
+
+def _before(name: str) -> str:
+    """``nose_x`` of ``x_nose``."""
+    match = _AXIS_BEFORE.match(name)
+    if match is None:
+        return name
+    axis = match["axis"].lower()
+    return f"{match['joint']}_{axis if axis in AXES else _SURE.get(axis, axis)}"
 
 
 def _joint_column(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -67,6 +68,8 @@ def whole_number(value: Any) -> int | None:
     """A frame number or identity as JSON and tables have it; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
+    if isinstance(value, int):  # time stamps in nanoseconds are longer than a float's digits
+        return value if abs(value) < 2**61 else None
     try:
         number = float(value)
         return int(number) if number == int(number) and abs(number) < 1e15 else None
@@ -126,6 +129,29 @@ def detected_clip(
         order = np.argsort(at, kind="stable")
         people = link_people(np.split(joints[order], np.searchsorted(at[order], np.arange(1, count))))
     return people_clip(people, layout, options, where, step=numbered.step, **info)
+
+
+def json_documents(source: Source, name: str) -> list[Any]:
+    """The JSON documents of a file: one over several lines, or one a line.
+
+    Raises:
+        InputError: neither.
+    """
+    data, where = source.read(name), source.where(name)
+    try:
+        return [json.loads(data)]
+    except (ValueError, RecursionError) as error:
+        whole = error
+    lines = [(n, line) for n, line in enumerate(data.splitlines(), start=1) if line.strip()]
+    documents = []
+    for number, line in lines:
+        try:
+            documents.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            if len(documents) < 2:  # not meant as one a line
+                raise InputError(f"{where}: not valid JSON ({whole})") from None
+            raise InputError(f"{where}: line {number} is not valid JSON ({error})") from None
+    return documents
 
 
 def frame_groups(names: Iterable[str]) -> dict[str, list[tuple[int, str]]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orvpe.data.formats.base import Item, NoSkeleton, Options, OtherKind, by_suffix
+from orvpe.data.formats.base import Item, NoBody, NoSkeleton, Options, OtherKind, by_suffix
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
@@ -169,7 +169,7 @@ def people_clip(
     if step > 1:
         notes = [
             *notes,
-            Note(f"frame numbers are {step} apart: read as every {step}th frame, at the video's rate / {step}"),
+            Note(f"frame numbers are {step} apart: read as one frame in {step}, at the video's rate / {step}"),
         ]
         rate = rate / step if rate else rate
     try:
@@ -234,5 +234,5 @@ def named_layout(names: list[str], wanted: Layout | None, where: str) -> tuple[L
         return wanted, np.array(places)
     layout = layout_for_names(names)
     if not unified_sources(layout):
-        raise InputError(f"{where}: no joint of the body among the names; {unknown('joint', names[0], UNIFIED_JOINTS)}")
+        raise NoBody(f"{where}: no joint of the body among the names; {unknown('joint', names[0], UNIFIED_JOINTS)}")
     return layout, np.arange(len(names))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -226,6 +227,27 @@ def _doubt(clip: Clip, notes: list[Note]) -> None:
         notes.append(Note(f"a body points along {axis} and not y in most frames: somebody who lies? else give --up"))
 
 
+def warn_of_strange(clips: Sequence[Clip]) -> None:
+    """Warn where clips in memory, which no reader has checked, are not in metres with y up.
+
+    They are left as they are: whoever made them knows what they hold.
+    """
+    if all(clip.notes or clip.dims == 2 or _as_usual(clip, Survey(), "auto") for clip in clips):
+        return
+    solid = [clip for clip in clips if clip.dims == 3 and not clip.notes]
+    for clip in solid:
+        unit, size = _unit(clip, *sampled(clip))
+        if unit != "m" and size is not None:
+            what = f"look like {_WORDS[unit]}" if unit else f"are {_about(size)} units from end to end"
+            warnings.warn(
+                f"clip {clip.name!r}: bodies {what}, expected metres; orvpe.checked(clips) turns them", stacklevel=3
+            )
+            break
+    found = survey(solid)
+    if found.up3 != "y":
+        warnings.warn(f"bodies point up along {found.up3}, expected y; orvpe.checked(clips) turns them", stacklevel=3)
+
+
 # --- metres ---
 
 
@@ -306,7 +328,7 @@ def _in_metres(clip: Clip, seen: Survey, units: str, published: str | None, note
     else:
         alike = seen.units is not None and _SAME[0] <= size * METRES[seen.units] <= _SAME[1]
         found = seen.units if alike else likely
-        if found is None and published is not None:
+        if found in (None, "in") and published is not None:  # nobody changes a sensor's files into inches
             found = published
             notes.append(Note("bodies that are not 0.3 to 3 m from end to end: taken as metres, as the format says"))
         if found is None:
@@ -530,7 +552,6 @@ def _without_zeros(clip: Clip, notes: list[Note]) -> Clip:
     return clip.with_(joints=np.where(visible[..., None], clip.joints, np.float32(0)), visible=visible)
 
 
-_GHOST = 0.02  # of the joints that the person has who is seen most
 _GHOST_FRAMES, _GHOST_JOINTS = 2, 4
 
 
@@ -541,10 +562,10 @@ def _without_ghosts(clip: Clip, notes: list[Note]) -> Clip:
     joints = clip.visible.sum(axis=2)  # (M, T)
     total = joints.sum(axis=1)
     brief = ((joints > 0).sum(axis=1) <= _GHOST_FRAMES) & (joints.max(axis=1) < _GHOST_JOINTS)
-    ghost = (total < _GHOST * total.max()) | (brief & (total * 10 < total.max()))
+    ghost = brief & (total * 10 < total.max())
     if not ghost.any():
         return clip
-    notes.append(Note("people seen for a moment only (under a fiftieth of the joints of the one seen most) left out"))
+    notes.append(Note("people of a frame or two with a few joints, beside somebody seen far longer, are left out"))
     return clip.with_(joints=clip.joints[~ghost], visible=clip.visible[~ghost])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from weakref import WeakKeyDictionary
 
 from orvpe.data.formats.base import by_suffix
 from orvpe.data.formats.detections import FRAME_FILE
 from orvpe.data.formats.source import Source
 
 _LOOKED_AT = 64  # files at each end of a long list
+_kinds: WeakKeyDictionary[Source, dict[str, str | None]] = WeakKeyDictionary()
 _KEYPOINTS_OF_AXES = re.compile(rb'"keypoints"\s*:\s*\{')
 _LANDMARKS = re.compile(rb'"(pose_?|world_?|pose_?world_?|image_?)?landmarks?"', re.IGNORECASE)
 _POINT = re.compile(rb'\{\s*("[a-z]+"\s*:\s*[-+.\deE]+\s*,\s*)*"visibility"\s*:')
@@ -17,8 +19,12 @@ _EMPTY = re.compile(rb"\s*(\[\s*\]|\{\s*\}|\{[^\[]*\[\s*\]\s*\})?\s*\Z")
 
 def kind_of(head: bytes) -> str | None:
     """The format of a JSON text by the keys in its first bytes; None for all that is told elsewhere or unknown."""
+    if b'"image_id"' in head or b'"annotations"' in head:  # COCO's
+        return None
     if b'"keypoint_scores"' in head:
         return "mmpose"
+    if b'"body_list"' in head:
+        return "zed"
     if _KEYPOINTS_OF_AXES.search(head):
         return "ultralytics"
     if b'"joint_positions"' in head:
@@ -28,13 +34,13 @@ def kind_of(head: bytes) -> str | None:
     if b'"pose_keypoints' in head:
         begin = head[: head.index(b'"pose_keypoints')]
         return "alphapose" if re.search(rb'"[^"]*\.(jpe?g|png|bmp)"\s*:\s*\{', begin, re.IGNORECASE) else "openpose"
-    if b'"keypoints"' in head and b'"image_id"' not in head and b'"annotations"' not in head:
+    if b'"keypoints"' in head:
         if b'"predictions"' in head or (b'"bbox"' in head and b'"category_id"' in head):
             return "openpifpaf"
         return None
     if b'"frame_index"' in head and b'"skeleton"' in head:
         return None  # Kinetics-skeleton
-    if _LANDMARKS.search(head) or _POINT.search(head):
+    if _LANDMARKS.search(head) or (b'"visibility"' in head and _POINT.search(head)):
         return "mediapipe"
     return None
 
@@ -46,7 +52,8 @@ def json_of(source: Source, kind: str) -> list[str]:
     """
     names = [n for n in by_suffix(source, ".json", ".jsonl") if not FRAME_FILE.match(n)]
     seen = names if len(names) <= 2 * _LOOKED_AT else [*names[:_LOOKED_AT], *names[-_LOOKED_AT:]]
-    kinds = {n: kind_of(source.head(n)) for n in seen}
+    known = _kinds.setdefault(source, {})
+    kinds = {n: known[n] if n in known else known.setdefault(n, kind_of(source.head(n))) for n in seen}
     if kind not in kinds.values():
         return []
     folders = {n.rpartition("/")[0] for n, k in kinds.items() if k == kind}

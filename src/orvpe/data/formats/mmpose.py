@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
-from orvpe.data.formats.detected import Detection, detected_clip, frame_groups, numbers, video_name, whole_number
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
+from orvpe.data.formats.detected import (
+    Detection,
+    detected_clip,
+    frame_groups,
+    json_documents,
+    numbers,
+    video_name,
+    whole_number,
+)
 from orvpe.data.formats.detections import layout_for, named_layout
 from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
@@ -36,7 +44,8 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     frames: list[int] = []
     numbered = {n: t for group in frame_groups(item).values() for t, n in group}
     for file in item:
-        data = read_json(source, file)
+        documents = json_documents(source, file)
+        data = documents if len(documents) > 1 else documents[0]
         if isinstance(data, dict):
             meta = data.get("meta_info")
             names = meta.get("keypoint_id2name") or {} if isinstance(meta, dict) else names

@@ -30,6 +30,7 @@ _SCORES = ("scores", "score", "keypoint_scores", "keypoint_score", "confidence",
 _NESTED = ("positions_2d", "positions_3d")
 _FEATURES = {263: "HumanML3D's features, not joints; give its folder new_joints",
              251: "KIT-ML's features, not joints; give its folder new_joints"}  # fmt: skip
+_HOLISTIC = (543, 553)  # MediaPipe's body, hands and face, as FreeMoCap and others save them: the body comes first
 _HUMANML_FPS = 20.0
 _H36M_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)  # of Human3.6M's 32, h36m's 17
 
@@ -99,6 +100,8 @@ def _clip(array: Any, score: Any, options: Options, where: str, *, name: str, **
     joints = array[:, None] if array.ndim == 3 else array
     if joints.ndim != 4 or joints.shape[-1] not in (2, 3) or not joints.size:
         raise InputError(f"{where}: shape {array.shape}, expected (frames, [people,] joints, 2 or 3)")
+    if joints.shape[2] in _HOLISTIC and options.layout is None:
+        joints = joints[:, :, :33]
     joints = joints.astype(np.float64)
     notes = []
     if score is None and third_is_score(joints):

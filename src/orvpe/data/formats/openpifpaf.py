@@ -6,12 +6,19 @@ picture's file ``<image>.predictions.json`` holds the list of predictions alone.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
-from orvpe.data.formats.detected import Detection, detected_clip, frame_groups, numbers, video_name, whole_number
+from orvpe.data.formats.detected import (
+    Detection,
+    detected_clip,
+    frame_groups,
+    json_documents,
+    numbers,
+    video_name,
+    whole_number,
+)
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
@@ -42,7 +49,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     frames: list[int] = []
     for file in item:
         own = numbered[_plain(file)] if len(item) > 1 else 0
-        for line, data in enumerate(_documents(source.read(file), source.where(file))):
+        for line, data in enumerate(json_documents(source, file)):
             if isinstance(data, dict):
                 people, frame = data.get("predictions"), whole_number(data.get("frame", line))
             else:
@@ -58,22 +65,6 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     if len(item) == 1:
         name = _plain(item[0]).rsplit("/", 1)[-1].removesuffix(".json")
     return [detected_clip(found, layout, options, where, frames=frames, name=name)]
-
-
-def _documents(data: bytes, where: str) -> list[Any]:
-    """The JSON documents of a file: one over several lines, or one a line."""
-    try:
-        return [json.loads(data)]
-    except (ValueError, RecursionError):
-        pass
-    documents = []
-    for number, line in enumerate(data.splitlines()):
-        if line.strip():
-            try:
-                documents.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{where}: line {number + 1} is not valid JSON ({error})") from None
-    return documents
 
 
 def _person(person: Any, frame: int, where: str) -> Detection:

@@ -38,7 +38,27 @@ def items(source: Source) -> list[Item]:
     if not found:  # frames by other names: Pose2Sim, Sports2D, AlphaPose --format open
         named = frame_groups(_numbered(json_of(source, "openpose")))
         found = [tuple(name for _, name in frames) for frames in named.values()]
-    return found
+    return _last_stage(found)
+
+
+_STAGES = (
+    "pose",
+    "pose-sync",
+    "pose-associated",
+)  # of a Pose2Sim project: the same videos, further worked on each time
+
+
+def _last_stage(items: list[Item]) -> list[Item]:
+    """Of the same video in several stages of a project, the last."""
+    kept: dict[tuple[str, ...], tuple[int, Item]] = {}
+    for item in items:
+        folders = item[0].split("/")[:-1]
+        stage = max((_STAGES.index(f) for f in folders if f in _STAGES), default=-1)
+        video = tuple(f for f in folders if f not in _STAGES)
+        key = video if stage >= 0 else (*folders, item[0])
+        if stage >= kept.get(key, (-1, item))[0]:
+            kept[key] = (stage, item)
+    return [item for _, item in kept.values()]
 
 
 def _numbered(names: list[str]) -> list[str]:

@@ -19,30 +19,39 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
 from orvpe.data.formats.detections import hide_missing, in_layout, layout_for, named_layout, people_clip
 from orvpe.data.formats.gate import SCORE, third_is_score
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.notes import Note
-from orvpe.poses.skeleton import LAYOUTS
+from orvpe.poses.skeleton import LAYOUTS, layouts_by_count
 
 PART_BYTES = 8_000_000  # what one item covers; NTU's 2D pickle of 1 GB makes 130 of them
 _KNOWN = {
-    2: {17: LAYOUTS["coco"], 18: LAYOUTS["openpose_18"], 26: LAYOUTS["halpe"]},
-    3: {20: LAYOUTS["kinect_v1"], 25: LAYOUTS["kinect_v2"]},
+    2: {len(LAYOUTS[n]): LAYOUTS[n] for n in ("coco", "openpose_18", "halpe", "coco_wholebody", "halpe_136")},
+    3: layouts_by_count(3),
 }
+_OURS = re.compile(rb"keypoint|annotations|split|frame_dir")  # keys of it, of which one is in the first bytes
+_OPENCAP = "OutputPkl/"  # of OpenCap: detections as a list of lists, whose joints are in the TRC beside
 _NTU_NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}A\d{3}")
 
 
 def items(source: Source) -> list[Item]:
     """(file, part, parts): a file is cut by its size, so that it need not be unpickled to be listed."""
     found: list[Item] = []
-    for name in by_suffix(source, ".pkl", ".pickle"):
+    names = by_suffix(source, ".pkl", ".pickle")
+    for name in names if len(source.names) == 1 else [n for n in names if _is_ours(source, n)]:
         parts = 1 + source.size(name) // PART_BYTES
         found += [(name, str(part), str(parts)) for part in range(parts)]
     return found
+
+
+def _is_ours(source: Source, name: str) -> bool:
+    """Whether a pickle among other files may be one; a damaged one is, and reading it says what is wrong."""
+    head = source.head(name)
+    return _OPENCAP not in name and (_OURS.search(head) is not None or not head.startswith(b"\x80"))
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:
@@ -84,6 +93,10 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
     annotations = data.get("annotations") if isinstance(data, dict) else data
     if isinstance(data, dict) and annotations is None and "keypoint" in data:
         annotations = [data]  # one video alone, as MMAction2's extraction writes it
+    elif isinstance(data, dict) and annotations is None and data and all(map(_is_annotation, data.values())):
+        annotations = [{"frame_dir": str(name), **one} for name, one in data.items()]
+    elif isinstance(data, np.ndarray) or (isinstance(data, dict) and annotations is None and "keypoints" in data):
+        annotations = [_bare(data, stem(name))]
     if not isinstance(annotations, list):
         held = f"keys {', '.join(map(repr, list(data)[:6]))}" if isinstance(data, dict) else type(data).__name__
         raise InputError(f"{where}: no list of 'annotations', found {held}")
@@ -95,6 +108,19 @@ def _contents(path: Path, name: str, mtime_ns: int, size: int) -> tuple[list[Any
         _splits(more.get("split"), where),
         _Names(*(_texts(more, k) for k in ("joint_names", "label_names"))),
     )
+
+
+def _bare(data: Any, name: str) -> dict[str, Any]:
+    """An annotation of an array alone, or of ``keypoints`` and ``scores``, frames before people."""
+    score = None
+    if isinstance(data, dict):
+        score = data.get("scores", data.get("keypoint_scores"))
+        data = data["keypoints"]
+    keypoint = np.asarray(data)
+    if keypoint.ndim == 4 and keypoint.shape[0] > keypoint.shape[1]:
+        keypoint = keypoint.swapaxes(0, 1)
+        score = None if score is None else np.asarray(score).swapaxes(0, 1)
+    return {"frame_dir": name, "keypoint": keypoint, **({} if score is None else {"keypoint_score": score})}
 
 
 def _texts(data: dict[str, Any], key: str) -> list[str] | None:
@@ -163,6 +189,10 @@ def _clip(annotation: Any, split: dict[str, str], names: _Names, where: str, opt
     )
 
 
+def _is_annotation(value: Any) -> bool:
+    return isinstance(value, dict) and "keypoint" in value
+
+
 def _in_order(
     keypoint: np.ndarray, score: np.ndarray | None, total: Any, where: str, notes: list[Note]
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -174,6 +204,12 @@ def _in_order(
     if keypoint.ndim == 3:
         keypoint = keypoint[None]
         score = score[None] if score is not None and score.ndim == 2 else score
+    if keypoint.ndim == 4 and frames is None and keypoint.shape[1]:  # zeros at the end are padding
+        there = np.flatnonzero(np.nan_to_num(keypoint).any(axis=(0, 2, 3)))
+        last = int(there[-1]) + 1 if len(there) else keypoint.shape[1]
+        if last < keypoint.shape[1]:
+            notes.append(Note("frames of zeros at the end, of padding, are left out"))
+            keypoint, score = keypoint[:, :last], score if score is None else score[:, :last]
     if keypoint.ndim != 4 or frames is None:
         return keypoint, score
     shape = keypoint.shape

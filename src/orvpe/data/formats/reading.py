@@ -62,6 +62,24 @@ def gated(clips: Sequence[Clip], options: Options) -> list[Clip]:
     return [_ready(clip, found, options) for clip in clips]
 
 
+def checked(clips: Sequence[Clip], up: str = "auto", units: str = "auto") -> list[Clip]:
+    """Clips in memory in metres with y up, or in pixels: what every file is put through when it is read.
+
+    Args:
+        clips: all of one origin, as axes are told from all of them.
+        up: the axis that points up: y, -y, z, -z, x, -x, or auto.
+        units: of 3D clips: m, cm, mm, in, or auto.
+
+    Returns:
+        The clips; what was changed, or is doubtful, is in their ``notes``.
+
+    Raises:
+        InputError: coordinates of which nobody can tell what they are; no such axis or unit.
+    """
+    check_choices(up, units)
+    return gated(clips, Options(up=up, units=units))
+
+
 def survey_of(reader: Format, source: Source, options: Options) -> Survey:
     """What some clips of a source, evenly spread, say about all of them; looked at once a source and options.
 

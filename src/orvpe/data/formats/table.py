@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoBody, NoSkeleton, Options, by_suffix, stem
 from orvpe.data.formats.columns import IGNORED, numbers_of, our_columns, roles
-from orvpe.data.formats.detections import FrameNumbers, frames_of, hide_missing, named_layout, people_clip
+from orvpe.data.formats.detections import FrameNumbers, frames_of, hide_missing, named_layout, other_kind, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, unknown
 from orvpe.poses.clip import Clip
@@ -59,11 +59,12 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     said = table.column_names
     table, notes = _with_roles(table, options.columns, where)
     columns = table.column_names
-    if _is_long(columns):
-        entries, layout = _long(table, options.layout, where)
-    elif _wide_joints(columns):
-        entries, layout = _wide(table, options.layout, where)
-    else:
+    try:
+        shape = _long if _is_long(columns) else _wide if _wide_joints(columns) else None
+        entries, layout = shape(table, options.layout, where) if shape else (None, None)
+    except NoBody as error:  # a table of hands or a face beside the body's
+        raise other_kind(source, str(error)) from None
+    if entries is None or layout is None:
         missing = [c for c in ("frame", "joint", "x", "y") if c not in columns]
         raise InputError(
             f"{where}: columns {', '.join(columns[:8])[:200]} ...; expected frame, joint, x, y (missing: "
@@ -137,6 +138,8 @@ def _clips(
 
 def _rate_and_size(table: pa.Table, rows: np.ndarray, where: str) -> dict[str, Any]:
     """fps and image size, where the table says them."""
+    if not {_RATE, *_SIZE} & set(table.column_names):
+        return {}
     first = table.take(pa.array(rows[:1]))
     have = {c: float(_numbers(first, c, where)[0]) for c in (_RATE, *_SIZE) if c in table.column_names}
     width, height = (have.get(c, np.nan) for c in _SIZE)
@@ -267,7 +270,7 @@ def _with_roles(table: pa.Table, given: tuple[tuple[str, str], ...], where: str)
         lower = [n.lower() for n in names]
         if theirs.lower() not in lower:
             raise InputError(f"{where}: {unknown('column', theirs, names, f'--column {ours}={theirs}')}")
-        if ours in lower and ours != theirs.lower():
+        if ours in lower and ours not in ("ignore", theirs.lower()):
             names[lower.index(ours)] = f"{ours} of the file"
         names[lower.index(theirs.lower())] = "ignore" if ours == "ignore" else ours
     for ours, theirs in roles(names).items():
@@ -316,7 +319,7 @@ def _parted(table: pa.Table, name: str, said: list[str], notes: list[Note], wher
 def _unused(table: pa.Table) -> list[Note]:
     """Columns of which nobody knows what they mean."""
     columns = table.column_names
-    known = {*_ROLES, *IGNORED}
+    known = {*_ROLES, *IGNORED, _RATE, *_SIZE}
     if _is_long(columns):
         known |= {*_AXES, *_CONFIDENCE}
     else:

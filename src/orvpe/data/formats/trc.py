@@ -7,6 +7,8 @@ a missing marker.  ``Units`` says millimetres or metres; Sports2D writes pixels 
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
@@ -23,7 +25,28 @@ _PIXELS = ("px", "pixel", "pixels")
 
 
 def items(source: Source) -> list[Item]:
-    return [(n,) for n in by_suffix(source, ".trc")]
+    return [(n,) for n in one_of_each(by_suffix(source, ".trc"))]
+
+
+_FURTHER = re.compile(r"(_filt(_\w+?)?)?(_LSTM)?(?=\.trc\Z)", re.IGNORECASE)
+
+
+def one_of_each(names: list[str]) -> list[str]:
+    """Of several files of one recording, as Pose2Sim, Sports2D and OpenCap write them, one.
+
+    Filtered ones before raw ones and those with augmented markers, metres before pixels, what came after OpenCap's
+    augmentation before what came before.
+    """
+    best: dict[str, tuple[tuple[bool, ...], str]] = {}
+    for name in names:
+        low = name.lower()
+        pixels, before = "_px_" in low or low.endswith("_px.trc"), "preaugmentation/" in low
+        recording = re.sub(r"_(px|m)(?=[_.])", "", _FURTHER.sub("", name), flags=re.IGNORECASE)
+        recording = re.sub(r"(pre|post)augmentation/", "", recording, flags=re.IGNORECASE)
+        rank = (not pixels, not before, "_lstm" not in low, "_filt" in low)
+        if recording not in best or rank > best[recording][0]:
+            best[recording] = (rank, name)
+    return sorted(name for _, name in best.values())
 
 
 def read(source: Source, item: Item, options: Options) -> list[Clip]:

@@ -18,8 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, read_json, stem
-from orvpe.data.formats.detected import Detection, detected_clip, frame_groups, numbers, video_name, whole_number
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.detected import (
+    Detection,
+    detected_clip,
+    frame_groups,
+    json_documents,
+    numbers,
+    video_name,
+    whole_number,
+)
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.json_kinds import json_of
 from orvpe.data.formats.source import Source
@@ -51,7 +59,8 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
         elif file.lower().endswith(".csv"):
             pictures = _rows(source.read(file), source.where(file))
         else:
-            pictures = _pictures(read_json(source, file), source.where(file))
+            documents = json_documents(source, file)  # a picture a line, where results were appended
+            pictures = _pictures(documents if len(documents) > 1 else documents[0], source.where(file))
         base = number if len(item) > 1 else 0
         if len(pictures) > 1 and len(item) > 1:
             raise InputError(f"{source.where(file)}: {len(pictures)} pictures in one file of many, expected one each")

@@ -141,6 +141,4 @@ def _hierarchy(
     return [*lines, f"{tab}}}"]
 
 
-WRITER = Writer(
-    "bvh", "BVH, a file a clip and person: metres, layouts that are a tree", (".bvh",), write, one_clip=True
-)
+WRITER = Writer("bvh", "BVH, a file a clip and person", (".bvh",), write, one_clip=True)

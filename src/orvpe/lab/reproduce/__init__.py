@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orvpe.errors import InputError, unknown
+from orvpe.lab.reproduce.everyday import run_everyday
 from orvpe.lab.reproduce.report import Copies, write
 from orvpe.lab.reproduce.side_by_side import run_steps
 from orvpe.lab.reproduce.steps import FILES, Plan, Step
 from orvpe.lab.reproduce.tables import TABLES, Table
 from orvpe.lab.reproduce.transfer import Transfer, run_transfer
 from orvpe.lab.reproduce.transfer_sets import SETS
+from orvpe.models.card import read_card
 from orvpe.runtime.device import pick_device, resolve_precision
 from orvpe.runtime.run import check_folder
 
-TRANSFER = "transfer"
+TRANSFER, EVERYDAY = "transfer", "everyday"
 
 
 def reproduce(
@@ -33,6 +35,7 @@ def reproduce(
     share: float = 1.0,
     from_shipped: bool = False,
     ours: str = "quick-pretrain",
+    encoders: list[str] = ["robust-light-3d-joint", "robust-light-2d-joint"],  # noqa: B006  (never changed)
     device: str = "auto",
     threads: int = 0,
     precision: str | None = None,
@@ -47,7 +50,8 @@ def reproduce(
 
     Args:
         table: table-1, table-2, table-3, few-labels, occlusion, figures; all of these when not given. Or transfer: each
-            labelled set tested by encoders that were pre-trained on the others.
+            labelled set tested by encoders that were pre-trained on the others; or everyday: a classifier of everyday
+            actions of all sets that says "unknown".
         data: folder with nw-ucla-skeletons.zip, penn-action-labels.zip and corpora/*.npz; the environment variable
             ORVPE_DATA when not given.
         work: folder of all runs.
@@ -58,6 +62,7 @@ def reproduce(
         seeds: seeds of the trainings with labels; pre-training has seed 0.
         share: share of every recipe's epochs, for a rehearsal; noted in the table.
         from_shipped: start from shipped weights, if there are any, instead of pre-training.
+        encoders: of everyday, the models whose frozen features are used, one of 3D and one of 2D, or one of them.
         ours: of transfer, the pre-training recipe of the row "ours".
         device: auto, cpu, cuda or mps.
         threads: CPU threads of a step, 0 for all, shared among those that run at once.
@@ -73,9 +78,9 @@ def reproduce(
         InputError: unknown table, recipes or data set; no data; a step that failed.
         Interrupted: stopped by a signal; the running steps are saved.
     """
-    if table is not None and table not in (*TABLES, TRANSFER):
-        raise InputError(unknown("table", table, (*TABLES, TRANSFER)))
-    known = SETS if table == TRANSFER else FILES
+    if table is not None and table not in (*TABLES, TRANSFER, EVERYDAY):
+        raise InputError(unknown("table", table, (*TABLES, TRANSFER, EVERYDAY)))
+    known = SETS if table in (TRANSFER, EVERYDAY) else FILES
     datasets = list(known) if datasets is None else datasets
     for name in datasets:
         if name not in known:
@@ -90,13 +95,16 @@ def reproduce(
     if from_shipped and recipes != "strong":
         raise InputError(f"--from-shipped goes with --recipes strong: no weights of {recipes!r} come with orvpe")
     source = data or os.environ.get("ORVPE_DATA") or None
-    if table == TRANSFER:
+    if table in (TRANSFER, EVERYDAY):
         check_folder(work, "--work")
         check_folder(out)
         how = _How(device, threads, precision, compile)
         paper = recipes if recipes.startswith("paper") else "paper-light"
         made = Transfer(Path(work), source, datasets, ours, paper, share, how.words("pretrain"))
         where = pick_device(device, threads)
+        if table == EVERYDAY:
+            print(run_everyday(made, Path(out), {read_card(w)["dims"]: w for w in encoders}, where))
+            return
         path = run_transfer(made, Path(out), where, dry_run, report, lambda step: _told(step, source))
         print(path if path is not None else "")
         return

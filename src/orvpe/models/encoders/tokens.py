@@ -30,11 +30,16 @@ _ACROSS = (
     ("neck", "right_shoulder"), ("left_shoulder", "neck"), ("left_shoulder", "right_shoulder"),
     ("mid_hip", "right_hip"), ("left_hip", "mid_hip"), ("left_hip", "right_hip"),
 )  # fmt: skip
-RIDGE, FILL_RIDGE = 1.0, 0.1  # of the mean variance of a coordinate, added to each: noise of `within` and of `total`
+RIDGE, FILL_RIDGE = 1.0, 0.5  # of the mean variance of a coordinate, added to each: noise of `within` and of `total`
 SHIFT, FILL_SHIFT = 10.0, 1.0  # variance of the place of the whole body, of all coordinates' variance: it means nothing
 _STEPS = 48  # of conjugate gradients when hidden tokens are filled
 _ROWS = 256  # filled at a time
 _SMALL = 1e-3
+
+
+def _exact(x: Tensor) -> torch.dtype:
+    """float64 where the device has it."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 class Tokens(NamedTuple):
@@ -125,6 +130,7 @@ class TokenEncoder(nn.Module):
             x: (N, C, T, V) joints, any unit and place, zero where hidden.
             visible: (N, T, V) bool, None for all.
         """
+        x = x.float()  # whatever precision the weights are stored in
         n, c, t, v = x.shape
         if c != self.in_channels or v != len(self.layout):
             raise InputError(
@@ -175,18 +181,19 @@ class TokenEncoder(nn.Module):
         """
         x, seen = self.flat(tokens)
         seen = seen[:, None]
-        spread = self.spread(self.total, FILL_RIDGE, FILL_SHIFT).to(x.dtype)
-        a, left = torch.zeros_like(x), x
+        kind = _exact(x)  # in float32 the last digits would depend on the order of sums
+        spread = self.spread(self.total.to(kind), FILL_RIDGE, FILL_SHIFT)
+        a, left = torch.zeros_like(x, dtype=kind), x.to(kind)
         step = left
         power = (left * left).sum(dim=-1, keepdim=True)
         for _ in range(_STEPS):
-            along = torch.einsum("nkd,kde->nke", step, spread) * seen
+            along = torch.einsum("nkd,kde->nke", step, spread) * seen.to(kind)
             size = power / (step * along).sum(dim=-1, keepdim=True).clamp(min=1e-20)
             a, left = a + size * step, left - size * along
             now = (left * left).sum(dim=-1, keepdim=True)
             step = left + now / power.clamp(min=1e-20) * step
             power = now
-        expected = torch.einsum("nkd,kde->nke", a, spread)
+        expected = torch.einsum("nkd,kde->nke", a, spread).to(x.dtype)
         known = (self.known > 0.5).to(x.dtype)[:, None].expand(-1, self.segments * self.in_channels).reshape(-1)
         return torch.where(seen > 0, x, expected * known)
 
@@ -245,17 +252,19 @@ class TokenEncoder(nn.Module):
         filled by its expectation given what it shows.  The mean over the frames of reference.
         """
         q, seen = self.flat(query)
-        g = self.filled(gallery).double()
-        spread = self.spread(self.within.double(), RIDGE, SHIFT)
+        g = self.filled(gallery)
+        kind = _exact(g)
+        g = g.to(kind)
+        spread = self.spread(self.within.to(kind), RIDGE, SHIFT)
         patterns, which = torch.unique(seen > 0, dim=0, return_inverse=True)
-        found = torch.zeros(len(q), len(g), dtype=torch.float64, device=q.device)
+        found = torch.zeros(len(q), len(g), dtype=kind, device=q.device)
         for i, pattern in enumerate(patterns):
             rows = (which == i).nonzero()[:, 0]
             if not bool(pattern.any()):
                 continue
             for k in range(self.frames):
                 factor = torch.linalg.cholesky(spread[k][pattern][:, pattern])
-                both = (z[:, k][:, pattern].double().mT for z in (q[rows], g))
+                both = (z[:, k][:, pattern].to(kind).mT for z in (q[rows], g))
                 a, b = (F.normalize(torch.linalg.solve_triangular(factor, z, upper=False), dim=0) for z in both)
                 found[rows] += a.mT @ b / self.frames
         return found.clamp(-1, 1).float()
