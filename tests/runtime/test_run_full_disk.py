@@ -28,6 +28,6 @@ print(run.load()["a"].shape)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings(), timeout=100)
     assert done.returncode == 0, done.stderr
     named, shape = done.stdout.splitlines()
-    assert named.startswith(f"{tmp_path / 'r' / 'checkpoint.pt'} ")
+    assert named.startswith(f"{tmp_path / 'r' / 'last.ckpt'} ")
     assert shape == "torch.Size([10])"
     assert not list((tmp_path / "r").glob(".*tmp*"))
