@@ -28,7 +28,6 @@ from orvpe.errors import InputError
 
 ATTACK = Path(__file__).parents[1] / "attack"
 FILES = sorted(p for p in ATTACK.iterdir() if p.suffix != ".md")
-_READ = {"coco_nan_track.json"}  # tracks that are not numbers are no tracks: people are linked over the frames
 _GOOD = "clip,frame,joint,x,y\n" + "".join(f"good,{t},nose,{100 + t},{50 + t}\n" for t in range(5))
 
 
