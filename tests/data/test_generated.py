@@ -5,13 +5,13 @@ from __future__ import annotations
 from inspect import signature
 from pathlib import Path
 
-import docstring_parser
 import numpy as np
 import pytest
 
 from orvpe.data.generated import ACTIONS, IMAGE_SIZE, generate, generated_clip, project, write_generated
 from orvpe.errors import InputError
 from orvpe.poses.skeleton import unified
+from orvpe.runtime.typed import documented
 
 
 def test_a_clip_is_the_same_whatever_the_total_and_another_by_seed() -> None:
@@ -119,6 +119,6 @@ def test_values_out_of_range_are_named(name: str, value: float) -> None:
 
 
 def test_every_argument_has_its_help() -> None:
-    documented = {p.arg_name: p.description for p in docstring_parser.parse(write_generated.__doc__ or "").params}
-    assert list(documented) == list(signature(write_generated).parameters)
-    assert all(documented.values())
+    said = documented(write_generated)
+    assert list(said) == list(signature(write_generated).parameters)
+    assert all(said.values())
