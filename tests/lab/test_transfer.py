@@ -158,6 +158,17 @@ def test_a_small_run_goes_on_where_it_stopped(
     assert capsys.readouterr().out.count("done   orvpe pretrain") == 2
 
 
+def test_the_metric_learns_the_other_sets(tmp_path: Path) -> None:
+    made = Transfer(tmp_path, None, list(SETS), "metric", "paper-light", 1.0, [])
+    for left_out in SETS:
+        step = made.step(OURS, left_out)
+        given = parse("metric", list(step.words[1:]))
+        assert given["dims"] == SETS[left_out].dims
+        assert not any(f"/{left_out}-clips" in store for store in given["stores"])
+        assert len(given["stores"]) == (5 if SETS[left_out].dims == 3 else 6)
+        assert not step.done(tmp_path)
+
+
 def test_who_beats_raw_joints_is_counted() -> None:
     def row(value: float) -> dict[str, object]:
         found = dict.fromkeys(("none", *CORRUPTIONS), value)

@@ -18,7 +18,7 @@ from orvpe.evaluation.features import extract
 from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.models.config import EncoderConfig
 from orvpe.models.model import Model, load
-from orvpe.models.open_set import RISK, Answers, OpenSet, cues, fit_open_set, learned_clips
+from orvpe.models.open_set import RISK, Answers, Learned, OpenSet, cues, fit_open_set, learned_clips
 from orvpe.runtime.device import pick_device
 from orvpe.training.occluded_copies import with_versions
 from orvpe.training.recipes import from_shipped
@@ -74,6 +74,10 @@ class Probe:
             head.bias[target[0]] = 0.0
         return head.to(self.features.device)
 
+    def _learned(self, target: np.ndarray, groups: np.ndarray, train: np.ndarray) -> Learned:
+        x = self.features[:, train].cpu()
+        return learned_clips(x[0], torch.from_numpy(target[train]), groups[train], x[1:])
+
     @torch.no_grad()
     def open_set(self, groups: np.ndarray, temperature: float) -> tuple[OpenSet, dict[str, float]]:
         """When the kept classifier does not know, and how well that works.
@@ -93,11 +97,11 @@ class Probe:
         found: list[tuple[Tensor, np.ndarray, bool]] = []  # cues, right, known
 
         def ask(head: nn.Linear, train: np.ndarray, test: np.ndarray, known: bool) -> None:
-            learned = learned_clips(self.features[0, train].cpu(), torch.from_numpy(target[train]), groups[train])
+            learned = self._learned(target, groups, train)
             for x in self.tested.values():  # whole, and with a part of the body hidden
                 scores = (head(x[test]) / temperature).cpu()
                 right = (scores.argmax(dim=1).numpy() == target[test]) & known
-                found.append((cues(x[test].cpu(), scores, *learned), right, known))
+                found.append((cues(x[test].cpu(), scores, learned), right, known))
 
         for protocol, (head, train, test) in self._heads.items():
             if protocol != "all":
@@ -113,8 +117,7 @@ class Probe:
             torch.cat([c for c, _, _ in found]).double().numpy(), np.concatenate([r for _, r, _ in found]),
             np.concatenate([np.full(len(r), known) for _, r, known in found]),
         )  # fmt: skip
-        learned = learned_clips(self.features[0].cpu(), torch.from_numpy(target), groups)
-        made = fit_open_set(learned, answers)
+        made = fit_open_set(self._learned(target, groups, np.arange(len(target))), answers)
         sure = (torch.from_numpy(answers.cues).float() @ made.weight + made.bias).sigmoid().numpy()
         said, known = sure >= THRESHOLD, answers.known
         correct = answers.right[said & known]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,15 +48,28 @@ def extract(
     """
     training = model.training
     model.eval()
-    parts = []
+    views = fixed_views(model, data, indices, occlusion, seed, batch_size, version, mirrored, random_view)
+    parts = [model.features(view) for view in views]
+    model.train(training)
+    return torch.cat(parts)
+
+
+def fixed_views(
+    model: Model,
+    data: ResidentStore,
+    indices: np.ndarray,
+    occlusion: str = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    version: int = 0,
+    mirrored: bool = False,
+    random_view: ViewConfig | None = None,
+) -> Iterator[View]:
+    """What `extract` gives to the encoder, batch by batch; the arguments are its own."""
     for chosen in batches(np.ascontiguousarray(indices), batch_size):
         raw = mirror_image(data.batch(chosen)) if mirrored else data.batch(chosen)
         draws = clip_draws(data, chosen, occlusion, seed, version)
-        view: View = (
-            fixed_view(raw, model.view, occlusion, draws)
-            if random_view is None
-            else training_view(raw, random_view, draws)
-        )
-        parts.append(model.features(view))
-    model.train(training)
-    return torch.cat(parts)
+        if random_view is None:
+            yield fixed_view(raw, model.view, occlusion, draws)
+        else:
+            yield training_view(raw, random_view, draws)

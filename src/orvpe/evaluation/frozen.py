@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 
 from orvpe.data.protocols.task import Task
-from orvpe.evaluation.features import extract
+from orvpe.evaluation.features import extract, fixed_views
 from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.evaluation.raw import RawClips, distances, extract_raw, raw_vectors
+from orvpe.models.encoders.tokens import Tokens
 from orvpe.models.model import Model
 from orvpe.views.occlusion import SEVERAL, SUBGRAPHS
 from orvpe.views.resident import ResidentStore
@@ -73,6 +74,36 @@ class ModelEmbedding:
 
     def vectors(self, features: torch.Tensor) -> np.ndarray:
         return features.cpu().numpy()
+
+
+class TokenEmbedding:
+    """A structured embedding, compared over what the query shows; its pooled feature is what the probe reads."""
+
+    def __init__(self, model: Model, batch_size: int = 64) -> None:
+        self.model, self.batch_size = model.for_inference(), batch_size
+
+    @torch.no_grad()
+    def features(
+        self,
+        data: ResidentStore,
+        indices: np.ndarray,
+        occlusion: str = "none",
+        seed: int = 0,
+        version: int = 0,
+        mirrored: bool = False,
+    ) -> tuple[Tokens, torch.Tensor]:
+        tokens, vectors = [], []
+        for view in fixed_views(self.model, data, indices, occlusion, seed, self.batch_size, version, mirrored):
+            tokens.append(self.model.tokens(view))
+            vectors.append(self.model.features(view))
+        return Tokens(*(torch.cat(field) for field in zip(*tokens, strict=True))), torch.cat(vectors)
+
+    @torch.no_grad()
+    def similarity(self, queries: tuple[Tokens, torch.Tensor], gallery: tuple[Tokens, torch.Tensor]) -> np.ndarray:
+        return self.model.similarity(queries[0], gallery[0]).cpu().numpy()
+
+    def vectors(self, features: tuple[Tokens, torch.Tensor]) -> np.ndarray:
+        return features[1].float().cpu().numpy()
 
 
 class RawEmbedding:

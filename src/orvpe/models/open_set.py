@@ -1,17 +1,19 @@
 """A classifier that knows when it does not know: the confidence of an answer, and the risk of giving it.
 
 Three cues say how far an answer can be trusted: by how much its class leads, how far the clip's feature lies from the
-nearest clip that was learned from (in typical distances of these), and whether that clip is of the same class.  A
-logistic regression turns them into the probability that the answer is right.  It is fitted on answers given to clips
-that were not learned from: known actions, and actions of no class.  On these the risk-coverage curve says which
-confidence is needed so that at most a given share of the answers is wrong (El-Yaniv and Wiener, JMLR 2010).
+nearest clips that were learned from (in typical distances of these), and whether the nearest is of the same class.
+Distances are taken after whitening by the covariance within the classes: what varies from person to person, and with
+what is hidden, counts less than what tells actions apart (docs/lab/unknown.md).  A logistic regression turns the cues
+into the probability that the answer is right.  It is fitted on answers to clips that were not learned from: known
+actions, and actions of no class.  On these the risk-coverage curve says which confidence is needed so that at most a
+given share of the answers is wrong (El-Yaniv and Wiener, JMLR 2010).
 
 Shapes: N clips, D feature width, K classes, P learned clips, B points of the curve.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -21,12 +23,15 @@ from torch import Tensor, nn
 from orvpe.errors import InputError
 
 RISK = 0.1  # share of wrong answers for which reports say what is answered
+UNKNOWN = 1 / 3  # share of what will be met that is of no class (docs/lab/unknown.md)
 MOST = 1000  # learned clips that are kept
 POINTS = 64
 _SURE = 8.0  # logit beyond which a lead tells no more
 _FAR = 4.0  # typical distances beyond which a clip is as strange as it can be
 _MOST_CONFIDENT = 0.9999  # below 1, so that a threshold of 1 answers nothing
 _CUES = 3
+_NEAREST = 3  # learned clips whose mean distance counts
+_SHRINK = 0.3  # of the covariance towards a multiple of the identity
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,15 @@ class OpenSet(nn.Module):
     def __init__(self, prototypes: int, width: int) -> None:
         super().__init__()
         for name, shape in (
-            ("prototypes", (prototypes, width)), ("centre", (width,)), ("typical", ()), ("weight", (_CUES,)),
+            ("prototypes", (prototypes, width)), ("centre", (width,)), ("whitening", (width, width)), ("typical", ()),
+            ("weight", (_CUES,)),
             ("bias", ()), ("thresholds", (POINTS,)), ("risks", (POINTS,)), ("coverages", (POINTS,)),
         ):  # fmt: skip
             self.register_buffer(name, torch.zeros(shape))
         self.register_buffer("classes", torch.zeros(prototypes, dtype=torch.int64))
         self.prototypes: Tensor
         self.centre: Tensor
+        self.whitening: Tensor
         self.typical: Tensor
         self.weight: Tensor
         self.bias: Tensor
@@ -72,8 +79,8 @@ class OpenSet(nn.Module):
 
     def confidence(self, features: Tensor, scores: Tensor) -> Tensor:
         """(N,) probability that the best class of ``scores`` (N, K) of ``features`` (N, D) is right."""
-        found = cues(features, scores, self.prototypes, self.classes, self.centre, self.typical)
-        return (found @ self.weight + self.bias).sigmoid().clamp(max=_MOST_CONFIDENT)
+        learned = Learned(self.prototypes, self.classes, self.centre, self.whitening, self.typical)
+        return (cues(features, scores, learned) @ self.weight + self.bias).sigmoid().clamp(max=_MOST_CONFIDENT)
 
     def probabilities(self, features: Tensor, scores: Tensor) -> Tensor:
         """(N, K): the best class has the confidence; what is missing to 1 is the probability of no class."""
@@ -110,51 +117,81 @@ def check_risk(risk: float) -> None:
         raise InputError(f"risk is {risk:g}, expected a share above 0, at most 1")
 
 
-def cues(
-    features: Tensor, scores: Tensor, prototypes: Tensor, classes: Tensor, centre: Tensor, typical: Tensor
-) -> Tensor:
-    """(N, 3): the lead of the best class, the distance to the nearest learned clip, and whether both agree.
+@dataclass(frozen=True)
+class Learned:
+    """Clips that a classifier has learned from, as new ones are compared with them.
+
+    Args:
+        prototypes: (P, D) whitened features of unit length.
+        classes: (P,) their classes, as columns of the scores.
+        centre: (D,) mean feature.
+        whitening: (D, D), applied from the right.
+        typical: distance of such a clip to the nearest others.
+    """
+
+    prototypes: Tensor
+    classes: Tensor
+    centre: Tensor
+    whitening: Tensor
+    typical: Tensor
+
+
+def cues(features: Tensor, scores: Tensor, learned: Learned) -> Tensor:
+    """(N, 3): the lead of the best class, the distance to the nearest learned clips, and whether both agree.
 
     Args:
         features: (N, D).
         scores: (N, K) of the classifier, as logits.
-        prototypes: (P, D) learned clips around ``centre``, of unit length.
-        classes: (P,) their classes, as columns of ``scores``.
-        centre: (D,) mean feature of the learned clips.
-        typical: distance of a learned clip to the nearest other one.
+        learned: what it has learned from.
     """
     p = scores.log_softmax(dim=1)
     most, best = p.max(dim=1)
     rest = torch.log1p(-most.exp().clamp(max=1 - 1e-7))
     lead = (most - rest).clamp(-_SURE, _SURE)
-    alike, nearest = (F.normalize(features - centre, dim=1) @ prototypes.T).max(dim=1)
-    far = ((1 - alike) / typical.clamp(min=1e-6)).clamp(max=_FAR)
-    return torch.stack([lead, far, (classes[nearest] == best).to(lead)], dim=1)
+    unit = F.normalize((features - learned.centre) @ learned.whitening, dim=1)
+    alike, nearest = (unit @ learned.prototypes.T).topk(min(_NEAREST, len(learned.prototypes)), dim=1)
+    far = ((1 - alike.mean(dim=1)) / learned.typical.clamp(min=1e-6)).clamp(max=_FAR)
+    return torch.stack([lead, far, (learned.classes[nearest[:, 0]] == best).to(lead)], dim=1)
 
 
-def learned_clips(features: Tensor, target: Tensor, groups: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `cues` compares with: prototypes, classes, centre, typical distance.
+def learned_clips(features: Tensor, target: Tensor, groups: np.ndarray, copies: Tensor | None = None) -> Learned:
+    """What `cues` compares with.
 
     Args:
         features: (P, D) of the clips that are learned from; at most `MOST` of them are kept.
         target: (P,) classes.
-        groups: (P,) recordings; the nearest other clip is of another one where there is any.
+        groups: (P,) recordings; how far the nearest clips are is measured among other recordings where there are any.
+        copies: (V, P, D) of occluded copies, which the covariance within the classes is estimated from too.
     """
     kept = torch.linspace(0, len(features) - 1, min(len(features), MOST)).round().long()
-    kept = kept[torch.argsort(target[kept], stable=True)]
     features, target, groups = features[kept], target[kept], groups[kept.numpy()]
+    everything = features[None] if copies is None else torch.cat([features[None], copies[:, kept]])
     centre = features.mean(dim=0)
-    unit = F.normalize(features - centre, dim=1)
-    alike = unit @ unit.T
-    same = torch.from_numpy(groups[:, None] == groups[None])
-    alike = alike.masked_fill(same, -2.0)
-    nearest = 1 - alike.amax(dim=1)
-    nearest = nearest[nearest < 2.5]  # of recordings that are not alone
-    typical = nearest.median() if len(nearest) else torch.tensor(1.0)
-    return unit, target, centre, typical.clamp(min=1e-4)
+    whitening = _whitening(everything, target)
+    unit = F.normalize((features - centre) @ whitening, dim=1)
+    alike = (unit @ unit.T).masked_fill(torch.from_numpy(groups[:, None] == groups[None]), -2.0)
+    nearest = alike.topk(min(_NEAREST, len(alike)), dim=1).values
+    usable = nearest[:, -1] > -1.5  # with enough clips of other recordings
+    typical = (1 - nearest[usable].mean(dim=1)).median() if usable.any() else features.new_tensor(1.0)
+    return Learned(unit, target, centre, whitening, typical.clamp(min=1e-4))
 
 
-def fit_open_set(learned: tuple[Tensor, Tensor, Tensor, Tensor], answers: Answers, unknown: float = 0.5) -> OpenSet:
+def _whitening(features: Tensor, target: Tensor) -> Tensor:
+    """(D, D) inverse square root of the covariance within the classes of (V, P, D), shrunk towards a multiple of 1."""
+    x = features.double()
+    within = []
+    for c in target.unique():
+        own = x[:, target == c].flatten(0, 1)
+        within.append(own - own.mean(dim=0))
+    deviations = torch.cat(within)
+    covariance = deviations.T @ deviations / len(deviations)
+    same = covariance.diagonal().mean().clamp(min=1e-12)
+    covariance = (1 - _SHRINK) * covariance + _SHRINK * same * torch.eye(len(covariance), dtype=x.dtype)
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors / values.clamp(min=1e-12).sqrt()).to(features.dtype)
+
+
+def fit_open_set(learned: Learned, answers: Answers, unknown: float = UNKNOWN) -> OpenSet:
     """Fit confidence and risk.
 
     Args:
@@ -170,15 +207,15 @@ def fit_open_set(learned: tuple[Tensor, Tensor, Tensor, Tensor], answers: Answer
     if answers.known.all() or not answers.known.any():
         raise InputError("answers to known and to unknown actions are needed to fit a confidence")
     weight = np.where(answers.known, (1 - unknown) / answers.known.sum(), unknown / (~answers.known).sum())
-    made = OpenSet(len(learned[0]), learned[0].shape[1])
+    made = OpenSet(*learned.prototypes.shape)
     if len(np.unique(answers.right)) == 2:
         found = LogisticRegression().fit(answers.cues, answers.right, weight * len(weight))
         made.weight.copy_(torch.from_numpy(found.coef_[0]))
         made.bias.fill_(float(found.intercept_[0]))
     else:  # nothing was right
         made.bias.fill_(-5.0)
-    for name, value in zip(("prototypes", "classes", "centre", "typical"), learned, strict=True):
-        getattr(made, name).copy_(value)
+    for field in fields(learned):
+        getattr(made, field.name).copy_(getattr(learned, field.name))
     sure = (torch.from_numpy(answers.cues).float() @ made.weight + made.bias).sigmoid().clamp(max=_MOST_CONFIDENT)
     curve = risk_curve(sure.numpy(), answers.right, answers.known, weight)
     for name, values in zip(("thresholds", "risks", "coverages"), curve, strict=True):

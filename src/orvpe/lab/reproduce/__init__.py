@@ -34,7 +34,7 @@ def reproduce(
     seeds: list[int] = [0, 1, 2],  # noqa: B006
     share: float = 1.0,
     from_shipped: bool = False,
-    ours: str = "quick-pretrain",
+    ours: str = "metric",
     encoders: list[str] = ["robust-light-3d-joint", "robust-light-2d-joint"],  # noqa: B006  (never changed)
     device: str = "auto",
     threads: int = 0,
@@ -63,7 +63,7 @@ def reproduce(
         share: share of every recipe's epochs, for a rehearsal; noted in the table.
         from_shipped: start from shipped weights, if there are any, instead of pre-training.
         encoders: of everyday, the models whose frozen features are used, one of 3D and one of 2D, or one of them.
-        ours: of transfer, the pre-training recipe of the row "ours".
+        ours: of transfer, the row "ours": metric (`orvpe metric`), or a recipe of `pretrain`.
         device: auto, cpu, cuda or mps.
         threads: CPU threads of a step, 0 for all, shared among those that run at once.
         precision: of the trainings, 32, bf16, 16 or auto, instead of the recipes'.

@@ -24,7 +24,7 @@ from orvpe.evaluation.linear import logistic_of_versions
 from orvpe.lab.reproduce.transfer import Transfer
 from orvpe.lab.reproduce.transfer_sets import ALSO, SETS, cut, kinder_label, segments
 from orvpe.models.model import Model, load
-from orvpe.models.open_set import Answers, cues, fit_open_set, learned_clips
+from orvpe.models.open_set import Answers, Learned, cues, fit_open_set, learned_clips
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import unified
 from orvpe.runtime.draws import ClipDraws
@@ -156,13 +156,17 @@ class Everyday:
                 kept.append(rng.permutation(own)[:_LEARNED])
         return np.sort(np.concatenate(kept))
 
-    def fit(self, but: str | None = None) -> tuple[nn.Linear, list[str], tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def fit(self, but: str | None = None) -> tuple[nn.Linear, list[str], Learned]:
         """A classifier of the sets without one, its classes, and what `cues` compares with."""
         classes = self.classes(but)
         train = self.chosen(but, classes)
         target = torch.tensor([classes.index(c) for c in self.label[train].tolist()])
         head = logistic_of_versions(self.features[:, train], target, len(classes), 0.05)
-        return head, classes, learned_clips(self.features[0, train], target, self.clips[train])
+        return (
+            head,
+            classes,
+            learned_clips(self.features[0, train], target, self.clips[train], self.features[1:, train]),
+        )
 
     @torch.no_grad()
     def answers(self, name: str) -> Answers:
@@ -174,7 +178,7 @@ class Everyday:
         scores = head(x)
         known = np.isin(truth, classes)
         right = (np.array(classes)[scores.argmax(dim=1).numpy()] == truth) & known
-        return Answers(cues(x, scores, *learned).double().numpy(), right, known)
+        return Answers(cues(x, scores, learned).double().numpy(), right, known)
 
 
 def joined(parts: list[Answers]) -> Answers:

@@ -64,6 +64,8 @@ class Step:
             return path.is_file()
         if self.job == "fuse":
             return path.is_file()
+        if self.job == "metric":
+            return (path / "card.json").is_file()
         told = path / ("robustness.json" if self.job == "robustness" else "recipe.json")
         if not told.exists():
             return False

@@ -19,7 +19,7 @@ from orvpe.data.ingest import ingest
 from orvpe.data.protocols.task import make_task
 from orvpe.data.store import Store
 from orvpe.errors import InputError
-from orvpe.evaluation.frozen import CORRUPTIONS, Embedding, ModelEmbedding, RawEmbedding, frozen_test
+from orvpe.evaluation.frozen import CORRUPTIONS, Embedding, ModelEmbedding, RawEmbedding, TokenEmbedding, frozen_test
 from orvpe.evaluation.raw import COPIES
 from orvpe.lab.reproduce.side_by_side import run_steps
 from orvpe.lab.reproduce.steps import FRAMES_FOR_A_CPU, Step, load_recipe, read_json, scaled
@@ -33,6 +33,7 @@ from orvpe.views.occlusion import SUBGRAPHS
 from orvpe.views.resident import ResidentStore
 from orvpe.views.view import ViewConfig
 
+METRIC = "metric"  # instead of a recipe: the structured embedding of `orvpe metric`
 RAW, RANDOM, PAPER, OURS = "raw joints", "random encoder", "paper recipe", "ours"
 _VIEW = ViewConfig(tau=32, crop="resample", centre="clip", align=False, image="body")  # of the random encoder
 
@@ -44,7 +45,7 @@ class Transfer:
         work: folder of all runs.
         data: folder of the data sets.
         sets: which sets are left out, one after the other.
-        ours: the recipe of the row "ours", a shipped one or a YAML file.
+        ours: of the row "ours": "metric", a shipped recipe or a YAML file of one.
         paper: "paper", or "paper-light" with the light encoder and 64 frames, for a CPU.
         share: of every recipe's epochs.
         how: words that say how a training runs, as --threads 1.
@@ -62,6 +63,10 @@ class Transfer:
     def step(self, row: str, left_out: str) -> Step:
         """The pre-training of a row without a set."""
         dims = SETS[left_out].dims
+        if row == OURS and self.ours == METRIC:
+            stores = [f"transfer/{name}-clips.orvpe" for name in self.labelled_others(left_out)]
+            run = f"transfer/{METRIC}-without-{left_out}"
+            return Step(run, (METRIC, *stores, "--out", run, "--dims", str(dims)), tuple(stores))
         recipe = self.ours if row == OURS else "paper-pretrain-corpora-3d"
         name = Path(recipe).stem if row == OURS else self.paper
         share = f"-{100 * self.share:g}pc" if self.share < 1 else ""
@@ -101,8 +106,13 @@ class Transfer:
         out = self.folder / f"{name}-clips.orvpe"
         if out.exists():
             return Store.open(out)
-        recordings = self.recordings(name)
-        return write_set(name, recordings, Path(self.data or "") / SETS[name].file, out)
+        file = SETS[name].file if name in SETS else ALSO[name]
+        return write_set(name, self.recordings(name), Path(self.data or "") / file, out)
+
+    def labelled_others(self, left_out: str) -> list[str]:
+        """The sets whose labels may be learned when one is left out: of its dimension, or 3D."""
+        dims = SETS[left_out].dims
+        return [n for n in (*SETS, *ALSO) if n != left_out and (n in ALSO or SETS[n].dims in (3, dims))]
 
     def others(self, left_out: str) -> Store:
         """What is pre-trained on without a set: windows of all other 3D sets (2D is seen through virtual cameras)."""
@@ -111,6 +121,14 @@ class Transfer:
             return Store.open(out)
         names = [n for n in (*SETS, *ALSO) if n != left_out and (n in ALSO or SETS[n].dims == 3)]
         return write_others({n: self.recordings(n) for n in names}, out)
+
+    def prepare(self, step: Step, left_out: str) -> None:
+        """Write the stores that a step reads."""
+        if step.job == METRIC:
+            for name in self.labelled_others(left_out):
+                self.labelled(name)
+        else:
+            self.others(left_out)
 
     # --- tests ---
 
@@ -150,7 +168,12 @@ class Transfer:
             store = self.labelled(name)
             model = Model(EncoderConfig("light"), store.layout, store.dims, _VIEW)
             return ModelEmbedding(model.to(device))
-        return ModelEmbedding(load(self.work / self.step(row, name).folder, device))
+        model = load(self.work / self.step(row, name).folder, device)
+        return TokenEmbedding(model) if model.structured else ModelEmbedding(model)
+
+
+def _nothing(step: Step) -> None:
+    pass
 
 
 def run_transfer(
@@ -167,17 +190,13 @@ def run_transfer(
         made.folder.mkdir(parents=True, exist_ok=True)
         for name in made.sets:
             made.labelled(name)
-        for row in rows[:2]:
+        for row in (RANDOM, RAW, OURS, PAPER):  # the dearest last
             for name in made.sets:
-                made.test(row, name, device)
-                _write(made, out, rows)
-        for step in (s for s in steps if not s.done(made.work)):
-            left_out = step.needs[0].removeprefix("transfer/without-").removesuffix(".orvpe")
-            made.others(left_out)
-            print(told(step), flush=True)
-            run_steps([step], made.work, lambda s: [*s.words, *made.how], told, 1, lambda s: None, lambda s: None)
-        for name in made.sets:
-            for row in rows[2:]:
+                if row in (PAPER, OURS) and not (step := made.step(row, name)).done(made.work):
+                    made.prepare(step, name)
+                    print(told(step), flush=True)
+                    words = [*step.words, *(made.how if step.job == "pretrain" else [])]
+                    run_steps([step], made.work, dict.fromkeys([step], words).__getitem__, told, 1, _nothing, _nothing)
                 made.test(row, name, device)
                 _write(made, out, rows)
     return _write(made, out, rows)
