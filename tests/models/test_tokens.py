@@ -129,7 +129,7 @@ def test_an_occluded_clip_finds_itself_and_not_its_mirror_image(name: str) -> No
     from orvpe.data.generated import generate
 
     model = load(name)
-    clips = [c for c in generate(40) if c.dims == 3][:30]
+    clips = [c for c in generate(24) if c.dims == 3][:12]
     if model.dims == 2:
         flat = [c.with_(joints=100 * c.joints[..., :2] + 300, image_size=(640, 480)) for c in clips]
         clips = flat
