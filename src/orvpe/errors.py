@@ -15,8 +15,20 @@ class InputError(ValueError):
     """Bad input from a person: a file, a value, an option.
 
     The message is one line that names the file or parameter, the value found and what was expected.  The command
-    line prints it without a traceback and exits with code 2; in Python it is an ordinary ``ValueError``.
+    line prints it without a traceback and exits with code 2; in Python it is an ordinary ``ValueError``.  A text that
+    quotes too much of a file is cut in its middle.
     """
+
+    def __init__(self, *texts: object) -> None:
+        super().__init__(*(_cut(t) if isinstance(t, str) else t for t in texts))
+
+
+_LONGEST = 1500  # characters of a message
+
+
+def _cut(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 class Interrupted(Exception):

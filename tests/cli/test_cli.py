@@ -172,6 +172,20 @@ def test_lists() -> None:
     assert (i["paths"], i["fps"]) == (["a.zip", "b"], 25.0)
 
 
+def test_options_of_an_encoder_one_by_one() -> None:
+    words = [
+        "--encoder.options",
+        "{width: [4], kernel: 3}",
+        "--encoder.options.width",
+        "[8, 16]",
+        "--encoder.options.x=yes",
+    ]
+    found = parsed("pretrain", "s", "-r", "r", *words, "--encoder.options.rate", "1e-3")["encoder"].options
+    assert found == {"width": [8, 16], "kernel": 3, "x": True, "rate": 0.001}
+    with pytest.raises(InputError, match="class_path is refused"):
+        parsed("pretrain", "s", "-r", "r", "--encoder.options.x", "{class_path: os.system}")
+
+
 def test_a_recipe_fills_in_and_what_is_typed_wins(tmp_path: Path) -> None:
     recipe = tmp_path / "my.yaml"
     recipe.write_text("epochs: 7\nbatch_size: 9\nview:\n  tau: 11\n  stream: bone\noptim:\n  lr: 0.5\n")
@@ -274,3 +288,10 @@ def test_messages_in_our_words(words: list[str], found: str, capsys: pytest.Capt
 def test_generate_says_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", str(tmp_path / "g.orvpe"), "--count", "10"]) == 0
     assert "10 generated clips of 1 person, 3D -> " in capsys.readouterr().out
+
+
+def test_a_message_that_quotes_too_much_is_cut() -> None:
+    said = str(InputError(f"a.csv: camera is {'9' * 9000}, expected one"))
+    assert len(said) < 1600
+    assert said.startswith("a.csv: camera is 999")
+    assert said.endswith("999, expected one")

@@ -294,6 +294,18 @@ def test_coco_names_of_a_subset_and_of_two_categories(tmp_path: Path) -> None:
     assert set(clip.layout.joints) == {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
 
 
+def test_of_many_files_few_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(tmp_path)
+    suffixes = (".json", ".csv", ".txt", ".npy", ".pkl", ".trc")
+    source.__dict__["names"] = tuple(sorted(f"f{i:06d}{s}" for i in range(5000) for s in suffixes))
+    looked: set[str] = set()
+    for how in ("head", "read"):
+        monkeypatch.setattr(Source, how, lambda self, name: looked.add(name) or b"{}")
+    for name in {"pyskl", *(TOOLS[make][0] for make in TOOLS)}:
+        FORMATS[name].items(source)
+    assert len(looked) <= 128 * len(suffixes)
+
+
 # --- folders of several tools' files ---
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orvpe.cli.commands import COMMANDS, function_of
 from orvpe.errors import InputError, unknown
-from orvpe.runtime.plain import Text, check_names, meant
+from orvpe.runtime.plain import Text, check_names, load_yaml, meant
 from orvpe.runtime.typed import REQUIRED, Argument, arguments_of, converted, filled, flag, flat_values
 from orvpe.training.recipes import recipe_values
 
@@ -47,10 +47,8 @@ def parse(command: str, argv: list[str]) -> dict[str, Any]:
         source.pop(name, None)
     for name, inside in words.inside.items():
         base = values.get(name, known[name].default)
-        values[name] = {
-            **(base or {}),
-            **{inner: meant(Text(raw), f"--{name}.{inner}") for inner, raw in inside.items()},
-        }
+        typed = {inner: _any_value(raw, f"{flag(name)}.{inner}") for inner, raw in inside.items()}
+        values[name] = {**(base or {}), **typed}
     if not words.print_config:
         _check_needed(command, known, values)
     try:
@@ -61,6 +59,11 @@ def parse(command: str, argv: list[str]) -> dict[str, Any]:
     if words.print_config:
         raise Shown(_as_recipe(flat_values(function, arguments)))
     return arguments
+
+
+def _any_value(raw: str, typed: str) -> Any:
+    """A value of no known type: a list or mapping of YAML, a number, a truth, or text."""
+    return load_yaml(raw, typed) if raw.startswith(("[", "{")) else meant(Text(raw), typed)
 
 
 class _Words:

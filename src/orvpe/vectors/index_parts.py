@@ -93,7 +93,7 @@ def write_part(folder: Path, rows: pa.Table, dead: Rows, merged: list[str]) -> s
     metadata = {_DEAD: json.dumps(dead), _MERGED: json.dumps(merged)}
     rows = rows.combine_chunks().replace_schema_metadata(metadata)
     number = f"part-{max(numbers, default=-1) + 1:06d}"
-    written = folder / f".{number}.tmp"
+    written = folder / f"{number}.arrow"  # not a part's name yet
     with (
         whole_file(written) as temporary,
         pa.OSFile(str(temporary), "wb") as file,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import npy, safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, those_that
 from orvpe.data.formats.detections import hide_missing, layout_for, people_clip
 from orvpe.data.formats.kinetics import IMAGE_SIZE
 from orvpe.data.formats.source import Source
@@ -37,18 +37,28 @@ _KINETICS = 18
 
 
 def items(source: Source) -> list[Item]:
-    """(file, key or '', first, stop)."""
+    """(file, key or '', first, stop[, its pickle of labels])."""
     found: list[Item] = []
-    for name in by_suffix(source, ".npy"):
+    for name in those_that(by_suffix(source, ".npy"), lambda n: _is_padded(source, n)):
         head = npy.header(source, name)
-        if head and len(head[0]) == 5 and head[0][1] in (2, 3) and not _DERIVED.search(name):
+        if head:
             found += _runs(name, "", head[0][0])
-    for name in by_suffix(source, ".npz"):
+    for name in those_that(by_suffix(source, ".npz"), lambda n: any(map(_is_clips, npy.members(source, n)))):
         for key in npy.members(source, name):
-            if key.lower().startswith("x_"):
+            if _is_clips(key):
                 array = _member(source, name, key)
                 found += _runs(name, key, len(array)) if array is not None else []
     return found
+
+
+def _is_padded(source: Source, name: str) -> bool:
+    """Whether an npy is (N, 2 or 3, T, joints, people), and not a derived stream."""
+    head = npy.header(source, name)
+    return head is not None and len(head[0]) == 5 and head[0][1] in (2, 3) and not _DERIVED.search(name)
+
+
+def _is_clips(key: str) -> bool:
+    return key.lower().startswith("x_")
 
 
 def _member(source: Source, name: str, key: str) -> np.ndarray | None:
@@ -69,8 +79,8 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     array = npy.load(source, name, key or None)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise InputError(f"{where}: expected an array of numbers")
-    half = key.split("_", 1)[-1].lower() if key else (m[1].lower() if (m := _NPY.match(name)) else "")
-    labels, names = _labels_of(source, name, key, half, len(array))
+    half = key.split("_", 1)[-1].lower() if key else _half(name)
+    labels, names = _labels_of(source, name, key, item[4] if len(item) > 4 else None, len(array))
     split = _SPLITS.get(half, half) if half in ("train", "val", "test", "eval") else None
     clips = []
     for i in range(first, min(stop, len(array))):
@@ -129,28 +139,33 @@ def _hidden(joints: np.ndarray, score: np.ndarray | None, options: Options, wher
     return hidden
 
 
+def _half(name: str) -> str:
+    """'train', 'val' ... of ``train_data_joint.npy``; '' where the name says none."""
+    match = _NPY.match(name)
+    return match[1].lower() if match else ""
+
+
+def _labels_beside(source: Source, name: str) -> str | None:
+    """``train_label.pkl`` in the folder of ``train_data_joint.npy``."""
+    folder, half = name.rpartition("/")[0], _half(name)
+    ours = (n for n in source.names if n.rpartition("/")[0] == folder and n.lower().endswith(f"{half}_label.pkl"))
+    return next(ours, None) if half else None
+
+
 def _labels_of(
-    source: Source, name: str, key: str, half: str, count: int
+    source: Source, name: str, key: str, labels_file: str | None, count: int
 ) -> tuple[np.ndarray | list[Any] | None, list[Any] | None]:
     """(labels, names) of a data file's clips, each None where nothing says them."""
-    where = source.where(name)
-    if key:
-        beside = f"y_{half}"
-        if beside not in npy.members(source, name):
-            return None, None
-        values = np.asarray(npy.load(source, name, beside))
-        labels = values.argmax(axis=1) if values.ndim == 2 else values.ravel()
-        if len(labels) != count:
-            raise InputError(f"{where}: {len(labels)} rows of {beside!r} for {count} of {key!r}")
-        return labels, None
-    folder = name.rpartition("/")[0]
-    wanted = f"{half}_label.pkl"
-    labels_file = next(
-        (n for n in source.names if n.rpartition("/")[0] == folder and n.lower().endswith(wanted)), None
-    ) if half else None  # fmt: skip
-    if labels_file is None:
+    if not key:
+        return _pair(source.path, labels_file, count) if labels_file else (None, None)
+    beside = f"y_{key.split('_', 1)[-1]}"
+    if beside not in npy.members(source, name):
         return None, None
-    return _pair(source.path, labels_file, count)
+    values = np.asarray(npy.load(source, name, beside))
+    labels = values.argmax(axis=1) if values.ndim == 2 else values.ravel()
+    if len(labels) != count:
+        raise InputError(f"{source.where(name)}: {len(labels)} rows of {beside!r} for {count} of {key!r}")
+    return labels, None
 
 
 @lru_cache(maxsize=2)

@@ -147,6 +147,21 @@ def by_suffix(source: Source, *suffixes: str) -> list[str]:
     return [n for n in source.names if n.lower().endswith(suffixes)]
 
 
+_ENDS = 64  # files at each end of a long list that are looked into
+
+
+def those_that(names: Sequence[str], are: Callable[[str], bool]) -> list[str]:
+    """The files for which ``are`` holds.
+
+    Of a long list only the ends are looked at, and the rest is taken for the same where most of these are.
+    """
+    if len(names) <= 2 * _ENDS:
+        return [n for n in names if are(n)]
+    looked = [*names[:_ENDS], *names[-_ENDS:]]
+    other = {n for n in looked if not are(n)}
+    return [n for n in names if n not in other] if len(other) < _ENDS else [n for n in looked if n not in other]
+
+
 def stem(name: str) -> str:
     """File name without folders and last suffix."""
     return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem, those_that
 from orvpe.data.formats.detected import Detection, detected_clip, whole_number
 from orvpe.data.formats.detections import hide_missing, named_layout, people_clip
 from orvpe.data.formats.source import Source
@@ -29,7 +29,7 @@ _SCORE = "likelihood"
 
 
 def items(source: Source) -> list[Item]:
-    names = [n for n in by_suffix(source, ".csv") if kind_of(source.head(n))]
+    names = those_that(by_suffix(source, ".csv"), lambda n: kind_of(source.head(n)) is not None)
     tables = {n.rsplit(".", 1)[0] for n in names}
     names += [n for n in by_suffix(source, ".h5") if "dlc" in n.lower() and n.rsplit(".", 1)[0] not in tables]
     return [(n,) for n in names]

@@ -12,11 +12,12 @@ The number of joints says the layout where it means one; 17 joints in space need
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from orvpe.data.formats import npy
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
 from orvpe.data.formats.detected import Detection, detected_clip
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.gate import SCORE, third_is_score
@@ -36,21 +37,26 @@ _H36M_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)  # of H
 
 
 def items(source: Source) -> list[Item]:
+    """(file[, its scores])."""
+    arrays = [n for n in by_suffix(source, ".npy") if not _is_scores(n)]
     found: list[Item] = []
-    arrays = by_suffix(source, ".npy")
-    scores = {n for n in arrays if _is_scores(n)}
-    for name in arrays:
-        head = npy.header(source, name)
-        if name not in scores and head and head[1].kind in "iuf" and (
-            (len(head[0]) in (3, 4) and head[0][-1] in (2, 3)) or (len(head[0]) == 2 and head[0][1] in _FEATURES)
-        ):  # fmt: skip
-            beside = _beside(source, name)
-            found.append((name, beside) if beside else (name,))
-    for name in by_suffix(source, ".npz"):
-        keys = npy.members(source, name)
-        if any(k in keys for k in (*_KEYS, *_NESTED)) and "joints" not in keys:
-            found.append((name,))
-    return found
+    for name in those_that(arrays, lambda n: _is_poses(source, n)):
+        beside = _beside(source, name)
+        found.append((name, beside) if beside else (name,))
+    return found + [(n,) for n in those_that(by_suffix(source, ".npz"), lambda n: _has_poses(source, n))]
+
+
+def _is_poses(source: Source, name: str) -> bool:
+    head = npy.header(source, name)
+    if head is None or head[1].kind not in "iuf":
+        return False
+    shape = head[0]
+    return (len(shape) in (3, 4) and shape[-1] in (2, 3)) or (len(shape) == 2 and shape[1] in _FEATURES)
+
+
+def _has_poses(source: Source, name: str) -> bool:
+    keys = npy.members(source, name)
+    return any(k in keys for k in (*_KEYS, *_NESTED)) and "joints" not in keys
 
 
 def _is_scores(name: str) -> bool:
@@ -78,13 +84,23 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [_clip(npy.load(source, name, key), score, options, where, name=stem(name))]
 
 
+_names_of: WeakKeyDictionary[Source, frozenset[str]] = WeakKeyDictionary()
+
+
+def _names(source: Source) -> frozenset[str]:
+    if source not in _names_of:
+        _names_of[source] = frozenset(source.names)
+    return _names_of[source]
+
+
 def _beside(source: Source, name: str) -> str | None:
     folder, slash, _ = name.rpartition("/")
+    names = _names(source)
     own = stem(name).removesuffix("_keypoints").removesuffix("keypoints")
     for s in _SCORES:
         for candidate in (f"{stem(name)}_{s}", f"{own}_{s}" if own else s, *([s] if not own else [])):
             path = f"{folder}{slash}{candidate}.npy"
-            if path != name and path in source.names:
+            if path != name and path in names:
                 return path
     return None
 

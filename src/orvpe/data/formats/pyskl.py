@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
 from orvpe.data.formats.detections import hide_missing, in_layout, layout_for, named_layout, people_clip
 from orvpe.data.formats.gate import SCORE, third_is_score
 from orvpe.data.formats.source import Source
@@ -42,7 +42,7 @@ def items(source: Source) -> list[Item]:
     """(file, part, parts): a file is cut by its size, so that it need not be unpickled to be listed."""
     found: list[Item] = []
     names = by_suffix(source, ".pkl", ".pickle")
-    for name in names if len(source.names) == 1 else [n for n in names if _is_ours(source, n)]:
+    for name in names if len(source.names) == 1 else those_that(names, lambda n: _is_ours(source, n)):
         parts = 1 + source.size(name) // PART_BYTES
         found += [(name, str(part), str(parts)) for part in range(parts)]
     return found

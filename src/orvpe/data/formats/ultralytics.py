@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
 from orvpe.data.formats.detected import (
     Detection,
     detected_clip,
@@ -40,7 +40,7 @@ _FRAME_COLUMNS = ("frame", "frame_number", "frame_id", "frame_idx", "image", "im
 
 def items(source: Source) -> list[Item]:
     names = json_of(source, "ultralytics")
-    names += [n for n in by_suffix(source, ".csv") if _is_csv(source.head(n))] if not names else []
+    names = names or those_that(by_suffix(source, ".csv"), lambda n: _is_csv(source.head(n)))
     if not names:
         texts = by_suffix(source, ".txt")
         shape = next((s for n in texts[:8] if (s := line_shape(source.head(n)))), None)
