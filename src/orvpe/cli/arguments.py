@@ -6,23 +6,17 @@ import re
 from itertools import takewhile
 from typing import Any
 
-from orvpe.cli.commands import COMMANDS, function_of
+from orvpe.cli.commands import COMMANDS, SHORT, function_of, takes_recipes
 from orvpe.errors import InputError, unknown
 from orvpe.runtime.plain import Text, check_names, load_yaml, meant
 from orvpe.runtime.typed import REQUIRED, Argument, arguments_of, converted, filled, flag, flat_values
 from orvpe.training.recipes import recipe_values
 
-_WITHOUT_RECIPES = ("recipes", "models")
-SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p", "db": "-d"}
 _LONG = {v: k for k, v in SHORT.items()}
 
 
 class Shown(Exception):
     """``--help`` or ``--print-config`` was asked for; the text is what to print."""
-
-
-def takes_recipes(command: str) -> bool:
-    return command not in _WITHOUT_RECIPES
 
 
 def parse(command: str, argv: list[str]) -> dict[str, Any]:

@@ -212,3 +212,13 @@ def function_of(command: str) -> Callable[..., Any]:
     """The function of a command; only its module is imported."""
     module, _, name = COMMANDS[command].target.partition(":")
     return getattr(import_module(module), name)
+
+
+SHORT = {"run": "-r", "out": "-o", "weights": "-w", "protocol": "-p", "db": "-d"}
+
+
+def takes_recipes(command: str) -> bool:
+    return command not in _WITHOUT_RECIPES
+
+
+_WITHOUT_RECIPES = ("recipes", "models")

@@ -38,7 +38,7 @@ def usage_line(command: str) -> str:
 
 def help_page(command: str) -> str:
     """Usage, what the command does, an example, and every argument under its heading."""
-    from orvpe.cli.arguments import SHORT, takes_recipes
+    from orvpe.cli.commands import SHORT, takes_recipes
     from orvpe.runtime.typed import arguments_of, flag
 
     function, positional = function_of(command), COMMANDS[command].positional

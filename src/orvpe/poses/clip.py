@@ -16,7 +16,6 @@ import numpy as np
 from orvpe.errors import InputError
 
 if TYPE_CHECKING:
-    from orvpe.poses.notes import Note
     from orvpe.poses.skeleton import Layout
 
 
@@ -216,3 +215,18 @@ def _whole_size(size: Sequence[float], where: str) -> tuple[int, int]:
     if not (0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS):
         raise InputError(f"{where}: image size {width} x {height}, expected both above 0, at most {_MOST_PIXELS}")
     return width, height
+
+
+@dataclass(frozen=True)
+class Note:
+    """One finding.
+
+    Args:
+        text: a sentence that is the same for all clips it is true of, so that they can be counted.
+        part, whole: how many of how many (joints, frames ...), added up over the clips; no share is printed when whole
+            is 0.
+    """
+
+    text: str
+    part: int = 0
+    whole: int = 0

@@ -5,25 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from orvpe.poses.clip import Clip
-
-
-@dataclass(frozen=True)
-class Note:
-    """One finding.
-
-    Args:
-        text: a sentence that is the same for all clips it is true of, so that they can be counted.
-        part, whole: how many of how many (joints, frames ...), added up over the clips; no share is printed when whole
-            is 0.
-    """
-
-    text: str
-    part: int = 0
-    whole: int = 0
+from orvpe.poses.clip import Clip
 
 
 @dataclass

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import choose_reader
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
 from orvpe.data.formats.reading import gated, read_clips
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.data.pose_files import PoseFiles
 from orvpe.data.store import Store, is_store
 from orvpe.errors import InputError

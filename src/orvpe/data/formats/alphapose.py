@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
 from orvpe.data.formats.detected import Detection, detected_clip, frame_groups, numbers, video_name
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.json_kinds import json_of
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import layouts_by_count

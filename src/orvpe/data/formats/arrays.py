@@ -12,9 +12,9 @@ import zipfile
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, Options, by_suffix
 from orvpe.data.formats.detections import layout_for, named_layout, people_clip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout

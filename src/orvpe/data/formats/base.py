@@ -162,11 +162,6 @@ def those_that(names: Sequence[str], are: Callable[[str], bool]) -> list[str]:
     return [n for n in names if n not in other] if len(other) < _ENDS else [n for n in looked if n not in other]
 
 
-def stem(name: str) -> str:
-    """File name without folders and last suffix."""
-    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-
-
 def peek_json(source: Source, names: Sequence[str]) -> Any:
     """The first file's parsed JSON, or None when there is none or it is broken (the read will say so)."""
     try:

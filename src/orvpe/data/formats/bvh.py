@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.base import Format, Item, Options, by_suffix
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.skeleton.rigs import mocap_layout
 from orvpe.runtime.room import check_room
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
 from orvpe.data.formats.detections import (
     UNSURE,
     frames_of,
@@ -29,10 +29,9 @@ from orvpe.data.formats.detections import (
     other_kind,
     people_clip,
 )
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import LAYOUTS, Layout
 from orvpe.runtime.room import check_room

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem, those_that
+from orvpe.data.formats.base import Format, Item, Options, by_suffix, those_that
 from orvpe.data.formats.detected import Detection, detected_clip, whole_number
 from orvpe.data.formats.detections import hide_missing, named_layout, people_clip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 

@@ -14,8 +14,7 @@ from orvpe.data.formats.base import NoSkeleton, Options
 from orvpe.data.formats.detections import UNSURE, frames_of, hide_missing, people_clip
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.people import link_people
 from orvpe.poses.skeleton import Layout
 from orvpe.runtime.room import check_room

@@ -11,8 +11,7 @@ import numpy as np
 from orvpe.data.formats.base import Item, NoBody, NoSkeleton, Options, OtherKind, by_suffix
 from orvpe.data.formats.source import Source
 from orvpe.errors import InputError, unknown
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.people import most_energetic
 from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, Layout, layout_for_names, places_in, unified_sources
 from orvpe.poses.skeleton.names import canonical

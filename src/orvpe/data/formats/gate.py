@@ -21,8 +21,7 @@ import numpy as np
 
 from orvpe.errors import InputError
 from orvpe.poses.axes import directions, pointing, sampled, turn_up, votes
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.skeleton import LAYOUTS, UNIFIED_JOINTS, Layout, unified_sources
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, read_json
 from orvpe.data.formats.detections import (
     frames_of,
     hide_missing,
@@ -20,7 +20,7 @@ from orvpe.data.formats.detections import (
     other_kind,
     people_clip,
 )  # fmt: skip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people

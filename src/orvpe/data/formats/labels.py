@@ -6,10 +6,9 @@ import csv
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from orvpe.data.formats.base import stem
+from orvpe.data.formats.source import stem
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 
 FOLDERS = "folders"
 _COLUMNS = ("label", "subject", "camera", "split")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options
 from orvpe.data.formats.detected import (
     Detection,
     detected_clip,
@@ -24,7 +24,7 @@ from orvpe.data.formats.detected import (
 )
 from orvpe.data.formats.detections import layout_for, named_layout
 from orvpe.data.formats.json_kinds import json_of
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, layouts_by_count

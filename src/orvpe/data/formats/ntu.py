@@ -13,13 +13,12 @@ from collections import Counter
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
 from orvpe.data.formats.ntu_places import JOINT, JOINTS, places
 from orvpe.data.formats.numbers import floats
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.people import most_energetic
 from orvpe.poses.skeleton import LAYOUTS
 

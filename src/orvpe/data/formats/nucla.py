@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, read_json, stem
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.base import Format, Item, Options, by_suffix, read_json
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS

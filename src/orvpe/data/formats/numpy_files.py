@@ -17,11 +17,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from orvpe.data.formats import npy
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, those_that
 from orvpe.data.formats.detected import Detection, detected_clip
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.gate import SCORE, third_is_score
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count

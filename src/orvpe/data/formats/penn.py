@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, Options, by_suffix
 from orvpe.data.formats.detections import other_kind
 from orvpe.data.formats.matfile import read_mat
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS

@@ -11,9 +11,9 @@ import re
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
 from orvpe.data.formats.detections import hide_missing, layout_for, people_clip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import LAYOUTS

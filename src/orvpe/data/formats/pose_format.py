@@ -6,10 +6,10 @@ the file has them.  Hands and face are left out.
 
 from __future__ import annotations
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
 from orvpe.data.formats.detections import people_clip
 from orvpe.data.formats.extras import library, said
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 

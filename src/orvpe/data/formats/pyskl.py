@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from orvpe.data.formats import safe_pickle
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, those_that
 from orvpe.data.formats.detections import hide_missing, in_layout, layout_for, named_layout, people_clip
 from orvpe.data.formats.gate import SCORE, third_is_score
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.skeleton import LAYOUTS, layouts_by_count
 
 PART_BYTES = 8_000_000  # what one item covers; NTU's 2D pickle of 1 GB makes 130 of them

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix
 from orvpe.data.formats.detected import Detection, detected_clip
 from orvpe.data.formats.detections import named_layout
 from orvpe.data.formats.extras import library, on_disk, said
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, read_json, stem
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, read_json
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.people import link_people, most_energetic

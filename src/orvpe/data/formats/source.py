@@ -169,3 +169,8 @@ def not_a_source(out: str | Path, paths: Sequence[str]) -> None:
         files = [path / n for n in Source(path).names if n.endswith(target.name)] if path.is_dir() else [path]
         if any(target.samefile(f) for f in files):
             raise InputError(f"{out}: is what would be read, give another --out")
+
+
+def stem(name: str) -> str:
+    """File name without folders and last suffix."""
+    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]

@@ -19,13 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from orvpe.data.formats.base import Format, Item, NoBody, NoSkeleton, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, NoBody, NoSkeleton, Options, by_suffix
 from orvpe.data.formats.columns import IGNORED, numbers_of, our_columns, roles
 from orvpe.data.formats.detections import FrameNumbers, frames_of, hide_missing, named_layout, other_kind, people_clip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError, unknown
-from orvpe.poses.clip import Clip
-from orvpe.poses.notes import Note
+from orvpe.poses.clip import Clip, Note
 from orvpe.poses.skeleton import LAYOUTS, Layout, layouts_by_count
 from orvpe.runtime.room import check_room
 

@@ -11,10 +11,10 @@ import re
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, Options, by_suffix, stem
+from orvpe.data.formats.base import Format, Item, Options, by_suffix
 from orvpe.data.formats.detected import in_metres
 from orvpe.data.formats.detections import hide_missing, in_layout, named_layout, people_clip
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import Layout, unified_sources

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, stem, those_that
+from orvpe.data.formats.base import Format, Item, NoSkeleton, Options, by_suffix, those_that
 from orvpe.data.formats.detected import (
     Detection,
     detected_clip,
@@ -30,7 +30,7 @@ from orvpe.data.formats.detected import (
 )
 from orvpe.data.formats.detections import layout_for
 from orvpe.data.formats.json_kinds import json_of
-from orvpe.data.formats.source import Source
+from orvpe.data.formats.source import Source, stem
 from orvpe.errors import InputError
 from orvpe.poses.clip import Clip
 from orvpe.poses.skeleton import layouts_by_count
