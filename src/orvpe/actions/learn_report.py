@@ -83,7 +83,7 @@ class LearnReport:
             answered, correct, named, at_risk = self.unknown.values()
             lines += [
                 f"unknown: {answered:.0f} % of these clips, whole or partly hidden, get a name, {correct:.0f} % of "
-                f"them the right one; of the clips of classes left out in turn {named:.0f} % get a name",
+                f"them the right one; of clips of classes left out in turn {named:.0f} % get a name",
                 f"with --risk {RISK:g} (orvpe classify, live, demo) {at_risk:.0f} % of the clips get one",
             ]
         lines += [f"warning: {text}" for text in self.warnings]
