@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from orvpe.views.batch import Batch
 
 _NAMES = {
-    "data.formats.base": "Format Item NoSkeleton Options by_suffix read_json stem",
-    "data.formats.source": "Source",
+    "data.formats.base": "Format Item NoSkeleton Options by_suffix read_json",
+    "data.formats.source": "Source stem",
     "data.protocols.base": "Info Protocol numbers parts",
     "errors": "InputError",
     "models.encoders.parts": "JointEncoder",

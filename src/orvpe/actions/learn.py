@@ -77,7 +77,7 @@ def learn(
         folds: folds of the cross-validation, fewer if a class has fewer recordings; 0 for none.
         by: what stays in one fold: recording, or subject if the pose files name it.
         strength: C of the logistic regression on frozen features; larger values fit the training clips more closely.
-        versions: further versions of each clip that this regression learns from, four in five of them with something
+        versions: occluded copies of each clip that this regression learns from, too, four in five of them with something
             hidden or noisy; 9 when not given, 0 for whole clips alone.
         epochs: epochs of fine-tuning; 90 when not given.
         window: length in seconds of the windows into which clips of at least twice that length are cut.
@@ -156,7 +156,7 @@ def learn(
     fit: Fit
     if source is not None and frozen:
         fit, how = Probe(source, store, strength, versions, seed), f"a classifier on the frozen features of {weights}"
-        how += f" (whole clips and {versions} more versions of each)" if versions else ""
+        how += f" (whole clips and {versions} occluded copies of each)" if versions else ""
     else:
         fit = Finetune(source, weights, store, run, epochs, seed, hardware.device, hardware.threads, restart)
         how = f"encoder and classifier from {weights or 'scratch'}"

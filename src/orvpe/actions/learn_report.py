@@ -83,7 +83,7 @@ class LearnReport:
             answered, correct, named, at_risk = self.unknown.values()
             lines += [
                 f"unknown: {answered:.0f} % of these clips, whole or partly hidden, get a name, {correct:.0f} % of "
-                f"them the right one; of the clips of classes left out in turn {named:.0f} % get a name",
+                f"them the right one; of clips of classes left out in turn {named:.0f} % get a name",
                 f"with --risk {RISK:g} (orvpe classify, live, demo) {at_risk:.0f} % of the clips get one",
             ]
         lines += [f"warning: {text}" for text in self.warnings]
@@ -97,7 +97,7 @@ def confusion_text(confusion: np.ndarray, classes: list[str]) -> list[str]:
         return ["confusion: see confusion.png"]
     wide = max(len(c) for c in classes) + 4
     cell = max(3, len(str(confusion.max())) + 1)
-    head = f"{'true, as counted for':<{max(wide, 20)}}" + "".join(f"{i + 1:>{cell}}" for i in range(len(classes)))
+    head = f"{'true class, named as':<{max(wide, 20)}}" + "".join(f"{i + 1:>{cell}}" for i in range(len(classes)))
     rows = [f"{f'{i + 1:>2} {c}':<{max(wide, 20)}}" + "".join(f"{n or '.':>{cell}}" for n in row)
             for i, (c, row) in enumerate(zip(classes, confusion.tolist(), strict=True))]  # fmt: skip
     return [head, *rows]

@@ -110,7 +110,7 @@ def probe(
         strength: C of logistic, lambda of ridge.
         neighbours: of knn.
         labels: share of the training labels to use, of each class alike.
-        versions: further versions of each training clip that a linear classifier learns from, under ``occlusion``.
+        versions: occluded copies of each training clip that a linear classifier learns from, too, under ``occlusion``.
         occlusion: of these; each clip of each version draws for itself.  The default occludes four in five of them.
         occlusions: test corruptions, see `orvpe evaluate`.
         raw: also print what the same clips give without an encoder: 1-NN and logistic regression on raw joints.
@@ -193,7 +193,7 @@ def probe(
         "probe_parameters": sum(p.numel() for p in model.head.parameters()),
         "train_seconds": time.perf_counter() - began,
     }
-    also = f" and {versions} more versions of each ({occlusion})" if versions else ""
+    also = f" and {versions} occluded copies of each ({occlusion})" if versions else ""
     print(f"{method} probe, {more['probe_parameters']:,} parameters, on {len(trained)} training clips{also}")
     frozen.head = model.head
     scorer = model_scorer(frozen, data, task, seed, batch_size)

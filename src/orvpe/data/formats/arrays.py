@@ -117,4 +117,4 @@ def _text(arrays: dict[str, np.ndarray], key: str, where: str) -> str | None:
     return found[0]
 
 
-FORMAT = Format("arrays", "an npz of one's own: joints (people, frames, joints, 2 or 3), NaN for missing", items, read)
+FORMAT = Format("arrays", "a custom npz: joints (people, frames, joints, 2 or 3), NaN for missing", items, read)

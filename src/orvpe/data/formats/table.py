@@ -458,5 +458,5 @@ def _one(codes: np.ndarray, words: list[str], key: str, where: str) -> str | Non
 
 
 FORMAT = Format(
-    "table", "a table of one's own: CSV or Parquet, a row per joint or a column per coordinate", items, read
+    "table", "a custom table: CSV or Parquet, a row per joint or a column per coordinate", items, read
 )
