@@ -77,8 +77,8 @@ def learn(
         folds: folds of the cross-validation, fewer if a class has fewer recordings; 0 for none.
         by: what stays in one fold: recording, or subject if the pose files name it.
         strength: C of the logistic regression on frozen features; larger values fit the training clips more closely.
-        versions: occluded copies of each clip that this regression learns from, too, four in five of them with something
-            hidden or noisy; 9 when not given, 0 for whole clips alone.
+        versions: occluded copies of each clip that this regression also learns from, four in five of them with
+            something hidden or noisy; 9 when not given, 0 for whole clips alone.
         epochs: epochs of fine-tuning; 90 when not given.
         window: length in seconds of the windows into which clips of at least twice that length are cut.
         labels: a CSV with the columns name and label (and optionally subject), where there is no folder per class; the

@@ -110,7 +110,7 @@ def probe(
         strength: C of logistic, lambda of ridge.
         neighbours: of knn.
         labels: share of the training labels to use, of each class alike.
-        versions: occluded copies of each training clip that a linear classifier learns from, too, under ``occlusion``.
+        versions: occluded copies of each training clip that a linear classifier also learns from, under ``occlusion``.
         occlusion: of these; each clip of each version draws for itself.  The default occludes four in five of them.
         occlusions: test corruptions, see `orvpe evaluate`.
         raw: also print what the same clips give without an encoder: 1-NN and logistic regression on raw joints.

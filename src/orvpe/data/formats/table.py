@@ -457,6 +457,4 @@ def _one(codes: np.ndarray, words: list[str], key: str, where: str) -> str | Non
     return found[0] if found else None
 
 
-FORMAT = Format(
-    "table", "a custom table: CSV or Parquet, a row per joint or a column per coordinate", items, read
-)
+FORMAT = Format("table", "a custom table: CSV or Parquet, a row per joint or a column per coordinate", items, read)
