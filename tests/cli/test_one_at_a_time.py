@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
     with (
-        pytest.raises(InputError, match=r"^out .*x: cannot be written \(Permission denied\)"),
+        pytest.raises(InputError, match=r"x: cannot be written \(Permission denied\)"),
         writing(tmp_path / "x", f"out {tmp_path / 'x'}"),
     ):
         pass

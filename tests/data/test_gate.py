@@ -64,8 +64,19 @@ def test_any_unit_and_axis_gives_the_same_clip_or_is_refused(seed: int, scale: f
         return
     (out,) = through(changed)
     assert np.array_equal(out.visible, clip.visible)
+    if any("give --up" in note.text for note in out.notes):
+        return  # upright in some frames, along another axis in others: left as it is, and said
     np.testing.assert_allclose(out.joints[out.visible], clip.joints[clip.visible], atol=2e-5, rtol=1e-5)
     assert bool(out.notes) == (scale != 1.0 or up != "y")
+
+
+def test_nearly_all_bodies_are_turned_rather_than_left_with_a_note() -> None:
+    left = 0
+    for seed in range(0, 500, 5):
+        clip = standing(seed, missing=0.1)
+        (out,) = through(clip.with_(joints=clip.joints @ AXIS["z"].T.astype(np.float32)))
+        left += any("give --up" in note.text for note in out.notes)
+    assert left <= 3
 
 
 @settings(max_examples=20, deadline=None)

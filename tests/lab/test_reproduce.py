@@ -422,6 +422,6 @@ def test_stopped_it_saves_the_running_steps_and_goes_on(how: str, jobs: str, tmp
     assert "stopping when saved: " in told
     import fcntl
 
-    with (metrics.parent / ".lock").open() as lock:
+    with (metrics.parent / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody is left who trains there
     assert not (metrics.parent / "results.json").exists()

@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 FILES = sorted(RECIPES.glob("*.yaml"))
 NEEDED = {
     "pretrain": ["s", "-r", "r"], "probe": ["s", "-r", "r"], "finetune": ["s", "-r", "r"], "evaluate": ["s", "-w", "w"],
-    "ingest": ["s", "-o", "o"], "embed": ["s", "-w", "w", "-o", "o"],
+    "metric": ["s", "-o", "o"], "ingest": ["s", "-o", "o"], "embed": ["s", "-w", "w", "-o", "o"],
 }  # fmt: skip
 
 
@@ -81,5 +81,9 @@ def test_recipe(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_what_is_typed_overrides_it(file: Path) -> None:
+    if command_of(file) == "metric":
+        _, arguments = parsed(file, "--views", "1", "--seed", "77")
+        assert (arguments["views"], arguments["seed"]) == (1, 77)
+        return
     _, arguments = parsed(file, "--view.tau", "13", "--seed", "77")
     assert (arguments["view"].tau, arguments["seed"]) == (13, 77)

@@ -100,7 +100,7 @@ def writing(target: Path, named: str, folder: bool = False) -> Iterator[None]:
         for made in missing:
             with suppress(OSError):
                 made.rmdir()
-        raise InputError(f"{named}: cannot be written ({error.strerror or error})") from None
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     with alone(path) as free:
         if not free:
             raise InputError(f"{named} is in use by another process; wait, or choose another name")

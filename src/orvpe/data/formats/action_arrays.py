@@ -42,7 +42,8 @@ def items(source: Source) -> list[Item]:
     for name in those_that(by_suffix(source, ".npy"), lambda n: _is_padded(source, n)):
         head = npy.header(source, name)
         if head:
-            found += _runs(name, "", head[0][0])
+            labels = _labels_beside(source, name)
+            found += [(*run, labels) if labels else run for run in _runs(name, "", head[0][0])]
     for name in those_that(by_suffix(source, ".npz"), lambda n: any(map(_is_clips, npy.members(source, n)))):
         for key in npy.members(source, name):
             if _is_clips(key):
