@@ -91,7 +91,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             "orvpe.actions.learn:learn",
             "train a classifier from a folder of example clips per class, with cross-validation",
             ("folder",),
-            "orvpe learn examples/ -r runs/mine",
+            "orvpe learn clips/ -r runs/mine",
         ),
     },
     "recognising actions": {
