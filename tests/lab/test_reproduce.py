@@ -272,6 +272,7 @@ def data_folder(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow("trains and tests every row of a table, each step a process")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_table_from_nothing_and_again(jobs: str, tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data")

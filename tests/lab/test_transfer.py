@@ -119,6 +119,7 @@ def _packed(folder: Path, name: str, label: str, count: int) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow("two interrupted runs of a table, each a process")
 def test_a_small_run_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from orvpe.errors import InputError
 from orvpe.lab import walkthrough as home
 
 
+@pytest.mark.slow("two pre-trainings and three probes, each a process")
 def test_runs_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(home, "GENERATED_CLIPS", 210)
     monkeypatch.delenv("ORVPE_DATA", raising=False)

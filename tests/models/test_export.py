@@ -59,6 +59,7 @@ def build(
     return model.eval()
 
 
+@pytest.mark.slow("exports AGCN and runs it at several shapes")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One test, because an export takes seconds and pytest-xdist would repeat it."""

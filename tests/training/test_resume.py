@@ -197,6 +197,7 @@ def words(job: str, store: str, run: Path) -> list[str]:
     return [job, store, "-r", str(run), *LIGHT, *own, "--epochs", EPOCHS, "--batch-size", "4", "--save-every", "7"]
 
 
+@pytest.mark.slow("a training that is stopped by a signal and resumed, in processes")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize(
     ("job", "number"), [("pretrain", signal.SIGTERM), ("finetune", signal.SIGINT), ("pretrain", signal.SIGKILL)]

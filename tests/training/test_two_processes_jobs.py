@@ -69,6 +69,7 @@ def test_pretraining_with_a_teacher_and_virtual_cameras(store: str, tmp_path: Pa
     torch.testing.assert_close(two["bank"]["rows"], one["bank"]["rows"], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow("six processes that start torch")
 def test_pretraining_stopped_and_resumed(store: str, tmp_path: Path) -> None:
     """Also the loss that is logged for the interrupted epoch is the mean over both processes."""
     words = ["pretrain", store, *PRETRAIN, "--epochs", "1", "--batch-size", "4"]

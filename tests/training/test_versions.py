@@ -62,6 +62,7 @@ def test_they_help_where_parts_are_hidden(method: str, store: str, tmp_path: Pat
     assert hidden[4] > hidden[0]
 
 
+@pytest.mark.slow("fits a probe twice")
 def test_one_occlusion_that_is_none_changes_nothing(store: str, tmp_path: Path) -> None:
     """Ten whole versions with a tenth of C each are one with C."""
     for name, more in (("a", {}), ("b", {"versions": 9, "occlusion": "none"})):

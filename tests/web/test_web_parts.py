@@ -64,6 +64,7 @@ def test_file_names(given: str | None, safe: str) -> None:
     assert safe_name(given) == safe
 
 
+@pytest.mark.slow("starts the server with a shipped encoder and its store")
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("given", ["store", "samples"])
 def test_the_encoder_is_of_the_clips_dimensions(dims: int, given: str, tmp_path: Path) -> None:
