@@ -122,12 +122,14 @@ def body(seed: int, layout: str, frames: int = 5) -> Clip:
     """Somebody of a person's size, all joints seen: BVH has no unit and no missing joints."""
     rng = np.random.default_rng(seed)
     tree = get_layout(layout)
-    joints = np.zeros((1, frames, len(tree), 3))
+    joints, chain = np.zeros((1, frames, len(tree), 3)), np.zeros(len(tree))
     for v in tree.depth_order:
         if tree.parents[v] is not None:
-            step = rng.normal(0, 1, (frames, 3))
-            step *= rng.uniform(0.1, 0.25) / np.linalg.norm(step, axis=1, keepdims=True)  # bones of 10 to 25 cm
+            step, bone = rng.normal(0, 1, (frames, 3)), rng.uniform(0.1, 0.25)
+            step *= bone / np.linalg.norm(step, axis=1, keepdims=True)
             joints[0, :, v] = joints[0, :, tree.parent_index[v]] + step
+            chain[v] = chain[tree.parent_index[v]] + bone
+    joints *= 1.2 / chain.max()  # by which a reader knows the unit
     joints += rng.normal(0, 1, (1, frames, 1, 3))
     return Clip.from_array(joints, tree, fps=60.0, name="b")
 
