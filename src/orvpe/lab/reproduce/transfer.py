@@ -93,7 +93,7 @@ class Transfer:
         out = self.folder / f"{name}.orvpe"
         if not out.exists():
             if self.data is None:
-                raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; docs/data.md says what lies there")
+                raise InputError("no data: give --data FOLDER, or set ORVPE_DATA; see docs/guides/data.md")
             path = Path(self.data) / file
             if not path.exists():
                 raise InputError(f"{path}: no such file; --data is {self.data}")

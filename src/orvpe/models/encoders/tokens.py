@@ -114,15 +114,6 @@ class TokenEncoder(nn.Module):
         """Joints, segments and numbers of a clip's tokens."""
         return len(self.layout), self.segments, self.frames * self.in_channels
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this encoder again, as plain data."""
-        return {
-            "in_channels": self.in_channels,
-            "layout": self.layout.to_dict(),
-            "segments": self.segments,
-            "width": self.feature_dim,
-        }
-
     def tokens(self, x: Tensor, visible: Tensor | None = None) -> Tokens:
         """Structured embeddings.
 
