@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import os
@@ -110,9 +111,22 @@ def open_fabric(device: str = "auto", precision: str = "32", threads: int = 0) -
             precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision],  # type: ignore[arg-type]
         )
         fabric.launch()
+    if world > 1:
+        atexit.register(_leave_group)
     if precision == "16" and fabric.device.type == "cpu":  # Fabric would take bf16 and say nothing of it
         raise InputError("precision is '16', which a CPU does not train in; give 32 or bf16")
     return fabric
+
+
+def _leave_group() -> None:
+    """End gloo's threads while Python still runs: left alone they sometimes abort a process that is done.
+
+    NCCL's group stays, as leaving it waits for processes that may have failed.
+    """
+    from torch import distributed
+
+    if distributed.is_initialized() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()
 
 
 def _started() -> tuple[int, int]:
