@@ -1,4 +1,4 @@
-"""A classifier that knows when it does not know: confidence, risk curve, saving."""
+"""A classifier that can answer unknown: confidence, risk curve, saving."""
 
 from __future__ import annotations
 

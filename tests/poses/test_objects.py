@@ -24,7 +24,7 @@ def walkers(frames: int = FRAMES, joints: int = V, dims: int = 2) -> np.ndarray:
 
 
 def swapped(people: np.ndarray, t: int) -> np.ndarray:
-    """(2, V, C) of a frame, in an order that changes: estimators list people anew."""
+    """(2, V, C) of a frame, in an order that changes: estimators list people again."""
     return people[:, t] if t % 2 else people[::-1, t]
 
 

@@ -116,7 +116,7 @@ def folder_store(folder: str | Path, out: str | Path, options: FolderOptions) ->
 
     Args:
         folder: holds the class folders.
-        out: the store; interrupted work on videos is kept beside it.
+        out: the store; interrupted work on videos is kept next to it.
         options: how they are read.
 
     Raises:

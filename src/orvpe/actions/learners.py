@@ -141,7 +141,7 @@ class Finetune:
         given = from_shipped(finetune, _RECIPES[store.dims], store=str(store.path), run=run)
         view: ViewConfig = given["view"]
         encoder: EncoderConfig = given["encoder"]
-        if source is not None:  # an encoder goes on with the input that it knows
+        if source is not None:  # an encoder goes on with the input it was trained on
             view = replace(source.view, shortest=view.shortest, occlusion=view.occlusion)
             encoder = source.encoder_config
         given |= {

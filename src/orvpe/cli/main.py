@@ -84,7 +84,7 @@ def _run(command: str, argv: list[str]) -> int:
     except Interrupted as stop:
         print(f"orvpe {command}: {stop}", file=sys.stderr)
         return 128 + stop.signal
-    if is_dataclass(result):  # a report that knows how to read as text
+    if is_dataclass(result):  # a report that prints as text
         print(result)
     return 0
 

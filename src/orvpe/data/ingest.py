@@ -47,7 +47,7 @@ class IngestReport:
         clips: clips in the store.
         frames: people x frames in the store.
         skipped_no_skeleton: items in which nobody is, and windows in which nobody is seen.
-        skipped_other: files of another kind that lie beside those of the format.
+        skipped_other: files of another kind next to those of the format.
         skipped_short: clips with fewer than ``min_frames`` frames.
         bad: one line for each item that could not be read.
         seconds: wall-clock time of this call.

@@ -55,7 +55,7 @@ def read_chunks(chunks: Sequence[Chunk], workers: int) -> Iterator[Chunk]:
             _read_chunk(chunk)
             yield chunk
         return
-    # spawn: the same on every system, and safe beside threads
+    # spawn: the same on every system, and safe next to threads
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_reader)
     try:
@@ -79,7 +79,7 @@ def read_chunks(chunks: Sequence[Chunk], workers: int) -> Iterator[Chunk]:
 
 
 def _start_reader() -> None:
-    """On Ctrl-C every process of the terminal is told; readers finish their chunk, which is then kept."""
+    """On Ctrl-C every process of the terminal gets the signal; readers finish their chunk, which is then kept."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
@@ -100,7 +100,7 @@ def _opened(path: str) -> Source:
 
 @lru_cache(maxsize=1)
 def _keep_freed_memory() -> None:
-    """Freeing one large block tells glibc to keep what is freed later, instead of giving it back and asking for it,
+    """Freeing one large block makes glibc keep what is freed later, instead of giving it back and asking for it,
     page by page, with every file: a fifth of the time of small ones.  Elsewhere it does nothing.
     """
     np.empty(16 << 20, dtype=np.uint8)

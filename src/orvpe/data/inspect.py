@@ -49,7 +49,7 @@ class Inspection:
             y up; of 2D 'px' and '-y' where y points down.
         missing: joint -> share of its appearances in which it is missing.
         no_skeleton: items in which nobody is.
-        other: files of another kind that lie beside those of the format.
+        other: files of another kind next to those of the format.
         bad: one line for each item that could not be read.
         notes: further lines (a store's grid, size and checksums).
         figure: the picture that was drawn.

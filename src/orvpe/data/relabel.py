@@ -1,4 +1,4 @@
-"""Classes of one's own made of a store's labels, by a YAML file: several labels one class, others left out.
+"""Custom classes made of a store's labels, by a YAML file: several labels one class, others left out.
 
 walk: [set2/0/*, "*/Walk-in-place*"]
 jump: ["*/Jump"]

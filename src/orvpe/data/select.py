@@ -1,4 +1,4 @@
-"""A part of a store as a store of its own: the training clips for pre-training, or classes of one's own."""
+"""A part of a store as a store of its own: the training clips for pre-training, or custom classes."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def report(
     """Evaluate, print the table, and write it into ``out``: results.json, scores.npz, per_class.csv, confusion.png.
 
     Shares retained and score files refer to clean clips, or to the first occlusion where "none" is not asked for.
-    Where test clips are copies of the task's training clips, what is right of the others is told too.  ``raw`` is what
+    Where test clips are copies of training clips, the accuracy on the others is reported too.  ``raw`` is what
     `orvpe.evaluation.raw.raw_rows` found of the same clips: the numbers that an encoder has to beat.
     """
     check_occlusions(occlusions)

@@ -157,7 +157,7 @@ def frozen_test(
         embedding: what to test.
         data: where the clips are.
         task: its training clips are the gallery, whole; its test clips are the queries.
-        occlusions: of the queries, besides none.
+        occlusions: of the queries, in addition to none.
         copies: occluded copies of each gallery clip that the probe is fitted on too.
         seed: of the corruptions.
 

@@ -38,7 +38,7 @@ def locate(name: str | Path) -> Path:
         return path
     if str(name) in shipped():
         return SHIPPED / str(name)
-    # runs/pre beside a folder runs is a folder that is missing
+    # runs/pre next to a folder runs is a folder that is missing
     if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)) and not path.parent.exists():
         return _fetched(str(name))
     return path

@@ -67,7 +67,7 @@ class Model(nn.Module):
             Projection(self.feature_dim, projection[1], kind=projection[0]) if projection is not None else None
         )
         self.head = nn.Linear(self.feature_dim, len(classes)) if classes is not None else None
-        self.open_set: OpenSet | None = None  # of a classifier that knows when it does not know
+        self.open_set: OpenSet | None = None  # of a classifier that can answer unknown
         self._folded = False  # whether its layers are still those that the card builds
 
     def features(self, view: View) -> Tensor:

@@ -1,9 +1,9 @@
-"""A classifier that knows when it does not know: the confidence of an answer, and the risk of giving it.
+"""A classifier that can answer unknown: the confidence of an answer, and the risk of giving it.
 
 Three cues say how far an answer can be trusted: by how much its class leads, how far the clip's feature lies from the
 nearest clips that were learned from (in typical distances of these), and whether the nearest is of the same class.
 Distances are taken after whitening by the covariance within the classes: what varies from person to person, and with
-what is hidden, counts less than what tells actions apart (docs/lab/unknown.md).  A logistic regression turns the cues
+what is hidden, counts less than what separates actions (docs/lab/unknown.md).  A logistic regression turns the cues
 into the probability that the answer is right.  It is fitted on answers to clips that were not learned from: known
 actions, and actions of no class.  On these the risk-coverage curve says which confidence is needed so that at most a
 given share of the answers is wrong (El-Yaniv and Wiener, JMLR 2010).
@@ -26,7 +26,7 @@ RISK = 0.1  # share of wrong answers for which reports say what is answered
 UNKNOWN = 1 / 3  # share of what will be met that is of no class (docs/lab/unknown.md)
 MOST = 1000  # learned clips that are kept
 POINTS = 64
-_SURE = 8.0  # logit beyond which a lead tells no more
+_SURE = 8.0  # logit beyond which a larger lead adds nothing
 _FAR = 4.0  # typical distances beyond which a clip is as strange as it can be
 _MOST_CONFIDENT = 0.9999  # below 1, so that a threshold of 1 answers nothing
 _CUES = 3

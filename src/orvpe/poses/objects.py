@@ -4,7 +4,7 @@ Ultralytics, MediaPipe, MMPose, rtmlib, supervision and pose-format.
 
 None of these packages is imported: an object is read by the attributes that its library documents.  All functions take
 the results of one video in order, one a frame (pose-format: the whole), and link people over the frames where no
-tracker has told them apart.  `orvpe.poses.clip.Clip` has a method for each.
+tracker has separated them.  `orvpe.poses.clip.Clip` has a method for each.
 """
 
 from __future__ import annotations

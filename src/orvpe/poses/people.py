@@ -1,4 +1,4 @@
-"""Who is who over the frames, and who moves most: for sources that list people anew in every frame."""
+"""Who is who over the frames, and who moves most: for sources that list people again in every frame."""
 
 from __future__ import annotations
 

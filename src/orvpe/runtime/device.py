@@ -44,7 +44,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 
 def _cpu_multiplies_bf16() -> bool:
-    # torch tells it only by private names, which differ from version to version: without them, no
+    # torch has it only under private names, which differ from version to version: without them, no
     asked = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
     return any(bool(ask()) for ask in asked if callable(ask))
 
@@ -130,7 +130,7 @@ def _leave_group() -> None:
 
 
 def _started() -> tuple[int, int]:
-    """Processes and nodes, as torchrun tells each process."""
+    """Processes and nodes, as torchrun says to each process."""
     if "LOCAL_RANK" not in os.environ:
         for name, launcher in (("SLURM_STEP_NUM_TASKS", "srun"), ("OMPI_COMM_WORLD_SIZE", "mpirun")):
             if (tasks := int(os.environ.get(name, "1"))) > 1:  # each would train alone, in one folder

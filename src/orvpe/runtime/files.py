@@ -61,7 +61,7 @@ class Together:
         self._made: list[Path] = []
 
     def path(self, target: str | Path) -> Path:
-        """Where to write what shall be at ``target``: a name beside it, with the same suffix.
+        """Where to write what shall be at ``target``: a name next to it, with the same suffix.
 
         Raises:
             InputError: nothing can be written there.

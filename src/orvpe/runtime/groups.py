@@ -1,4 +1,4 @@
-"""Arguments that several commands share; each of their fields is a flag of its own."""
+"""Arguments that several commands share; each of their fields is a flag."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def check_names(name: str, where: str) -> None:
 def meant(value: Any, where: str) -> Any:
     """What scalars stand for by YAML's rules: numbers, truths, nothing, else text; names stay text.
 
-    Numbers are those of JSON besides: 1e-3 is a number too.
+    Numbers as in JSON are read too: 1e-3 is a number.
     """
     import yaml
 

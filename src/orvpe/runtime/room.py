@@ -7,7 +7,7 @@ from orvpe.errors import InputError
 MOST_POSITIONS = (
     1 << 25
 )  # joints of all people and frames of a clip: 400 MB in 3D; 9 hours of two people at 30 a second
-MOST_PEOPLE = 5000  # told apart in one clip; to compare each with each takes that squared
+MOST_PEOPLE = 5000  # in one clip; to compare each with each takes that squared
 
 
 def check_room(people: int, frames: int, joints: int, where: str = "") -> None:

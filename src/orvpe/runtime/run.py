@@ -65,7 +65,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @lru_cache(maxsize=1)  # of the start: the source may change while a run goes on with what it has loaded
 def environment() -> dict[str, Any]:
-    """Versions, commit, device and command, written beside every number."""
+    """Versions, commit, device and command, written next to every number."""
     import numpy
 
     import orvpe
@@ -171,7 +171,7 @@ class Run:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
             what = f"checkpoint {path} cannot be read ({type(error).__name__})"
-            raise InputError(f"{what}; add --restart to begin anew") from None
+            raise InputError(f"{what}; add --restart to start over") from None
 
     # --- metrics ---
 

@@ -1,4 +1,4 @@
-"""A handler that hears signals for as long as a block runs."""
+"""Install a signal handler for the duration of a block."""
 
 from __future__ import annotations
 

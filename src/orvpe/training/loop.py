@@ -227,7 +227,7 @@ class Loop:
             self.sums, self.seconds = saved["sums"], saved["seconds"]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             what = f"{self.run.folder / CHECKPOINT} is not a checkpoint of this run ({type(error).__name__})"
-            raise InputError(f"{what}; add --restart to begin anew") from None
+            raise InputError(f"{what}; add --restart to start over") from None
 
     def _totals(self) -> dict[str, float]:
         """The epoch's sums so far, averaged over the processes."""

@@ -52,7 +52,7 @@ def info_nce(query: Tensor, positive: Tensor, negatives: Tensor, temperature: fl
 class NCE(nn.Module):
     """Noise-contrastive estimation (Wu et al., CVPR 2018), the paper's cheaper alternative.
 
-    P = exp(v.f / Temp) / Z is told apart from K uniform noise samples: h = P / (P + K/N) and the loss is
+    P = exp(v.f / Temp) / Z is distinguished from K uniform noise samples: h = P / (P + K/N) and the loss is
     -log h(positive) - sum log(1 - h(negatives)).  Z is N times the mean of exp over the first batch, of all
     processes, and stays; it is a buffer and so part of a checkpoint.
 

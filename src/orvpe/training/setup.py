@@ -82,7 +82,7 @@ class Setup:
             if adapt and source.dims != self.dims:
                 new = adapt_encoder(source, model, f"weights {weights}")
                 if new:
-                    self.notes.append(f"weights {weights} read {source.dims}D joints; {', '.join(new)} start anew")
+                    self.notes.append(f"weights {weights} read {source.dims}D joints; {', '.join(new)} start over")
             else:
                 transfer_encoder(source, model, f"weights {weights}")
                 other = other_input(source.view, self.view, self.dims)

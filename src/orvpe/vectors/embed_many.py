@@ -280,7 +280,7 @@ def _import_ray() -> Any:
 def _engine(workers: int, gpu: bool) -> Iterator[Any]:
     """Use a running Ray (in this process, or the cluster of RAY_ADDRESS), else start one for this job."""
     ray = _import_ray()
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is told in `FAILED`
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # failures are listed in `FAILED`
     if ray.is_initialized():
         yield ray
         return
@@ -416,6 +416,6 @@ def _opened(path: str) -> Source:
 
 
 def _reason(error: Exception, where: str = "") -> str:
-    """One line without the file, which stands beside it; of errors that are not ours the name too."""
+    """One line without the file, which stands next to it; of errors that are not ours the name too."""
     text = " ".join(str(error).split()).removeprefix(f"{where}: ")
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

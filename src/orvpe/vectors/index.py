@@ -173,7 +173,7 @@ def index(
         job.run(_file_batches(job, read(), batch_size))
         if not job.seen:
             raise InputError(f"{path}: no clip in {len(items)} items")
-    # of an item that could not be read nobody knows what clips it held
+    # the clips of an item that could not be read are unknown
     removed = 0 if job.left_out else job.index.remove(job.source, job.seen)
     done, seconds = job.done, time.monotonic() - begun
     return IndexReport(

@@ -1,7 +1,7 @@
 """Paths of an index's sources, also after the folder that holds both was moved.
 
-What lies beside the index, or in folders there, is known by its path from the index (``../clips.orvpe``), all else by
-its absolute path.  A file beside the parts remembers where a near one was, for an index that is moved alone.
+Sources next to the index, or in folders there, is known by its path from the index (``../clips.orvpe``), all else by
+its absolute path.  A file next to the parts remembers where a near one was, for an index that is moved alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pose estimators: a picture -> joints of its people, with confidences.
 
-An estimator is anything that is called like `Estimator`; none of them knows who is who, that is `orvpe.video.track`.
+An estimator is anything that is called like `Estimator`; `orvpe.video.track` follows people over time.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class VideoFile(Frames):
                         yield seconds, picture
             ended = True
         finally:
-            # of what was not asked for nobody knows whether it could have been read
+            # what was not asked for was never tried
             all_of_it = ended and self._whole and not self._start
             short = decoded < self._expected - hidden
             if not self._expected and seconds is not None:

@@ -56,6 +56,6 @@ def _names(paths: Sequence[str]) -> list[str]:
         root = Path(os.path.commonpath([p.parent for p in whole]))
         longer = [p.relative_to(root).with_suffix("").as_posix() for p in whole]
         for i, path, name in zip(alike, whole, longer, strict=True):
-            # a.mp4 beside a.mov
+            # a.mp4 next to a.mov
             own[i] = name if longer.count(name) == 1 else path.relative_to(root).as_posix()
     return own

@@ -44,7 +44,7 @@ class Clock(Generic[T]):
 
     Args:
         fps: frames per second of the result.
-        cut: seconds of breaks that were left out, for people to be told.
+        cut: seconds of breaks that were left out, so that it can be reported.
     """
 
     fps: float
@@ -129,7 +129,7 @@ class Frames:
         path: what was opened.
         fps: frames per second of the result.
         size: (width, height) of every picture.
-        count: how many there will be, as far as can be told beforehand; 0 where it cannot.
+        count: how many there will be, as far as is known beforehand; 0 where it cannot.
         notes: what people should know, a line each; complete after the iteration.
         seconds: time spent in decoding.
     """

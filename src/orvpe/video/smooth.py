@@ -46,7 +46,7 @@ def one_euro(
 
     A low-pass filter y = a x + (1 - a) y_before with a = 1 / (1 + fps / (2 pi f)), whose cut-off frequency f grows
     with the speed, itself filtered: f = cutoff + beta |speed| (Casiez, Roussel and Vogel, "1 Euro filter", CHI 2012).
-    A joint that was hidden starts anew.
+    A joint that was hidden starts again.
 
     Args:
         joints: (T, V, C); what is under a hidden joint is not read.

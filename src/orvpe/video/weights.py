@@ -43,9 +43,9 @@ def pose_weights(file: str | None = None, say: Callable[[str], None] | None = No
     """Path of the `.task` file with MediaPipe's weights.
 
     Args:
-        file: a file of one's own; when None, that in the environment variable ``ORVPE_POSE_WEIGHTS``, the kept one,
+        file: a custom file; when None, that in the environment variable ``ORVPE_POSE_WEIGHTS``, the kept one,
             or else it is fetched.
-        say: told what is being fetched.
+        say: called with what is being fetched.
 
     Raises:
         InputError: the file given is none; neither source answers, or what came is not what was expected.

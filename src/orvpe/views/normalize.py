@@ -196,7 +196,7 @@ def _stature(batch: Batch) -> Tensor:
     """Estimated height of the first person (N,), from its visible bones.
 
     Where none is seen, 3D takes a metre, and 2D the largest side of the box around the first person's joints: of 2D
-    nobody knows how large a pixel is, and a body left in pixels would outweigh all others of a batch.
+    a pixel has no known size, and a body left in pixels would outweigh all others of a batch.
     """
     total = batch.joints.new_zeros(batch.clips)
     share = torch.zeros_like(total)

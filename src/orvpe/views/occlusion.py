@@ -180,7 +180,7 @@ def corruption(spec: str) -> Corruption:
     """
     spec = str(spec)
     if spec.strip() and not all(name.strip() for name in re.split("[/+]", spec)):
-        raise InputError(f"occlusion {spec!r}: a name is missing beside a '/' or '+', expected one on either side")
+        raise InputError(f"occlusion {spec!r}: a name is missing next to a '/' or '+', expected one on either side")
     alternatives = [_together(one) for one in spec.split("/")]
     return alternatives[0] if len(alternatives) == 1 else partial(_one_of, alternatives)
 

@@ -176,7 +176,7 @@ def make_app(answers: Answers, limits: Limits = Limits()) -> FastAPI:
 
     @app.post("/api/compare")
     async def compare(asked: schema.AskedNearest) -> schema.Compared:
-        """The clip as it is beside the clip with joints hidden: all of the above at once."""
+        """The clip as it is next to the clip with joints hidden: all of the above at once."""
         shown, (part, rectangle) = wanted(asked.clip), asked.what()
         return schema.Compared(**await asking.run(answers.compare, shown, part, rectangle, asked.nearest))
 

@@ -1,6 +1,6 @@
 """The clips that answers refer to: features of a store in memory, nearest neighbours, a classifier, a 2D map.
 
-Made anew at each start, for stores that are searched exactly in milliseconds.
+Built again at each start, for stores that are searched exactly in milliseconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Index:
 
     Args:
         where: (N,) int64 position of each clip in its store.
-        centre: (D,) float32, the mean feature.  It is taken off every feature: what all clips share tells none apart.
+        centre: (D,) float32, the mean feature.  It is taken off every feature: what all clips share separates none.
         features: (N, D) float32 unit vectors of what is left.
         names, labels, subjects, cameras: (N,) text, '' where unknown.
         mean: (D,) of the unit vectors.

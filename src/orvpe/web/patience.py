@@ -1,4 +1,4 @@
-"""How long `orvpe serve` waits for slow clients and, when it is told to end, for requests; what it leaves behind."""
+"""How long `orvpe serve` waits for slow clients and, when it is asked to end, for requests; what it leaves behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from orvpe.runtime.lock import LOCK, alone
 from orvpe.web.limits import IDLE_SECONDS
 
-ENDING_SECONDS = 1  # that requests have when the server is told to end
+ENDING_SECONDS = 1  # that requests have when the server is asked to end
 _FOLDERS = "orvpe-serve-"
 
 

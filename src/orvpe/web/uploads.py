@@ -70,7 +70,7 @@ async def _run(words: list[str], seconds: float, name: str) -> tuple[int, str]:
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     process = await asyncio.create_subprocess_exec(
         *words,
-        stdin=asyncio.subprocess.PIPE,  # never written: its end tells the reader that the server is gone
+        stdin=asyncio.subprocess.PIPE,  # never written: its end shows the reader that the server is gone
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **one_thread},
     )  # fmt: skip

@@ -25,7 +25,7 @@ ENTRY_POINTS = "orvpe.formats"  # the group in which other packages announce rea
 
 
 def _from_outside() -> dict[str, Format]:
-    """Readers that installed packages announce; one that cannot be loaded is told and left out."""
+    """Readers that installed packages announce; one that cannot be loaded is reported and left out."""
     found: dict[str, Format] = {}
     for point in entry_points(group=ENTRY_POINTS):
         try:

@@ -1,7 +1,7 @@
 """AlphaPose's two nested forms: pictures by name with ``bodies`` (``--format cmu``) or ``people`` (``open``), pixels.
 
 ``alphapose-results.json`` maps each picture's name to ``{"bodies": [{"joints": [x, y, confidence, ...]}]}`` or
-``{"people": [{"pose_keypoints_2d": [...]}]}``; the folder ``sep-json`` beside it says the same in a file a picture
+``{"people": [{"pose_keypoints_2d": [...]}]}``; the folder ``sep-json`` next to it says the same in a file a picture
 and is left out where the whole is there.  18 joints are OpenPose's, which is what AlphaPose makes of COCO's 17 in
 these forms.  The list form (the default) is `orvpe.data.formats.coco`.
 """

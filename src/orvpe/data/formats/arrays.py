@@ -1,4 +1,4 @@
-"""An npz of one's own: one clip as an array.
+"""A custom npz: one clip as an array.
 
 ``joints`` (T, V, C) or (M, T, V, C), NaN for a missing joint; C = 2 pixels, 3 metres.  Optional: ``visible``
 (the same without C), ``joint_names`` (V) (else the layout must be given), ``fps``, ``image_size`` (width,

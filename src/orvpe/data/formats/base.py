@@ -31,7 +31,7 @@ class NoSkeleton(Exception):
 
 
 class OtherKind(NoSkeleton):
-    """A file that lies beside those of the format and is of another kind, as a list of labels: left out and counted."""
+    """A file of another kind next to those of the format, as a list of labels: left out and counted."""
 
 
 class NoBody(InputError):

@@ -2,7 +2,7 @@
 
 DeepLabCut's tables have three header rows (``scorer``, ``bodyparts``, ``coords``), with several animals four
 (``individuals`` above ``bodyparts``), and a first column of frame numbers.  ``likelihood`` is the confidence.  The
-h5 file beside the CSV says the same and is read where there is no CSV (by pandas and pytables:
+h5 file next to the CSV says the same and is read where there is no CSV (by pandas and pytables:
 ``orvpe[deeplabcut]``).
 
 SLEAP's table has a row a person and frame: ``track``, ``frame_idx``, ``instance.score``, and ``<joint>.x``, ``.y``,
@@ -140,7 +140,7 @@ def _clip(
             found[m, at, v, axes.index(coord)] = values[:, column]
         elif coord == _SCORE:
             sure[m, at, v] = values[:, column]
-    # multi-animal tables hold single parts of a scene beside the animals
+    # multi-animal tables hold single parts of a scene next to the animals
     hidden = hide_missing(found, sure, options.min_confidence, where, origin_is_missing=len(axes) == 2)
     placed = np.full((len(people), count, len(layout), len(axes)), np.nan, dtype=np.float32)
     placed[:, :, order] = hidden

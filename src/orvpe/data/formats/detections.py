@@ -23,7 +23,7 @@ _PEEKS = 12  # files that are all looked into
 
 
 def other_kind(source: Source, message: str) -> InputError | NoSkeleton:
-    """What to raise of a file of another kind: where it lies beside others it is left out, alone it is an error."""
+    """What to raise of a file of another kind: next to others it is left out, alone it is an error."""
     return InputError(message) if len(source.names) == 1 else OtherKind(message)
 
 

@@ -45,7 +45,7 @@ class Survey:
 
     Args:
         up: the axis that points up, for 3D; "y" (turned over) or "-y" for 2D.
-        units: the commonest unit, None where no size could be told.
+        units: the commonest unit, None where no size could be measured.
         swapped: image sizes are (height, width).
         notes: of clips that are turned, or of doubts.
     """
@@ -75,7 +75,7 @@ def survey(clips: Sequence[Clip], up: str = "auto") -> Survey:
     standing = np.zeros(7, dtype=np.int64)  # the same in images, where -y is up
     flat = swapped = straight = 0
     for clip in clips:
-        with suppress(InputError):  # nobody is left: whoever reads the clip is told
+        with suppress(InputError):  # nobody is left: reading the clip reports it
             clip = _without_zeros(clip, [])
         joints, visible = sampled(clip)
         if clip.dims == 3 and not _is_flat(joints, visible):
@@ -229,7 +229,7 @@ def _doubt(clip: Clip, notes: list[Note]) -> None:
 def warn_of_strange(clips: Sequence[Clip]) -> None:
     """Warn where clips in memory, which no reader has checked, are not in metres with y up.
 
-    They are left as they are: whoever made them knows what they hold.
+    They are left as they are: only their author knows what they hold.
     """
     if all(clip.notes or clip.dims == 2 or _as_usual(clip, Survey(), "auto") for clip in clips):
         return
@@ -290,7 +290,7 @@ def _stature(layout: Layout, joints: np.ndarray, visible: np.ndarray) -> float |
 
 
 def _unit(clip: Clip, joints: np.ndarray, visible: np.ndarray) -> tuple[str | None, float | None]:
-    """The unit of a clip, None where none fits, and the size of its bodies, None where it cannot be told."""
+    """The unit of a clip, None where none fits, and the size of its bodies, None where it cannot be measured."""
     size = _size(joints, visible)
     unit = _unit_of(size)
     if size is not None and unit != "m":
@@ -564,7 +564,7 @@ def _without_ghosts(clip: Clip, notes: list[Note]) -> Clip:
     ghost = brief & (total * 10 < total.max())
     if not ghost.any():
         return clip
-    notes.append(Note("people of a frame or two with a few joints, beside somebody seen far longer, are left out"))
+    notes.append(Note("people of a frame or two with a few joints, next to somebody seen far longer, are left out"))
     return clip.with_(joints=clip.joints[~ghost], visible=clip.visible[~ghost])
 
 

@@ -1,4 +1,4 @@
-"""Which tool wrote a JSON file, told from its first bytes, so that the readers need not parse what is not theirs."""
+"""Which tool wrote a JSON file, judged by its first bytes, so that the readers need not parse what is not theirs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EMPTY = re.compile(rb"\s*(\[\s*\]|\{\s*\}|\{[^\[]*\[\s*\]\s*\})?\s*\Z")
 
 
 def kind_of(head: bytes) -> str | None:
-    """The format of a JSON text by the keys in its first bytes; None for all that is told elsewhere or unknown."""
+    """The format of a JSON text by the keys in its first bytes; None for what is recognised elsewhere or unknown."""
     if b'"image_id"' in head or b'"annotations"' in head:  # COCO's
         return None
     if b'"keypoint_scores"' in head:
@@ -48,7 +48,7 @@ def kind_of(head: bytes) -> str | None:
 def json_of(source: Source, kind: str) -> list[str]:
     """The JSON files of a kind.  Of a long list the ends are looked at, and the rest is taken for the same.
 
-    A file without anybody, ``[]`` say, counts as of the kind where another file beside it is.
+    A file without anybody, ``[]`` say, counts as of the kind where another file next to it is.
     """
     names = [n for n in by_suffix(source, ".json", ".jsonl") if not FRAME_FILE.match(n)]
     seen = names if len(names) <= 2 * _LOOKED_AT else [*names[:_LOOKED_AT], *names[-_LOOKED_AT:]]

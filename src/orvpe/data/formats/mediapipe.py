@@ -96,7 +96,7 @@ def _frames(data: Any, first: int) -> Iterator[tuple[int, Any]]:
 
 
 def _of_task(data: dict[str, Any]) -> bool:
-    """Whether this is one result, which lists people: ``landmarks`` beside ``worldLandmarks``."""
+    """Whether this is one result, which lists people: ``landmarks`` next to ``worldLandmarks``."""
     return any(_WORLD in k.lower() for k in data)
 
 

@@ -79,7 +79,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     return [clip]
 
 
-Person = tuple[int, int]  # identifier, and a number that tells two bodies of one frame apart
+Person = tuple[int, int]  # identifier, and a number that differs between two bodies of one frame
 Body = tuple[int, Person, int]  # frame, person, index of its first joint line
 # frames, bodies, coordinates (B, 25, C) float64, tracking states (B, 25)
 Read = tuple[int, list[Body], np.ndarray, np.ndarray]

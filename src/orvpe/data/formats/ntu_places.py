@@ -88,7 +88,7 @@ def places(data: bytes) -> Places | None:
     count[body + 1] = False
     frame_line = np.flatnonzero(count)
     begin, end = _values_at(ends, line_first[frame_line])
-    people = text[begin].astype(np.int64) - _ZERO  # one digit: a sensor tells six people apart
+    people = text[begin].astype(np.int64) - _ZERO  # one digit: a sensor follows six people at most
     if (end - begin != 1).any() or (people < 0).any() or (people > 9).any():
         return None
     before = np.cumsum(people) - people

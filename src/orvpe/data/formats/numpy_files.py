@@ -1,8 +1,8 @@
 """Arrays of poses as people save them: npy or npz of keypoints and scores, VideoPose3D's and HumanML3D's files.
 
 ``keypoints`` (frames, [people,] joints, 2 or 3) and optionally ``scores`` (the same without the last) in an npz, as
-arrays of rtmlib are saved; an npy of that shape, with ``<name>_scores.npy`` or ``scores.npy`` beside it; a third
-number between 0 and 1 beside pixels is a score.  HumanML3D's ``new_joints/*.npy`` are (frames, 22, 3) at 20 frames
+arrays of rtmlib are saved; an npy of that shape, with ``<name>_scores.npy`` or ``scores.npy`` next to it; a third
+number between 0 and 1 next to pixels is a score.  HumanML3D's ``new_joints/*.npy`` are (frames, 22, 3) at 20 frames
 per second in metres.  VideoPose3D's npz map subjects and actions to arrays (``positions_2d`` with cameras,
 ``positions_3d``).
 
@@ -106,7 +106,7 @@ def _beside(source: Source, name: str) -> str | None:
 
 
 def _clip(array: Any, score: Any, options: Options, where: str, *, name: str, **info: Any) -> Clip:
-    """A clip of (T, V, C) or (T, M, V, C); people are linked, as estimators list them anew in each frame."""
+    """A clip of (T, V, C) or (T, M, V, C); people are linked, as estimators list them again in each frame."""
     if isinstance(array, list) or (isinstance(array, np.ndarray) and array.dtype == object):
         array, score = _ragged(array, score, where)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":

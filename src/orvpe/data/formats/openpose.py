@@ -2,7 +2,7 @@
 
 Other tools write the same under other names that hold a number (Pose2Sim ``cam01.0004.json``, Sports2D, AlphaPose),
 with COCO's 17 or Halpe's 26 joints too.  A clip is all frames of one video: the files of one folder whose names
-begin alike, ordered by their number.  A number that is left out is a frame with nobody.  OpenPose lists people anew
+begin alike, ordered by their number.  A number that is left out is a frame with nobody.  OpenPose lists people again
 in every frame; they are linked here.
 """
 
@@ -99,7 +99,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
 
 
 def _identities(data: Any, people: int) -> list[int] | None:
-    """``person_id`` of everybody in a frame, where it tells them apart; OpenPose itself writes -1 for all."""
+    """``person_id`` of everybody in a frame, where it is different for each; OpenPose itself writes -1 for all."""
     ids = [p.get("person_id") for p in data["people"]]
     known = [i[0] for i in ids if isinstance(i, list) and len(i) == 1 and isinstance(i[0], int) and i[0] >= 0]
     return known if len(set(known)) == len(ids) == people else None

@@ -186,7 +186,7 @@ _FLOAT_KEYS = {"joints", "start", "joint_names", "fps", "visible", "image_size",
 def _floating(arrays: dict[str, np.ndarray], name: str, where: str) -> _Packed:
     """Recordings as floats."""
     if "joint_names" not in arrays:
-        raise InputError(f"{where}: no 'joint_names' in it, expected the names of the joints beside joints and start")
+        raise InputError(f"{where}: no 'joint_names' in it, expected the names of the joints next to joints and start")
     joints, start, names = arrays["joints"], arrays["start"], arrays["joint_names"]
     if joints.dtype.kind not in "iuf" or joints.ndim != 3 or joints.shape[-1] not in (2, 3):
         raise InputError(f"{where}: joints is {joints.dtype} {joints.shape}, expected floats (frames, joints, 2 or 3)")

@@ -1,6 +1,6 @@
 """PKU-MMD: a text a recording, a line a frame with 150 numbers: two people, Kinect v2's 25 joints, metres.
 
-Where a text of the same name with lines ``action, first frame, last frame, confidence`` lies beside it (in the data
+Where a text of the same name with lines ``action, first frame, last frame, confidence`` lies next to it (in the data
 set's folder of labels), each of its actions is a clip; else the recording is one.  The sensor runs at 30 frames per
 second.
 """

@@ -33,7 +33,7 @@ _KNOWN = {
     3: layouts_by_count(3),
 }
 _OURS = re.compile(rb"keypoint|annotations|split|frame_dir")  # keys of it, of which one is in the first bytes
-_OPENCAP = "OutputPkl/"  # of OpenCap: detections as a list of lists, whose joints are in the TRC beside
+_OPENCAP = "OutputPkl/"  # of OpenCap: detections as a list of lists, whose joints are in the TRC next to it
 _NTU_NAME = re.compile(r"S\d{3}(C\d{3})(P\d{3})R\d{3}A\d{3}")
 
 

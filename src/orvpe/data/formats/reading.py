@@ -17,7 +17,7 @@ from orvpe.errors import InputError, unknown
 from orvpe.poses.axes import UP
 from orvpe.poses.clip import Clip
 
-_LOOKED_AT = 8  # items of a source, evenly spread, from which its axes and units are told
+_LOOKED_AT = 8  # items of a source, evenly spread, from which its axes and units are judged
 _SHARE = 24  # of a large source at most one item in so many
 _surveys: WeakKeyDictionary[Source, dict[tuple[str, Options], Survey]] = WeakKeyDictionary()
 
@@ -66,7 +66,7 @@ def checked(clips: Sequence[Clip], up: str = "auto", units: str = "auto") -> lis
     """Clips in memory in metres with y up, or in pixels: what every file is put through when it is read.
 
     Args:
-        clips: all of one origin, as axes are told from all of them.
+        clips: all of one origin, as axes are judged from all of them.
         up: the axis that points up: y, -y, z, -z, x, -x, or auto.
         units: of 3D clips: m, cm, mm, in, or auto.
 
@@ -100,7 +100,7 @@ def _survey(reader: Format, source: Source, options: Options) -> Survey:
     kept: dict[Item, list[Clip]] = {}
     for i in range(count):
         item = items[i * (len(items) - 1) // max(1, count - 1)]
-        with suppress(InputError, NoSkeleton):  # whoever reads it will be told
+        with suppress(InputError, NoSkeleton):  # reading it reports it
             kept[item] = reader.read(source, item, options)
     found = survey([clip for clips in kept.values() for clip in clips], options.up)
     found.kept = kept
@@ -142,7 +142,7 @@ def check_choices(up: str, units: str) -> None:
 
 
 def left_out(source: Source, items: Sequence[Item]) -> list[str]:
-    """A line about the files that no item reads, by suffix: pictures beside the poses, lists of labels."""
+    """A line about the files that no item reads, by suffix: pictures next to the poses, lists of labels."""
     names = source.names
     used = {name for item in items for name in item}
     rest = [name for name in names if name not in used]

@@ -1,4 +1,4 @@
-"""A table of one's own: CSV or Parquet with a row per joint (long) or a column per coordinate (wide).
+"""A custom table: CSV or Parquet with a row per joint (long) or a column per coordinate (wide).
 
 Long: columns ``frame, joint, x, y`` and optionally ``z``.  Wide: columns ``<joint>_x, <joint>_y`` and
 optionally ``<joint>_z``, a row per frame.  Optional in both: a confidence (``confidence``, ``visibility``,
@@ -61,7 +61,7 @@ def read(source: Source, item: Item, options: Options) -> list[Clip]:
     try:
         shape = _long if _is_long(columns) else _wide if _wide_joints(columns) else None
         entries, layout = shape(table, options.layout, where) if shape else (None, None)
-    except NoBody as error:  # a table of hands or a face beside the body's
+    except NoBody as error:  # a table of hands or a face next to the body's
         raise other_kind(source, str(error)) from None
     if entries is None or layout is None:
         missing = [c for c in ("frame", "joint", "x", "y") if c not in columns]
@@ -316,7 +316,7 @@ def _parted(table: pa.Table, name: str, said: list[str], notes: list[Note], wher
 
 
 def _unused(table: pa.Table) -> list[Note]:
-    """Columns of which nobody knows what they mean."""
+    """Columns of unknown meaning."""
     columns = table.column_names
     known = {*_ROLES, *IGNORED, _RATE, *_SIZE}
     if _is_long(columns):

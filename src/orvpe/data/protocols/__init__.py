@@ -20,7 +20,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(spec: str) -> Protocol:
-    """A protocol by name, or of one's own: ``split``, ``subject:3,5,9``, ``random:0.2`` (see `generic`).
+    """A protocol by name, or custom: ``split``, ``subject:3,5,9``, ``random:0.2`` (see `generic`).
 
     Raises:
         InputError: unknown name (nearest ones suggested), or a wrong text.
@@ -35,7 +35,7 @@ def get_protocol(spec: str) -> Protocol:
 
 
 def titles_for(labels: Iterable[str]) -> dict[str, str]:
-    """What labels mean, where a data set's protocol knows them all; empty where none does."""
+    """Names of labels, where a data set's protocol has them all; else empty."""
     used = set(labels) - {""}
     for protocol in PROTOCOLS.values():
         if used and protocol.titles and used <= set(protocol.titles):

@@ -1,4 +1,4 @@
-"""Protocols for data of one's own: by its split column, by subjects, by cameras, or at random.
+"""Protocols for custom data: by its split column, by subjects, by cameras, or at random.
 
 As text: ``split``; ``subject:3,5,9`` and ``camera:v03``, the named ones test and all others train;
 ``random:0.2``, that share of the clips tests, with ``,seed=7`` and ``,by=subject`` after it where wanted;

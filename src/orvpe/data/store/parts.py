@@ -1,6 +1,6 @@
 """Work that is done in parts, each kept when it is done, so that the same command goes on after an interruption.
 
-The parts lie in a folder beside the result, with a manifest that says of what inputs and options they are.
+The parts lie in a folder next to the result, with a manifest that says of what inputs and options they are.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Store:
             raise InputError(f"{path}: not a store (no Arrow file); make one with 'orvpe ingest {path} -o NAME.orvpe'")
         if tail != MAGIC:
             raise InputError(
-                f"{path}: cut short at {path.stat().st_size} bytes, expected a complete store; write it anew"
+                f"{path}: cut short at {path.stat().st_size} bytes, expected a complete store; write it again"
             )
         sealed = is_sealed(path)
         try:
@@ -117,7 +117,7 @@ class Store:
             if b"orvpe_store" not in metadata:
                 raise InputError(f"{path}: an Arrow file, but not a store (no 'orvpe_store' in its metadata)")
             if (found := metadata[b"orvpe_store"].decode()) == str(VERSION) and not sealed:
-                raise InputError(f"{path}: damaged (its checksum is not there); write it anew")
+                raise InputError(f"{path}: damaged (its checksum is not there); write it again")
             if found != (str(VERSION) if sealed else "1"):
                 raise InputError(f"{path}: store version {found}, this orvpe reads version {VERSION}; ingest it again")
             table = reader.read_all()

@@ -72,7 +72,7 @@ def is_sealed(path: Path) -> bool:
     Raises:
         InputError: the seal differs from what is in the file.
     """
-    damaged = InputError(f"{path}: damaged (its checksum differs); write it anew")
+    damaged = InputError(f"{path}: damaged (its checksum differs); write it again")
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         if size < _FOOT.size + _END:

@@ -1,7 +1,7 @@
 """OpenPose: a folder a clip of ``<clip>_<frame>_keypoints.json``, BODY_25's or COCO's joints, pixels.
 
 A layout with another number of joints is written as BODY_25, each joint by its name.  ``person_id`` is the person;
-``orvpe`` beside ``people`` has the rate and the image's size, which OpenPose itself does not write.
+``orvpe`` next to ``people`` has the rate and the image's size, which OpenPose itself does not write.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def write(clips: Iterable[Clip], out: Path) -> None:
         try:
             for clip in clips:
                 if clip.name in names:
-                    raise InputError(f"clip {clip.name!r} is there twice; a table tells clips apart by their names")
+                    raise InputError(f"clip {clip.name!r} is there twice; clips in a table need different names")
                 names.add(clip.name)
                 table = _table(clip)
                 if writer is None:

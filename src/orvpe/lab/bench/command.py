@@ -66,7 +66,7 @@ def bench(
     import tempfile
     import time
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells of every start; read when torch is loaded
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reports every start; read when torch is loaded
     from orvpe.errors import InputError, unknown
     from orvpe.lab.bench.machine import processor
     from orvpe.lab.bench.results import Table, keep, markdown, read

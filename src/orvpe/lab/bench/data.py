@@ -24,7 +24,7 @@ RECIPES = ("paper-pretrain-ntu120-3d", "quick-pretrain", "quick-finetune-nucla")
 
 
 def run(settings: Settings) -> Found:
-    """Batches a second for each recipe's view, beside a training step of each encoder on what it gives."""
+    """Batches a second for each recipe's view, next to a training step of each encoder on what it gives."""
     device, found = settings.device, Found()
     store = generated_stores.write(settings.work / "clips.orvpe", 40 if settings.quick else 600, settings.seed)
     data = ResidentStore(store, device)

@@ -17,7 +17,7 @@ TIMES = 8
 
 
 def run(settings: Settings) -> Found:
-    """A light encoder with the view of quick-pretrain; the start of the process is told apart from the clips."""
+    """A light encoder with the view of quick-pretrain; the start of the process is counted apart from the clips."""
     weights = settings.work / "weights"
     if settings.store is None:
         count = settings.clips or (16 if settings.quick else 4096 if settings.device == "cuda" else 512)

@@ -1,4 +1,4 @@
-"""Inference and training step of AGCN and the light encoder beside the literal AGCN: same inputs, same rounds."""
+"""Inference and training step of AGCN and the light encoder next to the literal AGCN: same inputs, same rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ingest of each format from generated files; NTU beside a plain line-by-line reader on the same cores."""
+"""Ingest of each format from generated files; NTU next to a plain line-by-line reader on the same cores."""
 
 from __future__ import annotations
 

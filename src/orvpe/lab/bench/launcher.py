@@ -34,7 +34,7 @@ def main(out: str, command: list[str]) -> int:
 
 
 def _watch(pid: int, own: list[int]) -> None:
-    """The most memory without mapped files, asked for every 20 ms, where the system tells it (Linux)."""
+    """The most memory without mapped files, asked for every 20 ms, where the system reports it (Linux)."""
     try:
         while True:
             with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:

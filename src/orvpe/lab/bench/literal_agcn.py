@@ -118,7 +118,7 @@ def _graph_pairs(fast: GraphConv, slow: ReferenceGraphConv, grad: bool) -> list[
 
 
 def all_pairs(model: AGCN, reference: ReferenceAGCN, grad: bool = False) -> list[tuple[Tensor, Tensor]]:
-    """Every parameter (or its gradient) of the fast model beside the reference's."""
+    """Every parameter (or its gradient) of the fast model next to the reference's."""
     pairs = []
     for fast, slow in zip(model.blocks, reference.blocks, strict=True):
         pairs += _graph_pairs(fast.spatial, slow.gcn, grad)

@@ -34,7 +34,7 @@ def run(settings: Settings) -> Found:
     cases += [("inference (folded)", folded.to(settings.device), False)] if folded is not None else []
     for what, module, training in cases:
         steps = pieces(Candidate(module.train(training), settings.precision), x, settings.device, training)
-        products: list[float] = []  # seconds of the product beside every step, so that the ceiling drifts with them
+        products: list[float] = []  # seconds of the product next to every step, so that the ceiling drifts with them
         measured = {
             n: measure(step, settings, product, products, n if n == "update" else None) for n, step in steps.items()
         }

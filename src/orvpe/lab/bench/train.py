@@ -1,4 +1,4 @@
-"""A whole epoch of `pretrain` on generated clips, and what NTU-120 would take; beside the literal reference."""
+"""A whole epoch of `pretrain` on generated clips, and what NTU-120 would take; next to the literal reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every encoder by name: its parameters, and inference and a training step beside each other in the same rounds."""
+"""Every encoder by name: its parameters, and inference and a training step in the same rounds."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _run_all(
 ) -> None:
     left = [s for s in steps if not s.done(work)]
     for step in left:
-        _words(step, data, how)  # what is not there is told now, not after the trainings before it
+        _words(step, data, how)  # what is missing is reported now, not after the trainings before it
     print(f"{len(steps) - len(left)} of {len(steps)} steps are done", flush=True)
     began, begun, ended = time.perf_counter(), itertools.count(1), itertools.count(1)
 

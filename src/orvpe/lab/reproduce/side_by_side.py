@@ -37,7 +37,7 @@ def run_steps(
         steps: in an order in which each comes after what it needs; what else it needs is there.
         work: folder of all runs.
         words: what to type for a step.
-        told: how to name it to people.
+        told: how to name a step in messages.
         jobs: how many at once, at least 1.
         begins: called with each step before it is started.
         ends: called with each after it is done.
@@ -102,7 +102,7 @@ def _not_ignored() -> list[int]:
 
 
 def _asked_to_stop(code: int) -> int:
-    """The signal that an exit code tells of, if it was a request to stop, else 0."""
+    """The signal that an exit code stands for, if it was a request to stop, else 0."""
     number = -code if code < 0 else code - 128
     return number if number in TO_STOP else 0
 

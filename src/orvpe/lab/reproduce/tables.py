@@ -33,7 +33,7 @@ class Table:
     Args:
         title: above it.
         rows: its lines.
-        occlusions: columns beside the clean accuracy.
+        occlusions: columns next to the clean accuracy.
         robustness: folders whose robustness.md and robustness.png follow it.
         curve: name -> run whose test accuracy by epoch is drawn.
         confusion: runs whose confusion matrix is shown.

@@ -189,7 +189,7 @@ class TokenEncoder(nn.Module):
         return torch.where(seen > 0, x, expected * known)
 
     def filled(self, tokens: Tokens) -> Tensor:
-        """The same as `fill`, computed only for those of whom a joint that the encoder knows is hidden."""
+        """The same as `fill`, computed only for those of whom a joint of the encoder's layout is hidden."""
         found = self.flat(tokens)[0]
         hidden = (~tokens.visible & (self.known > 0.5)[:, None]).flatten(1).any(dim=1).nonzero()[:, 0]
         for rows in hidden.split(_ROWS) if len(hidden) else ():

@@ -14,7 +14,7 @@ from orvpe.runtime.plain import load_yaml, read_text
 
 
 def get_layout(name: str | Path | Layout) -> Layout:
-    """A layout by name, or from a YAML file of one's own (a path ending in .yaml or .yml).
+    """A layout by name, or from a custom YAML file (a path ending in .yaml or .yml).
 
     Raises:
         InputError: unknown name (nearest ones suggested), unreadable or wrong file.

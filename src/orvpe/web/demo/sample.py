@@ -24,7 +24,7 @@ def sample_video(say: Callable[[str], None] | None = None) -> Path:
     """Path of the sample video; it is downloaded once, from the package index that pip is set to.
 
     Args:
-        say: told what is being fetched.
+        say: called with what is being fetched.
 
     Raises:
         InputError: the index does not answer, or what came is not what was expected.
