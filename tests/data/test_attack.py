@@ -33,12 +33,12 @@ _GOOD = "clip,frame,joint,x,y\n" + "".join(f"good,{t},nose,{100 + t},{50 + t}\n"
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.name)
 def test_each_ends_in_a_line(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     code, err = main(["inspect", str(file)]), capsys.readouterr().err
     if code:  # else it was read rightly
         assert (code, err.count("\n"), file.name in err) == (2, 1, True), err
         assert len(err) < 600
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10  # of this process, as the machine may be busy
 
 
 def test_ingest_goes_on_past_all_of_them(tmp_path: Path) -> None:
@@ -142,11 +142,11 @@ def test_ordinary_pickles_are_read(protocol: int) -> None:
 @pytest.mark.parametrize("kind", [tuple, list])
 def test_pickles_that_expand_for_ever_are_refused(kind: type) -> None:
     assert load(_dag(10, kind), "x") is not None
-    began = time.perf_counter()
+    began = time.process_time()
     for depth in (25, 60, 400):
         with pytest.raises(InputError, match=r"x: .*(refused|not a readable pickle)"):
             load(_dag(depth, kind), "x")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_pickles_that_hold_themselves_are_refused() -> None:

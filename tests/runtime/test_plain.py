@@ -96,14 +96,14 @@ def test_cards_and_layouts_are_plain_too(tmp_path: Path) -> None:
 
 
 def test_depth_and_size_are_bounded() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("[" * 5000, "{a: " * 5000, "- " * 5000 + "x", "a" * (MOST_BYTES + 1), "x: " + "[" * 30 + "]" * 30):
         with pytest.raises(InputError, match=r"nested deeper|expected at most|not YAML"):
             load_yaml(text, "r.yaml")
     for text in ("[" * 100_000, "[" * 30 + "]" * 30, '{"a":' * 900 + "1" + "}" * 900):
         with pytest.raises(InputError, match=r"nested deeper|not valid JSON"):
             load_json(text, "card.json")
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_json_is_finite_and_says_everything_once() -> None:
